@@ -1,0 +1,144 @@
+#include "base/file.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int file_read(const char *path, size_t limit, struct buf *out, struct error *e) {
+  CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    error_errno(e, errno, "cannot read %s", path);
+    if (e != NULL && errno == ENOENT) {
+      e->kind = ERROR_NOT_FOUND;
+    }
+    return -1;
+  }
+  struct buf bytes = {.limit = limit + 1};
+  for (;;) {
+    size_t room = limit + 1 - bytes.len < 65536 ? limit + 1 - bytes.len : 65536;
+    char *at = buf_reserve(&bytes, room);
+    if (at == NULL) {
+      buf_free(&bytes);
+      return error_set(e, ERROR_FAILED, "cannot read %s: out of memory", path);
+    }
+    ssize_t n = read(fd, at, room);
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n < 0) {
+      buf_free(&bytes);
+      return error_errno(e, errno, "cannot read %s", path);
+    }
+    if (n == 0) {
+      break;
+    }
+    bytes.len += (size_t)n;
+    if (bytes.len > limit) {
+      buf_free(&bytes);
+      return error_set(e, ERROR_FAILED, "cannot read %s: it is larger than %zu bytes", path, limit);
+    }
+  }
+  bytes.limit = 0;
+  *out = bytes;
+  return 0;
+}
+
+static int sync_folder_of(const char *path, struct error *e) {
+  CLEANUP_FREE char *copy = strdup(path);
+  if (copy == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot write %s: out of memory", path);
+  }
+  CLEANUP_FD int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 || fsync(fd) != 0) {
+    return error_errno(e, errno, "cannot write %s", path);
+  }
+  return 0;
+}
+
+static int write_all(int fd, struct slice data) {
+  while (data.len > 0) {
+    ssize_t n = write(fd, data.ptr, data.len);
+    if (n < 0 && errno != EINTR) {
+      return -1;
+    }
+    data = slice_from(data, n < 0 ? 0 : (size_t)n);
+  }
+  return 0;
+}
+
+/* With `fresh`, link(2) puts the file in place, for it refuses an existing name; else rename(2). */
+static int put(const char *path, struct slice data, mode_t mode, bool fresh, struct error *e) {
+  CLEANUP_FREE char *temporary = NULL;
+  if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
+    temporary = NULL;
+    return error_set(e, ERROR_FAILED, "cannot write %s: out of memory", path);
+  }
+  CLEANUP_FD int fd = mkostemp(temporary, O_CLOEXEC);
+  if (fd < 0) {
+    return error_errno(e, errno, "cannot write %s", path);
+  }
+  if (fchmod(fd, mode) != 0 || write_all(fd, data) != 0 || fsync(fd) != 0 ||
+      (fresh ? link(temporary, path) : rename(temporary, path)) != 0) {
+    error_errno(e, errno, "cannot write %s", path);
+    unlink(temporary);
+    return -1;
+  }
+  if (fresh) {
+    unlink(temporary);
+  }
+  return sync_folder_of(path, e);
+}
+
+int file_write(const char *path, struct slice data, mode_t mode, struct error *e) {
+  return put(path, data, mode, false, e);
+}
+
+int file_create(const char *path, struct slice data, mode_t mode, struct error *e) {
+  return put(path, data, mode, true, e);
+}
+
+int file_make_folders(const char *path, struct error *e) {
+  CLEANUP_FREE char *part = strdup(path);
+  if (part == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot make folder %s: out of memory", path);
+  }
+  for (char *p = part + 1; *part != '\0'; p++) {
+    if (*p == '/' || *p == '\0') {
+      char end = *p;
+      *p = '\0';
+      if (mkdir(part, 0755) != 0 && errno != EEXIST) {
+        return error_errno(e, errno, "cannot make folder %s", part);
+      }
+      *p = end;
+      if (end == '\0') {
+        break;
+      }
+    }
+  }
+  struct stat s;
+  if (stat(path, &s) != 0) {
+    return error_errno(e, errno, "cannot make folder %s", path);
+  }
+  if (!S_ISDIR(s.st_mode)) {
+    return error_errno(e, ENOTDIR, "cannot make folder %s", path);
+  }
+  return 0;
+}
+
+char *file_beside(const char *file, const char *path) {
+  const char *slash = strrchr(file, '/');
+  char *joined = NULL;
+  if (path[0] == '/' || slash == NULL) {
+    return strdup(path);
+  }
+  if (asprintf(&joined, "%.*s/%s", (int)(slash - file), file, path) < 0) {
+    return NULL;
+  }
+  return joined;
+}

@@ -1,0 +1,35 @@
+/** Whole small files: keys, configuration, torrents. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <sys/types.h>
+
+/**
+ * Reads all of \p path, at most \p limit bytes, into \p out, which the caller frees by buf_free().
+ *
+ * \return 0, or -1: ERROR_NOT_FOUND when there is no such file, ERROR_FAILED otherwise, also when
+ * the file is larger than \p limit or is not a regular file or pipe.
+ */
+int file_read(const char *path, size_t limit, struct buf *out, struct error *e);
+
+/**
+ * Puts \p data in place of \p path at once: temporary file beside it, fsync, rename, fsync of the
+ * folder. After a crash there is the old file or the new one, never a part.
+ *
+ * \param mode the permissions, such as 0600, whatever the umask is.
+ */
+int file_write(const char *path, struct slice data, mode_t mode, struct error *e);
+
+/** As file_write(), but fails when \p path exists already. */
+int file_create(const char *path, struct slice data, mode_t mode, struct error *e);
+
+/** Makes the folder and those above it, mode 0755 less the umask; it is no error if it exists. */
+int file_make_folders(const char *path, struct error *e);
+
+/**
+ * \p path as seen from the folder of \p file: an absolute path stays, a relative one gets the
+ * folder of \p file in front. \return malloc'ed, freed by the caller; NULL when there is no memory.
+ */
+char *file_beside(const char *file, const char *path);

@@ -1,0 +1,63 @@
+#include "base/log.h"
+
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static void append_text(struct buf *line, const char *message) {
+  for (const char *p = message; *p != '\0'; p++) {
+    char c = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
+    buf_append(line, &c, 1);
+  }
+}
+
+static void append_json(struct buf *line, const char *message) {
+  for (const char *p = message; *p != '\0'; p++) {
+    if (*p == '"' || *p == '\\') {
+      buf_printf(line, "\\%c", *p);
+    } else if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f) {
+      /* Bytes beyond ASCII may be no UTF-8; as Latin-1 they stay valid JSON whatever they are. */
+      buf_printf(line, "\\u%04x", (unsigned)(unsigned char)*p);
+    } else {
+      buf_append(line, p, 1);
+    }
+  }
+}
+
+void log_write(const struct log *log, enum log_level level, const char *format, ...) {
+  static const char names[][6] = {"error", "warn", "info", "debug"};
+  if (level > log->level) {
+    return;
+  }
+  char message[2048];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message, sizeof message, format, args);
+  va_end(args);
+
+  struct timespec now;
+  struct tm utc;
+  char when[32];
+  clock_gettime(CLOCK_REALTIME, &now);
+  gmtime_r(&now.tv_sec, &utc);
+  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &utc);
+
+  struct buf line = {0};
+  if (log->json) {
+    buf_printf(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"message\":\"", when,
+               now.tv_nsec / 1000000, names[level]);
+    append_json(&line, message);
+    buf_str(&line, "\"}\n");
+  } else {
+    buf_printf(&line, "%s.%03ldZ %s ", when, now.tv_nsec / 1000000, names[level]);
+    append_text(&line, message);
+    buf_str(&line, "\n");
+  }
+  /* Nobody is left to be told when standard error is gone. */
+  ssize_t ignored = line.failed ? 0 : write(STDERR_FILENO, line.ptr, line.len);
+  (void)ignored;
+  buf_free(&line);
+}
