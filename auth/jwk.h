@@ -1,0 +1,7 @@
+/** JSON Web Keys (RFC 7517; RFC 7518, section 6; RFC 8037, section 2). Inside auth/ only. */
+#pragma once
+
+#include "auth/key.h"
+
+/** Reads a JWKS as keyset_load() says; \p name stands in errors. */
+int jwks_parse(struct slice text, const char *name, struct keyset *out, struct error *e);

@@ -1,0 +1,183 @@
+#include "auth/token.h"
+
+#include "auth/claims.h"
+#include "auth/jws.h"
+
+void trust_free(struct trust *trust) {
+  for (size_t i = 0; i < trust->count; i++) {
+    struct trust_row *row = &trust->rows[i];
+    free(row->issuer);
+    free(row->audience);
+    free(row->registry);
+    keyset_free(&row->keys);
+  }
+  free(trust->rows);
+  *trust = (struct trust){0};
+}
+
+static bool kid_fits(const struct keyset *keys, const struct key *key,
+                     const struct claims_header *header) {
+  return !keys->named ||
+         (header->has_kid && key->kid != NULL && slice_equal(header->kid, slice_str(key->kid)));
+}
+
+/* The search for a row and key that verify, for the reason when there is none. */
+struct search {
+  unsigned tries;                  /* signatures checked */
+  bool named, accepted, algorithm; /* some row had the issuer and audience; and took the kind; … */
+};
+
+static bool row_verifies(const struct trust_row *row, const struct claims_header *header,
+                         const struct jws *jws, struct search *search) {
+  search->named = true;
+  if ((row->accept & header->kind) == 0) {
+    return false;
+  }
+  search->accepted = true;
+  if ((row->algorithms & header->algorithm) == 0) {
+    return false;
+  }
+  search->algorithm = true;
+  for (size_t i = 0; i < row->keys.count && search->tries < TOKEN_TRIES_MAX; i++) {
+    const struct key *key = &row->keys.keys[i];
+    if (key->algorithm == header->algorithm && kid_fits(&row->keys, key, header)) {
+      search->tries++;
+      if (jws_verify(key, jws)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+static int explain(const struct search *search, const struct claims_header *header,
+                   struct slice issuer, struct error *why) {
+  const char *algorithm = key_algorithm_name(header->algorithm);
+  const char *kind = claims_kind_name(header->kind);
+  int shown = issuer.len > 128 ? 128 : (int)issuer.len;
+  if (!search->named) {
+    return error_set(why, ERROR_DENIED, "no trust row for issuer %.*s and the token's audience",
+                     shown, issuer.ptr);
+  }
+  if (!search->accepted) {
+    return error_set(why, ERROR_DENIED, "issuer %.*s is not trusted for %s tokens", shown,
+                     issuer.ptr, kind);
+  }
+  if (!search->algorithm) {
+    return error_set(why, ERROR_DENIED, "issuer %.*s is not trusted to sign by %s", shown,
+                     issuer.ptr, algorithm);
+  }
+  if (search->tries == 0) {
+    return error_set(why, ERROR_DENIED, "issuer %.*s has no %s key that fits the token's kid",
+                     shown, issuer.ptr, algorithm);
+  }
+  return error_set(why, ERROR_DENIED, "the signature does not verify by a key of issuer %.*s",
+                   shown, issuer.ptr);
+}
+
+static int find_row(const struct trust *trust, const struct claims_header *header,
+                    const json_t *claims, const struct jws *jws, struct token *token,
+                    struct error *why) {
+  struct search search = {0};
+  for (size_t i = 0; i < trust->count; i++) {
+    const struct trust_row *row = &trust->rows[i];
+    struct slice audience = slice_str(row->audience);
+    if (slice_equal(token->issuer, slice_str(row->issuer)) &&
+        claims_audience_is(claims, audience) && row_verifies(row, header, jws, &search)) {
+      token->audience = audience;
+      if (header->kind == TOKEN_REGISTRY) {
+        token->registry = slice_str(row->registry);
+      }
+      return 0;
+    }
+  }
+  return explain(&search, header, token->issuer, why);
+}
+
+static int check_dates(const struct token *token, int64_t now, int64_t leeway, struct error *why) {
+  if (token->not_before - leeway > now) {
+    return error_set(why, ERROR_DENIED, "not valid yet (nbf)");
+  }
+  if (token->issued - leeway > now) {
+    return error_set(why, ERROR_DENIED, "issued in the future (iat); are the clocks right?");
+  }
+  return 0;
+}
+
+/* All but expiry. */
+static int verify(const struct trust *trust, struct slice text, unsigned kinds, int64_t now,
+                  struct arena *arena, struct token *out, struct error *why) {
+  if (text.len > ((kinds & TOKEN_REGISTRY) != 0 ? TOKEN_REGISTRY_MAX : TOKEN_MAX)) {
+    return error_set(why, ERROR_DENIED, "too long: %zu bytes", text.len);
+  }
+  struct jws jws;
+  struct claims_header header;
+  if (jws_read(text, arena, &jws, why) != 0) {
+    return -1;
+  }
+  CLEANUP_JSON json_t *header_json = strict_json_object(jws.header, why);
+  if (header_json == NULL) {
+    return error_context(why, "header");
+  }
+  if (claims_read_header(header_json, &header, why) != 0) {
+    return -1;
+  }
+  if ((header.kind & kinds) == 0) {
+    return error_set(why, ERROR_DENIED, "a %s token will not do here",
+                     claims_kind_name(header.kind));
+  }
+  if (text.len > claims_size_max(header.kind)) {
+    return error_set(why, ERROR_DENIED, "too long: %zu bytes", text.len);
+  }
+  CLEANUP_JSON json_t *claims = strict_json_object(jws.payload, why);
+  if (claims == NULL) {
+    return error_context(why, "claims");
+  }
+  if (claims_read(claims, header.kind, arena, out, why) != 0 ||
+      check_dates(out, now, trust->leeway, why) != 0) {
+    return -1;
+  }
+  return find_row(trust, &header, claims, &jws, out, why);
+}
+
+enum token_verdict token_verify(const struct trust *trust, struct slice jws, unsigned kinds,
+                                int64_t now, struct arena *arena, struct token *out,
+                                struct error *why) {
+  *out = (struct token){0};
+  if (verify(trust, jws, kinds, now, arena, out, why) != 0) {
+    *out = (struct token){0};
+    return TOKEN_INVALID;
+  }
+  if (out->expires + trust->leeway <= now) {
+    error_set(why, ERROR_DENIED, "expired %lld s ago", (long long)(now - out->expires));
+    return TOKEN_EXPIRED;
+  }
+  return TOKEN_VALID;
+}
+
+int token_inspect(struct slice jws, struct arena *arena, struct slice *header, struct slice *claims,
+                  struct error *e) {
+  if (jws.len > TOKEN_REGISTRY_MAX) {
+    return error_set(e, ERROR_DENIED, "not a token: longer than %d bytes", TOKEN_REGISTRY_MAX);
+  }
+  struct jws parts;
+  if (jws_read(jws, arena, &parts, e) != 0) {
+    return error_context(e, "not a token");
+  }
+  const struct slice texts[2] = {parts.header, parts.payload};
+  struct slice *const outs[2] = {header, claims};
+  for (size_t i = 0; i < 2; i++) {
+    CLEANUP_JSON json_t *json = strict_json_object(texts[i], e);
+    if (json == NULL) {
+      return error_context(e, "not a token: %s", i == 0 ? "header" : "claims");
+    }
+    char *text = json_dumps(json, JSON_INDENT(2));
+    *outs[i] = slice_of(text == NULL ? NULL : arena_copy(arena, slice_str(text)),
+                        text == NULL ? 0 : strlen(text));
+    free(text);
+    if (outs[i]->ptr == NULL) {
+      return error_set(e, ERROR_FAILED, "out of memory");
+    }
+  }
+  return 0;
+}

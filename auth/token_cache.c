@@ -1,0 +1,343 @@
+/*
+ * A hit: one hash, one short lock, one look into a table. The context that hashes belongs to the
+ * shard, for a context made anew would allocate; so the shard is chosen by the token's last bytes,
+ * which a signature makes even, and the token is hashed under the shard's lock.
+ */
+#include "auth/token_cache.h"
+
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+enum {
+  SHARDS = 64,
+  CACHE_LINE = 64,
+  INFOHASH = 20,
+  DROPS_MAX = 2, /* of dead entries at each insertion: more than come in */
+};
+
+/* A verified token. What is in it never changes; only the shard's lists and `references` do. */
+struct entry {
+  struct entry *next; /* in its bucket */
+  struct entry *newer, *older;
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+  int64_t expires, issued, session;
+  atomic_uint references; /* the table's, and one of each check under way */
+  uint16_t kind;          /* enum token_kind */
+  uint16_t count;         /* of infohashes; of repositories */
+  char bytes[];           /* infohashes; or registry and repositories, a NUL behind each */
+};
+
+struct shard {
+  alignas(CACHE_LINE) pthread_mutex_t lock;
+  EVP_MD_CTX *hasher;
+  struct entry **buckets;
+  struct entry *newest, *oldest;
+  size_t count;
+};
+
+struct token_cache {
+  const struct trust *trust;
+  EVP_MD *sha256;
+  size_t capacity; /* of a shard */
+  size_t buckets;  /* of a shard; a power of two */
+  struct shard shards[SHARDS];
+};
+
+static void release(struct entry *entry) {
+  if (atomic_fetch_sub(&entry->references, 1) == 1) {
+    free(entry);
+  }
+}
+
+/* Under the shard's lock from here on. */
+
+static bool hash_token(const struct token_cache *cache, struct shard *shard, struct slice jws,
+                       unsigned char hash[SHA256_DIGEST_LENGTH]) {
+  return EVP_DigestInit_ex2(shard->hasher, cache->sha256, NULL) == 1 &&
+         EVP_DigestUpdate(shard->hasher, jws.ptr, jws.len) == 1 &&
+         EVP_DigestFinal_ex(shard->hasher, hash, NULL) == 1;
+}
+
+static struct entry **bucket_of(const struct token_cache *cache, const struct shard *shard,
+                                const unsigned char hash[SHA256_DIGEST_LENGTH]) {
+  uint64_t number = 0;
+  memcpy(&number, hash, sizeof number);
+  return &shard->buckets[number & (cache->buckets - 1)];
+}
+
+static struct entry *find(const struct token_cache *cache, const struct shard *shard,
+                          const unsigned char hash[SHA256_DIGEST_LENGTH]) {
+  struct entry *entry = *bucket_of(cache, shard, hash);
+  while (entry != NULL && memcmp(entry->hash, hash, sizeof entry->hash) != 0) {
+    entry = entry->next;
+  }
+  return entry;
+}
+
+static void unlink_age(struct shard *shard, struct entry *entry) {
+  *(entry->newer == NULL ? &shard->newest : &entry->newer->older) = entry->older;
+  *(entry->older == NULL ? &shard->oldest : &entry->older->newer) = entry->newer;
+}
+
+static void link_newest(struct shard *shard, struct entry *entry) {
+  entry->newer = NULL;
+  entry->older = shard->newest;
+  *(shard->newest == NULL ? &shard->oldest : &shard->newest->newer) = entry;
+  shard->newest = entry;
+}
+
+static void drop_oldest(const struct token_cache *cache, struct shard *shard) {
+  struct entry *entry = shard->oldest;
+  struct entry **at = bucket_of(cache, shard, entry->hash);
+  while (*at != entry) {
+    at = &(*at)->next;
+  }
+  *at = entry->next;
+  unlink_age(shard, entry);
+  shard->count--;
+  release(entry);
+}
+
+static bool is_expired(const struct token_cache *cache, const struct entry *entry, int64_t now) {
+  return entry->expires + cache->trust->leeway <= now;
+}
+
+static void insert(const struct token_cache *cache, struct shard *shard, struct entry *entry,
+                   int64_t now) {
+  for (int i = 0; i < DROPS_MAX && shard->oldest != NULL; i++) {
+    if (is_expired(cache, shard->oldest, now) && shard->oldest->session <= now) {
+      drop_oldest(cache, shard);
+    }
+  }
+  if (shard->count == cache->capacity) {
+    drop_oldest(cache, shard);
+  }
+  struct entry **bucket = bucket_of(cache, shard, entry->hash);
+  entry->next = *bucket;
+  *bucket = entry;
+  link_newest(shard, entry);
+  shard->count++;
+}
+
+/* To here. */
+
+static char *put_text(char *at, struct slice text) {
+  if (text.len > 0) {
+    memcpy(at, text.ptr, text.len);
+  }
+  at[text.len] = '\0';
+  return at + text.len + 1;
+}
+
+static struct entry *entry_of(const struct token *token,
+                              const unsigned char hash[SHA256_DIGEST_LENGTH]) {
+  size_t size = token->infohash_count * INFOHASH + token->registry.len + 1;
+  for (size_t i = 0; i < token->access_count; i++) {
+    size += token->access[i].repository.len + 1;
+  }
+  struct entry *entry = malloc(sizeof *entry + size);
+  if (entry == NULL) {
+    return NULL;
+  }
+  *entry = (struct entry){.expires = token->expires,
+                          .issued = token->issued,
+                          .session = token->session,
+                          .references = 1,
+                          .kind = (uint16_t)token->kind};
+  memcpy(entry->hash, hash, sizeof entry->hash);
+  if (token->kind == TOKEN_REGISTRY) {
+    entry->count = (uint16_t)token->access_count;
+    char *at = put_text(entry->bytes, token->registry);
+    for (size_t i = 0; i < token->access_count; i++) {
+      at = put_text(at, token->access[i].repository);
+    }
+  } else {
+    entry->count = (uint16_t)token->infohash_count;
+    for (size_t i = 0; i < token->infohash_count; i++) {
+      memcpy(entry->bytes + i * INFOHASH, token->infohashes[i].bytes, INFOHASH);
+    }
+  }
+  return entry;
+}
+
+static bool covers_infohash(const struct entry *entry, const struct token_question *question,
+                            const unsigned char *infohash) {
+  if (entry->kind == TOKEN_REGISTRY) {
+    struct slice registry = slice_str(entry->bytes);
+    const char *at = entry->bytes + registry.len + 1;
+    for (size_t i = 0; i < entry->count && question->registered != NULL; i++) {
+      struct slice repository = slice_str(at);
+      if (question->registered(question->arg, registry, repository, infohash)) {
+        return true;
+      }
+      at += repository.len + 1;
+    }
+    return false;
+  }
+  for (size_t i = 0; i < entry->count; i++) {
+    if (memcmp(entry->bytes + i * INFOHASH, infohash, INFOHASH) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static enum token_verdict answer(const struct token_cache *cache, const struct entry *entry,
+                                 const struct token_question *question, struct token_grant *grant,
+                                 bool *covers, struct error *why) {
+  if ((entry->kind & question->kinds) == 0) {
+    error_set(why, ERROR_DENIED, "a token of this kind will not do here");
+    return TOKEN_INVALID;
+  }
+  *grant = (struct token_grant){.kind = (enum token_kind)entry->kind,
+                                .expired = is_expired(cache, entry, question->now),
+                                .expires = entry->expires,
+                                .issued = entry->issued,
+                                .session = entry->session};
+  memcpy(grant->fingerprint, entry->hash, sizeof grant->fingerprint);
+  for (size_t i = 0; i < question->count; i++) {
+    covers[i] = covers_infohash(entry, question, question->infohashes + i * INFOHASH);
+  }
+  if (grant->expired) {
+    error_set(why, ERROR_DENIED, "expired");
+  }
+  return grant->expired ? TOKEN_EXPIRED : TOKEN_VALID;
+}
+
+static struct shard *shard_of(struct token_cache *cache, struct slice jws) {
+  /* The very last character of a signature may carry two or four bits alone. */
+  unsigned last = (unsigned char)jws.ptr[jws.len - 2];
+  unsigned before = (unsigned char)jws.ptr[jws.len - 3];
+  return &cache->shards[(last + 37 * before) % SHARDS];
+}
+
+/* A new reference to the token's entry; NULL when it is not there, with its hash in `hash`. */
+static struct entry *look_up(struct token_cache *cache, struct shard *shard, struct slice jws,
+                             unsigned char hash[SHA256_DIGEST_LENGTH], bool *hashed) {
+  pthread_mutex_lock(&shard->lock);
+  *hashed = hash_token(cache, shard, jws, hash);
+  struct entry *entry = *hashed ? find(cache, shard, hash) : NULL;
+  if (entry != NULL) {
+    atomic_fetch_add(&entry->references, 1);
+    unlink_age(shard, entry);
+    link_newest(shard, entry);
+  }
+  pthread_mutex_unlock(&shard->lock);
+  return entry;
+}
+
+/* Verifies, and remembers what verified. A new reference to the entry, or NULL. */
+static struct entry *verify(struct token_cache *cache, struct shard *shard, struct slice jws,
+                            const unsigned char hash[SHA256_DIGEST_LENGTH],
+                            const struct token_question *question, struct error *why) {
+  struct arena arena = {0};
+  struct token token;
+  struct entry *entry = NULL;
+  if (token_verify(cache->trust, jws, question->kinds, question->now, &arena, &token, why) !=
+      TOKEN_INVALID) {
+    entry = entry_of(&token, hash);
+    if (entry == NULL) {
+      error_set(why, ERROR_FAILED, "out of memory");
+    }
+  }
+  arena_free(&arena);
+  if (entry == NULL) {
+    return NULL;
+  }
+  pthread_mutex_lock(&shard->lock);
+  /* Another thread may have been as far at the same time. */
+  if (find(cache, shard, hash) == NULL) {
+    atomic_fetch_add(&entry->references, 1);
+    insert(cache, shard, entry, question->now);
+  }
+  pthread_mutex_unlock(&shard->lock);
+  return entry;
+}
+
+enum token_verdict token_cache_check(struct token_cache *cache, struct slice jws,
+                                     const struct token_question *question,
+                                     struct token_grant *grant, bool *covers, struct error *why) {
+  *grant = (struct token_grant){0};
+  for (size_t i = 0; i < question->count; i++) {
+    covers[i] = false;
+  }
+  /* The shortest is `a.b.c`; beyond the longest there is nothing to hash for. */
+  if (jws.len < 5 || jws.len > TOKEN_REGISTRY_MAX) {
+    error_set(why, ERROR_DENIED, "no token has %zu bytes", jws.len);
+    return TOKEN_INVALID;
+  }
+  struct shard *shard = shard_of(cache, jws);
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+  bool hashed = false;
+  struct entry *entry = look_up(cache, shard, jws, hash, &hashed);
+  if (!hashed) {
+    error_set(why, ERROR_FAILED, "cannot hash the token");
+    return TOKEN_INVALID;
+  }
+  if (entry == NULL) {
+    entry = verify(cache, shard, jws, hash, question, why);
+  }
+  if (entry == NULL) {
+    return TOKEN_INVALID;
+  }
+  enum token_verdict verdict = answer(cache, entry, question, grant, covers, why);
+  release(entry);
+  return verdict;
+}
+
+struct token_cache *token_cache_new(const struct trust *trust, size_t max_tokens) {
+  struct token_cache *cache = aligned_alloc(CACHE_LINE, sizeof *cache);
+  if (cache == NULL) {
+    return NULL;
+  }
+  memset(cache, 0, sizeof *cache);
+  cache->trust = trust;
+  cache->capacity = max_tokens == 0 ? 1 : (max_tokens - 1) / SHARDS + 1;
+  for (cache->buckets = 1; cache->buckets < cache->capacity;) {
+    cache->buckets *= 2;
+  }
+  cache->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+  bool ok = cache->sha256 != NULL;
+  for (size_t i = 0; i < SHARDS; i++) {
+    struct shard *shard = &cache->shards[i];
+    pthread_mutex_init(&shard->lock, NULL);
+    shard->hasher = EVP_MD_CTX_new();
+    shard->buckets = calloc(cache->buckets, sizeof *shard->buckets);
+    ok = ok && shard->hasher != NULL && shard->buckets != NULL;
+  }
+  if (!ok) {
+    token_cache_free(cache);
+    return NULL;
+  }
+  return cache;
+}
+
+void token_cache_free(struct token_cache *cache) {
+  if (cache == NULL) {
+    return;
+  }
+  for (size_t i = 0; i < SHARDS; i++) {
+    struct shard *shard = &cache->shards[i];
+    while (shard->oldest != NULL) {
+      drop_oldest(cache, shard);
+    }
+    free(shard->buckets);
+    EVP_MD_CTX_free(shard->hasher);
+    pthread_mutex_destroy(&shard->lock);
+  }
+  EVP_MD_free(cache->sha256);
+  free(cache);
+}
+
+size_t token_cache_count(struct token_cache *cache) {
+  size_t count = 0;
+  for (size_t i = 0; i < SHARDS; i++) {
+    pthread_mutex_lock(&cache->shards[i].lock);
+    count += cache->shards[i].count;
+    pthread_mutex_unlock(&cache->shards[i].lock);
+  }
+  return count;
+}
