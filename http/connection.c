@@ -1,0 +1,312 @@
+#include "http/internal.h"
+
+/*
+ * A connection is looked after in one place, settle(): every function that something comes in by
+ * does its part with `busy` set, so that what handlers call only takes note, and settles at its
+ * end. Only there, and in connection_cut(), a connection is dropped; nothing touches it after.
+ */
+
+size_t connection_waiting(struct http_connection *c) {
+  return c->x == NULL ? 0 : c->x->out.len + (c->writing ? c->transport->unsent(c) : 0);
+}
+
+static bool is_answering(const struct http_connection *c) {
+  return c->x != NULL && c->x->stage == STAGE_ANSWER;
+}
+
+static void give_back(struct http_connection *c) {
+  if (c->x != NULL) {
+    server_take_back(c->server, c->x);
+    c->x = NULL;
+  }
+}
+
+static void set_reading(struct http_connection *c, bool on) {
+  if (c->reading != on) {
+    c->reading = on;
+    c->transport->read(c, on);
+  }
+}
+
+static void drop(struct http_connection *c) {
+  c->state = CONNECTION_CLOSED;
+  server_deadline(c, DEADLINE_NONE);
+  link_remove(&c->ready);
+  /* A write under way still reads from the exchange's buffer: then connection_closed() gives it
+   * back. */
+  if (!c->writing) {
+    give_back(c);
+  }
+  c->transport->close(c);
+}
+
+void connection_cut(struct http_connection *c) {
+  if (c->state == CONNECTION_CLOSED) {
+    return;
+  }
+  c->broken = true;
+  if (is_answering(c) && c->x->abandoned != NULL) {
+    http_abandoned *abandoned = c->x->abandoned;
+    c->x->abandoned = NULL;
+    c->busy = true;
+    abandoned(c->x->abandoned_arg);
+  }
+  drop(c);
+}
+
+static void flush(struct http_connection *c) {
+  struct http_exchange *x = c->x;
+  if (c->writing || c->broken || x->out.len == 0) {
+    return;
+  }
+  if (x->out.failed) {
+    c->broken = true;
+    return;
+  }
+  const struct slice all = buf_view(&x->out);
+  ssize_t n = c->transport->try_write(c, &all, 1);
+  if (n < 0) {
+    c->broken = true;
+    return;
+  }
+  x->sent_some = x->sent_some || x->started;
+  if ((size_t)n == all.len) {
+    x->out.len = 0;
+    x->answer_start = 0;
+    return;
+  }
+  struct buf sending = x->out;
+  x->out = x->sending;
+  x->out.len = 0;
+  x->answer_start = 0;
+  x->sending = sending;
+  x->unsent = all.len - (size_t)n;
+  c->writing = true;
+  c->transport->write(c, slice_from(all, (size_t)n));
+}
+
+/* Everything has been answered and sent. */
+static void finish(struct http_connection *c) {
+  if (!c->linger || c->ended) {
+    drop(c);
+    return;
+  }
+  /* A close with unread bytes makes a reset, which may take the answer away from the other end
+   * before it has read it (RFC 9112, section 9.6). */
+  c->state = CONNECTION_LINGERS;
+  give_back(c);
+  link_remove(&c->ready);
+  server_deadline(c, DEADLINE_LINGER);
+  c->transport->end(c);
+  set_reading(c, true);
+}
+
+static bool may_begin(struct http_connection *c) {
+  return !c->last && !c->broken && !is_answering(c) && connection_waiting(c) < HTTP_OUTPUT_MAX;
+}
+
+/* What is to be waited for now, and how long. */
+static void settle_deadline(struct http_connection *c) {
+  struct http_exchange *x = c->x;
+  if (c->writing) {
+    if (c->deadline != DEADLINE_SEND) {
+      server_deadline(c, DEADLINE_SEND);
+    }
+  } else if (is_answering(c)) {
+    server_deadline(c, DEADLINE_NONE);
+  } else if (x == NULL) {
+    server_deadline(c, DEADLINE_IDLE);
+  } else if (!x->timed) {
+    server_deadline(c, DEADLINE_HEAD);
+    x->timed = true;
+  }
+}
+
+static void settle(struct http_connection *c) {
+  c->busy = false;
+  if (c->state != CONNECTION_OPEN) {
+    return;
+  }
+  struct http_exchange *x = c->x;
+  if (x != NULL) {
+    if (c->ended && !is_answering(c) && x->in.len == 0 && request_begun(x)) {
+      c->busy = true;
+      exchange_refuse(x, 400, "the request ends before its end");
+      c->busy = false;
+    }
+    flush(c);
+    if (c->broken) {
+      server_ready(c); /* Whoever answers is told from the loop. */
+      return;
+    }
+    bool begun = is_answering(c) || request_begun(x);
+    if (!begun && x->in.len > 0 && may_begin(c)) {
+      server_ready(c);
+    } else if (!begun && (x->in.len == 0 || c->last) && connection_waiting(c) == 0) {
+      if (c->last || c->ended || c->server->stopping) {
+        c->linger = c->linger || x->in.len > 0;
+        finish(c);
+        return;
+      }
+      give_back(c);
+    }
+  } else if (c->ended) {
+    drop(c);
+    return;
+  }
+  settle_deadline(c);
+  set_reading(c, !c->ended && (c->x == NULL || c->x->in.len < HTTP_INPUT_MAX));
+}
+
+/* Reads and answers requests until one is not answered at once. \return how many bytes it read. */
+static size_t serve(struct http_connection *c, struct slice bytes) {
+  size_t done = 0;
+  while (done < bytes.len && may_begin(c)) {
+    struct http_exchange *x = c->x;
+    size_t used = 0;
+    switch (request_read(x, slice_from(bytes, done), &used)) {
+    case REQUEST_MORE:
+      break;
+    case REQUEST_WHOLE:
+      exchange_route(x);
+      break;
+    case REQUEST_REFUSED:
+      exchange_refuse(x, x->refusal, x->refusal_why);
+      break;
+    }
+    done += used;
+  }
+  return done;
+}
+
+bool connection_open(struct http_connection *c, struct http_server *server,
+                     const struct transport *transport, const struct sockaddr *peer) {
+  if (server->stopping || server->connection_count >= server->limits.connections_max ||
+      !addresses_add(&server->addresses, peer, server->limits.per_address_max)) {
+    return false;
+  }
+  *c = (struct http_connection){.transport = transport, .server = server};
+  memcpy(&c->peer, peer,
+         peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+  server->connection_count++;
+  link_append(&server->connections, &c->all);
+  link_init(&c->ready);
+  link_init(&c->timed);
+  server_deadline(c, DEADLINE_HEAD);
+  set_reading(c, true);
+  return true;
+}
+
+void connection_closed(struct http_connection *c) {
+  struct http_server *server = c->server;
+  give_back(c);
+  link_remove(&c->all);
+  addresses_remove(&server->addresses, &c->peer.any);
+  server->connection_count--;
+}
+
+void connection_received(struct http_connection *c, struct slice bytes) {
+  if (c->state == CONNECTION_LINGERS) {
+    c->discarded += bytes.len;
+    if (c->discarded > HTTP_LINGER_BYTES) {
+      drop(c);
+    }
+    return;
+  }
+  if (c->state != CONNECTION_OPEN) {
+    return;
+  }
+  if (c->x == NULL) {
+    c->x = server_lend(c->server);
+    if (c->x == NULL) {
+      connection_cut(c);
+      return;
+    }
+    c->x->connection = c;
+  }
+  c->busy = true;
+  size_t used = c->x->in.len == 0 ? serve(c, bytes) : 0;
+  if (c->last) {
+    c->linger = c->linger || used < bytes.len;
+  } else {
+    buf_slice(&c->x->in, slice_from(bytes, used));
+    c->broken = c->broken || c->x->in.failed;
+  }
+  settle(c);
+}
+
+void connection_received_end(struct http_connection *c) {
+  c->ended = true;
+  if (c->state == CONNECTION_LINGERS) {
+    drop(c);
+    return;
+  }
+  settle(c);
+}
+
+void connection_answered(struct http_connection *c) {
+  if (!c->busy) {
+    settle(c);
+  }
+}
+
+void connection_ready(struct http_connection *c) {
+  if (c->broken) {
+    connection_cut(c);
+    return;
+  }
+  if (c->state != CONNECTION_OPEN) {
+    return;
+  }
+  c->busy = true;
+  struct http_exchange *x = c->x;
+  if (is_answering(c) && x->proceed != NULL && connection_waiting(c) == 0) {
+    http_proceed *proceed = x->proceed;
+    x->proceed = NULL;
+    proceed(x->proceed_arg);
+  }
+  if (x != NULL && x->in.len > 0) {
+    buf_consume(&x->in, serve(c, buf_view(&x->in)));
+  }
+  settle(c);
+}
+
+void connection_sent(struct http_connection *c, bool ok) {
+  c->writing = false;
+  if (c->state == CONNECTION_CLOSED) {
+    return; /* connection_closed() comes next. */
+  }
+  c->x->sending.len = 0;
+  c->x->timed = false;
+  server_deadline(c, DEADLINE_NONE);
+  if (ok) {
+    flush(c);
+  } else {
+    c->broken = true;
+  }
+  connection_ready(c);
+}
+
+void connection_timed_out(struct http_connection *c, enum deadline kind) {
+  if (kind == DEADLINE_SEND) {
+    size_t unsent = c->transport->unsent(c);
+    if (unsent < c->x->unsent) {
+      c->x->unsent = unsent;
+      server_deadline(c, DEADLINE_SEND);
+      return;
+    }
+  }
+  if (kind == DEADLINE_HEAD && c->x != NULL) {
+    c->busy = true;
+    exchange_refuse(c->x, 408, "the request did not come whole in time");
+    settle(c);
+    return;
+  }
+  connection_cut(c);
+}
+
+void connection_wind_up(struct http_connection *c) {
+  if (c->state == CONNECTION_OPEN && c->x == NULL) {
+    drop(c);
+  }
+}

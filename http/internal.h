@@ -1,0 +1,267 @@
+/**
+ * What the files of the server share; not for other rooms. Three layers: a transport moves bytes
+ * (tcp.c, memory.c), a connection cuts them into requests (connection.c, request.c), an exchange is
+ * one request and its answer (exchange.c). server.c holds what all connections of a loop share.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "http/addresses.h"
+#include "http/server.h"
+
+#include <llhttp.h>
+#include <netinet/in.h>
+
+enum {
+  HTTP_FIELDS_MAX = 100,           /**< fields of a request; beyond: 431 */
+  HTTP_READ_SIZE = 64 * 1024,      /**< bytes read from a socket at once */
+  HTTP_INPUT_MAX = 16 * 1024,      /**< pipelined bytes kept before reading stops */
+  HTTP_OUTPUT_MAX = 64 * 1024,     /**< unsent bytes at which no further request is begun */
+  HTTP_KEEP_MAX = 64 * 1024,       /**< a buffer larger than this is not kept for reuse */
+  HTTP_LINGER_BYTES = 1024 * 1024, /**< read and thrown away after a last answer */
+  HTTP_LINGER_MS = 2000,           /**< and for how long */
+};
+
+/* --- intrusive lists: circular, with a sentinel --- */
+
+struct link {
+  struct link *prev, *next;
+};
+
+static inline void link_init(struct link *l) {
+  l->prev = l->next = l;
+}
+
+static inline bool link_empty(const struct link *l) {
+  return l->next == l;
+}
+
+static inline void link_remove(struct link *l) {
+  l->prev->next = l->next;
+  l->next->prev = l->prev;
+  link_init(l);
+}
+
+static inline void link_append(struct link *list, struct link *l) {
+  l->prev = list->prev;
+  l->next = list;
+  list->prev->next = l;
+  list->prev = l;
+}
+
+#define LINK_OWNER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+
+/* --- the bytes --- */
+
+struct http_connection;
+
+/** What a connection asks of its transport. */
+struct transport {
+  /** Hands over what the other end takes without waiting: 0 or more bytes; -1 when it is gone. Not
+   * called while a write() is under way. */
+  ssize_t (*try_write)(struct http_connection *c, const struct slice *pieces, size_t count);
+  /** Sends all of \p bytes, which stay where they are until it ends in connection_sent(). */
+  void (*write)(struct http_connection *c, struct slice bytes);
+  /** Bytes of the write() under way that the other end has not taken yet. */
+  size_t (*unsent)(struct http_connection *c);
+  /** Starts or stops calling connection_received(). */
+  void (*read)(struct http_connection *c, bool on);
+  /** Ends our half; everything has been sent before. */
+  void (*end)(struct http_connection *c);
+  /** Drops it. connection_closed() follows, at once or from the loop. */
+  void (*close)(struct http_connection *c);
+};
+
+/* --- the connection --- */
+
+/** A connection waits in one list of its server a kind; each kind has one duration, so that a list
+ * is in order of the moments and setting one costs a few stores. */
+enum deadline {
+  DEADLINE_NONE,
+  DEADLINE_HEAD,
+  DEADLINE_IDLE,
+  DEADLINE_SEND,
+  DEADLINE_LINGER,
+  DEADLINES, /**< how many kinds there are */
+};
+
+/** Embedded by what a transport keeps for a connection. */
+struct http_connection {
+  const struct transport *transport;
+  struct http_server *server;
+  struct http_exchange *x; /**< lent by the server while there is something to do; else NULL */
+  struct link all;         /**< of the server's connections */
+  struct link ready;       /**< of those to be looked at from the loop */
+  struct link timed;       /**< of those with the same kind of deadline */
+  enum deadline deadline;
+  uint64_t due; /**< when, by server_now() */
+  size_t discarded;
+  union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+  } peer;
+  enum { CONNECTION_OPEN, CONNECTION_LINGERS, CONNECTION_CLOSED } state;
+  bool reading; /**< the transport delivers bytes */
+  bool ended;   /**< the other end sends no more */
+  bool busy;    /**< a function of the connection is running and settles before it returns */
+  bool writing; /**< a write() is under way */
+  bool broken;  /**< the other end is gone */
+  bool last;    /**< no request is read any more */
+  bool linger;  /**< the other end may still be sending when the last answer is out */
+};
+
+/** \return false when a limit of the server keeps it out; nothing is held then. */
+bool connection_open(struct http_connection *c, struct http_server *server,
+                     const struct transport *transport, const struct sockaddr *peer);
+void connection_received(struct http_connection *c, struct slice bytes);
+/** The other end sends no more. */
+void connection_received_end(struct http_connection *c);
+/** The write() is done; \p ok is false when the other end is gone. */
+void connection_sent(struct http_connection *c, bool ok);
+/** Drops it from the loop, telling who answers. */
+void connection_cut(struct http_connection *c);
+/** The transport has dropped it; the caller frees the memory. */
+void connection_closed(struct http_connection *c);
+/** The loop's call for a connection that server_ready() was called for. */
+void connection_ready(struct http_connection *c);
+void connection_timed_out(struct http_connection *c, enum deadline kind);
+/** The server stops: closed when idle, else closed after the answer under way. */
+void connection_wind_up(struct http_connection *c);
+/** Something was put into c->x->out, or the answer has ended. */
+void connection_answered(struct http_connection *c);
+/** Bytes of answers that the other end has not taken yet. */
+size_t connection_waiting(struct http_connection *c);
+
+/* --- the exchange --- */
+
+struct span {
+  uint32_t at, len; /**< in the exchange's head */
+};
+
+enum stage {
+  STAGE_HEAD, /**< of a request, or nothing of it yet */
+  STAGE_BODY,
+  STAGE_ANSWER, /**< the handler has it */
+};
+
+/**
+ * One request and its answer, and the memory that both need. Lent to a connection while it has
+ * something to do and then kept for the next: a connection that waits holds none of it, and one
+ * that works allocates nothing once the buffers have grown.
+ */
+struct http_exchange {
+  struct http_connection *connection;
+  struct link spare; /**< of the server's exchanges that nobody uses */
+  enum stage stage;
+  struct arena arena;
+
+  /* the request */
+  llhttp_t parser;
+  struct buf head; /**< target, names and values, one after the other */
+  struct span target, path, query;
+  struct span names[HTTP_FIELDS_MAX], values[HTTP_FIELDS_MAX];
+  size_t field_count;
+  struct buf body;
+  struct buf in;        /**< what came while an answer was under way */
+  size_t head_size;     /**< bytes of the head so far, line ends included */
+  size_t body_size;     /**< bytes of the body so far, as sent: chunk sizes included */
+  size_t lines;         /**< ended lines of the head that were not empty */
+  size_t line_size;     /**< bytes of the line so far */
+  char line_tail[8];    /**< the request line's last bytes: its version */
+  bool carriage_return; /**< the last byte of the head so far is a CR */
+  bool name_open;       /**< a field's name is being read */
+  bool timed;           /**< the deadline is that of this head or body */
+  bool http_1_0;
+  bool keep_alive;
+  int refusal;             /**< the status that refuses the request; 0: none */
+  const char *refusal_why; /**< a static text */
+
+  /* the answer */
+  struct buf out;      /**< what is to be sent */
+  struct buf sending;  /**< what a write() of the transport is sending */
+  size_t answer_start; /**< where in out this answer begins */
+  size_t unsent;       /**< of sending, when the deadline for it was set */
+  uint64_t body_left;  /**< bytes announced and not sent yet */
+  bool started;        /**< an answer has been composed */
+  bool sent_some;      /**< and its first bytes may have left */
+  bool head_only;      /**< an answer to HEAD */
+  http_proceed *proceed;
+  void *proceed_arg;
+  http_abandoned *abandoned;
+  void *abandoned_arg;
+};
+
+enum request_state { REQUEST_MORE, REQUEST_WHOLE, REQUEST_REFUSED };
+
+/** Makes the exchange ready for the next request; what is still to be sent stays. */
+void request_reset(struct http_exchange *x);
+/** Whether a byte of a request has been read since request_reset(). */
+bool request_begun(const struct http_exchange *x);
+/**
+ * Reads on.
+ *
+ * \param used set to the bytes that belong to this request: all of them with REQUEST_MORE.
+ * \return REQUEST_REFUSED with refusal and refusal_why set: answer so and close.
+ */
+enum request_state request_read(struct http_exchange *x, struct slice bytes, size_t *used);
+
+/** Answers with a line of text and closes the connection after it. */
+void exchange_refuse(struct http_exchange *x, int status, const char *why);
+/** Gives a whole request to the handler of its route, or answers 404 or 405. */
+void exchange_route(struct http_exchange *x);
+
+/** The reason phrase of RFC 9110, section 15; a general one for a status not named there. */
+struct slice status_phrase(int status);
+
+/* --- the server --- */
+
+struct http_server {
+  uv_loop_t *loop;
+  uv_timer_t timer; /**< armed for the earliest deadline known */
+  uv_idle_t idle;   /**< runs while a connection is ready */
+  const struct http_route *routes;
+  size_t route_count;
+  struct http_limits limits;
+  const struct log *log;
+  uint64_t timer_due;
+  uint64_t skew; /**< milliseconds that a test is ahead of the loop */
+  unsigned durations[DEADLINES];
+  struct link deadlines[DEADLINES];
+  struct link connections, ready, listeners, spare_exchanges;
+  struct link spare_sockets; /**< memory of closed connections, kept by tcp.c */
+  unsigned connection_count, spare_exchange_count, spare_socket_count;
+  struct addresses addresses;
+  uint64_t date_second;       /**< for which date is valid */
+  char date[40];              /**< the field with its line end */
+  uint64_t accept_complained; /**< when a failed accept was last logged */
+  bool stopping;
+  uint64_t stop_due;
+  unsigned open_handles;
+  void (*closed)(void *arg);
+  void *closed_arg;
+  char read_buffer[HTTP_READ_SIZE]; /**< what a read leaves here is taken out at once */
+};
+
+/** Milliseconds of the loop's clock. */
+uint64_t server_now(const struct http_server *s);
+/** Moves the connection to the end of that list; DEADLINE_NONE takes it out of any. */
+void server_deadline(struct http_connection *c, enum deadline kind);
+/** Fires what is due. */
+void server_sweep(struct http_server *s);
+/** Has connection_ready() called from the loop. */
+void server_ready(struct http_connection *c);
+/** NULL when there is no memory. */
+struct http_exchange *server_lend(struct http_server *s);
+void server_take_back(struct http_server *s, struct http_exchange *x);
+/** The `Date` field of this second, with its line end (RFC 9110, section 6.6.1). */
+struct slice server_date(struct http_server *s);
+/** A handle of the server has been closed: frees the server after the last one. */
+void server_handle_closed(struct http_server *s);
+
+/* --- tcp.c --- */
+
+void tcp_close_listeners(struct http_server *s);
+/** There is room again: takes the connections that waited. */
+void tcp_accept_waiting(struct http_server *s);
+void tcp_free_spares(struct http_server *s);

@@ -1,0 +1,433 @@
+#include "http/internal.h"
+
+static int refuse(struct http_exchange *x, int status, const char *why) {
+  x->refusal = status;
+  x->refusal_why = why;
+  return -1;
+}
+
+void request_reset(struct http_exchange *x) {
+  x->stage = STAGE_HEAD;
+  arena_reset(&x->arena);
+  x->head.len = x->body.len = 0;
+  x->target = x->path = x->query = (struct span){0, 0};
+  x->field_count = 0;
+  x->head_size = x->body_size = x->lines = x->line_size = 0;
+  memset(x->line_tail, 0, sizeof x->line_tail);
+  x->carriage_return = x->name_open = x->timed = x->http_1_0 = false;
+  x->keep_alive = false;
+  x->refusal = 0;
+  x->refusal_why = NULL;
+  x->answer_start = x->out.len;
+  x->body_left = 0;
+  x->started = x->sent_some = x->head_only = false;
+  x->proceed = NULL;
+  x->abandoned = NULL;
+}
+
+bool request_begun(const struct http_exchange *x) {
+  return x->head_size > 0;
+}
+
+/* --- llhttp's callbacks --- */
+
+static int append(struct http_exchange *x, struct span *span, const char *at, size_t len) {
+  buf_append(&x->head, at, len);
+  if (x->head.failed) {
+    return refuse(x, 503, "out of memory");
+  }
+  /* No overflow: the whole head is bounded by head_max. */
+  span->len += (uint32_t)len;
+  return 0;
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t len) {
+  struct http_exchange *x = parser->data;
+  return append(x, &x->target, at, len);
+}
+
+static int on_field(llhttp_t *parser, const char *at, size_t len) {
+  struct http_exchange *x = parser->data;
+  if (x->stage == STAGE_BODY) {
+    return 0; /* Trailers may not change what was decided by the head; they are thrown away. */
+  }
+  if (!x->name_open) {
+    if (x->field_count == HTTP_FIELDS_MAX) {
+      return refuse(x, 431, "more fields than are taken");
+    }
+    x->names[x->field_count++] = (struct span){(uint32_t)x->head.len, 0};
+    x->name_open = true;
+  }
+  return append(x, &x->names[x->field_count - 1], at, len);
+}
+
+static int on_field_complete(llhttp_t *parser) {
+  struct http_exchange *x = parser->data;
+  if (x->stage == STAGE_HEAD) {
+    x->name_open = false;
+    x->values[x->field_count - 1] = (struct span){(uint32_t)x->head.len, 0};
+  }
+  return 0;
+}
+
+static int on_value(llhttp_t *parser, const char *at, size_t len) {
+  struct http_exchange *x = parser->data;
+  return x->stage == STAGE_BODY ? 0 : append(x, &x->values[x->field_count - 1], at, len);
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t len) {
+  struct http_exchange *x = parser->data;
+  size_t max = x->connection->server->limits.body_max;
+  if (len > max - x->body.len) {
+    return refuse(x, 413, "the body is larger than is taken");
+  }
+  buf_append(&x->body, at, len);
+  return x->body.failed ? refuse(x, 503, "out of memory") : 0;
+}
+
+static int on_message_complete(llhttp_t *parser) {
+  (void)parser;
+  return HPE_PAUSED; /* The next request is not read before this one is answered. */
+}
+
+/* --- what is asked of a head that could be parsed --- */
+
+static struct slice text(const struct http_exchange *x, struct span span) {
+  return slice_of(x->head.ptr + span.at, span.len);
+}
+
+/* uri-host and port of RFC 3986, section 3.2; it is not used, but what else it holds is an attempt
+ * to mean different things to different readers (RFC 9112, section 3.2). */
+static bool is_host(struct slice host) {
+  static const char others[] = "-._~!$&'()*+,;=:[]%";
+  for (size_t i = 0; i < host.len; i++) {
+    char c = host.ptr[i];
+    bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!alnum && memchr(others, c, sizeof others - 1) == NULL) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Splits the target: origin-form and absolute-form of RFC 9112, section 3.2. */
+static int split_target(struct http_exchange *x) {
+  struct span path = x->target;
+  struct slice target = text(x, path);
+  if (target.len == 0 || memchr(target.ptr, '#', target.len) != NULL) {
+    return refuse(x, 400, "the request's target is not a path or an http URL");
+  }
+  if (target.ptr[0] != '/') {
+    size_t scheme =
+        slice_equal_nocase(slice_of(target.ptr, target.len < 7 ? target.len : 7), SLICE("http://"))
+            ? 7
+        : slice_equal_nocase(slice_of(target.ptr, target.len < 8 ? target.len : 8),
+                             SLICE("https://"))
+            ? 8
+            : 0;
+    size_t end = scheme;
+    while (end < target.len && target.ptr[end] != '/' && target.ptr[end] != '?') {
+      end++;
+    }
+    if (end == scheme || !is_host(slice_of(target.ptr + scheme, end - scheme))) {
+      return refuse(x, 400, "the request's target is not a path or an http URL");
+    }
+    path.at += (uint32_t)end;
+    path.len -= (uint32_t)end;
+    target = slice_from(target, end);
+  }
+  const char *mark = target.len == 0 ? NULL : memchr(target.ptr, '?', target.len);
+  x->path = path;
+  x->query = (struct span){path.at + path.len, 0};
+  if (mark != NULL) {
+    x->path.len = (uint32_t)(mark - target.ptr);
+    x->query = (struct span){path.at + x->path.len + 1, path.len - x->path.len - 1};
+  }
+  if (x->path.len == 0) {
+    /* http://host and http://host?query ask for `/`. */
+    x->path = (struct span){(uint32_t)x->head.len, 1};
+    buf_append(&x->head, "/", 1);
+  }
+  return x->head.failed ? refuse(x, 503, "out of memory") : 0;
+}
+
+static int on_headers_complete(llhttp_t *parser) {
+  struct http_exchange *x = parser->data;
+  const uint64_t body_max = x->connection->server->limits.body_max;
+  size_t hosts = 0;
+  size_t codings = 0;
+  uint64_t length = 0;
+  bool wants_continue = false;
+  /* Only 1.0 and 1.1 come so far. */
+  x->http_1_0 = parser->http_minor == 0;
+  for (size_t i = 0; i < x->field_count; i++) {
+    struct slice name = text(x, x->names[i]);
+    struct slice value = slice_trim(text(x, x->values[i]));
+    x->values[i] = (struct span){(uint32_t)(value.ptr - x->head.ptr), (uint32_t)value.len};
+    if (slice_equal_nocase(name, SLICE("host"))) {
+      hosts++;
+      if (!is_host(value)) {
+        return refuse(x, 400, "Host is not a host");
+      }
+    } else if (slice_equal_nocase(name, SLICE("content-length"))) {
+      if (!slice_u64(value, &length)) {
+        return refuse(x, 400, "Content-Length is not a length");
+      }
+    } else if (slice_equal_nocase(name, SLICE("transfer-encoding"))) {
+      codings++;
+      if (!slice_equal_nocase(value, SLICE("chunked"))) {
+        return refuse(x, 400, "only chunked is taken as Transfer-Encoding");
+      }
+    } else if (slice_equal_nocase(name, SLICE("expect"))) {
+      if (!slice_equal_nocase(value, SLICE("100-continue"))) {
+        return refuse(x, 417, "only 100-continue can be expected");
+      }
+      wants_continue = true;
+    }
+  }
+  if (hosts > 1 || (hosts == 0 && !x->http_1_0)) {
+    return refuse(x, 400, "one Host is needed");
+  }
+  /* RFC 9112, section 6.1: such framing is faulty. */
+  if (codings > 1 || (codings == 1 && x->http_1_0)) {
+    return refuse(x, 400, "Transfer-Encoding is given twice, or with HTTP/1.0");
+  }
+  if (split_target(x) != 0) {
+    return -1;
+  }
+  if (length > body_max) {
+    return refuse(x, 413, "the body is larger than is taken");
+  }
+  x->keep_alive = llhttp_should_keep_alive(parser) != 0;
+  /* Nothing is upgraded to, and CONNECT is a method like others: what follows is a request. */
+  parser->upgrade = 0;
+  if (wants_continue && !x->http_1_0 && (length > 0 || codings > 0)) {
+    buf_slice(&x->out, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+  }
+  x->stage = STAGE_BODY;
+  x->timed = false;
+  return 0;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_header_field = on_field,
+    .on_header_field_complete = on_field_complete,
+    .on_header_value = on_value,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+/* --- the lines of a head, looked at before llhttp sees them --- */
+
+/* Keeps the last bytes of the request line, which may come in any cuts. */
+static void keep_tail(struct http_exchange *x, const char *bytes, size_t len) {
+  const size_t room = sizeof x->line_tail;
+  if (len >= room) {
+    memcpy(x->line_tail, bytes + len - room, room);
+  } else {
+    memmove(x->line_tail, x->line_tail + len, room - len);
+    memcpy(x->line_tail + room - len, bytes, len);
+  }
+}
+
+static int check_version(struct http_exchange *x) {
+  struct slice version = slice_of(x->line_tail, sizeof x->line_tail);
+  if (slice_equal(version, SLICE("HTTP/1.1")) || slice_equal(version, SLICE("HTTP/1.0"))) {
+    return 0;
+  }
+  return slice_starts(version, SLICE("HTTP/"))
+             ? refuse(x, 505, "only HTTP/1.1 and HTTP/1.0 are spoken")
+             : refuse(x, 400, "the request line does not end in an HTTP version");
+}
+
+/*
+ * How many of the bytes may be given to llhttp: up to the end of the head, which sets \p ended, or
+ * to where it is refused. llhttp 8.1.0 takes a bare CR for a line end (CVE-2023-30589) and joins
+ * folded lines, and behind a proxy that reads them otherwise, either smuggles a request.
+ */
+static size_t scan_head(struct http_exchange *x, struct slice bytes, bool *ended) {
+  const size_t max = x->connection->server->limits.head_max;
+  const char *p = bytes.ptr;
+  const char *end = bytes.ptr + bytes.len;
+  bool cut = bytes.len > max - x->head_size;
+  if (cut) {
+    end = bytes.ptr + (max - x->head_size);
+  }
+  while (p < end) {
+    const char *run = p;
+    while (p < end && (unsigned char)*p > '\r') {
+      p++;
+    }
+    if (p > run) {
+      if (x->carriage_return) {
+        p = run;
+        refuse(x, 400, "a CR without LF");
+        break;
+      }
+      if (x->line_size == 0 && x->lines > 0 && *run == ' ') {
+        p = run;
+        refuse(x, 400, "a field line begins with white space");
+        break;
+      }
+      if (x->lines == 0) {
+        keep_tail(x, run, (size_t)(p - run));
+      }
+      x->line_size += (size_t)(p - run);
+      continue;
+    }
+    if (x->carriage_return) {
+      if (*p != '\n') {
+        refuse(x, 400, "a CR without LF");
+        break;
+      }
+      p++;
+      x->carriage_return = false;
+      if (x->line_size > 0) {
+        x->lines++;
+        x->line_size = 0;
+      } else if (x->lines > 0) {
+        *ended = true;
+        break;
+      }
+    } else if (*p == '\r') {
+      if (x->lines == 0 && x->line_size > 0 && check_version(x) != 0) {
+        break;
+      }
+      x->carriage_return = true;
+      p++;
+    } else if (*p == '\t' && (x->line_size > 0 || x->lines == 0)) {
+      x->line_size++;
+      p++;
+    } else {
+      refuse(x, 400,
+             *p == '\n'   ? "an LF without CR"
+             : *p == '\t' ? "a field line begins with white space"
+                          : "a control character in the head");
+      break;
+    }
+  }
+  size_t used = (size_t)(p - bytes.ptr);
+  if (cut && p == end && !*ended && x->refusal == 0) {
+    refuse(x, 431, "the head is larger than is taken");
+  }
+  x->head_size += used;
+  return used;
+}
+
+/* --- reading --- */
+
+static int malformed(struct http_exchange *x, llhttp_errno_t code) {
+  if (x->refusal != 0) {
+    return -1; /* a callback's */
+  }
+  const char *reason = llhttp_get_error_reason(&x->parser);
+  /* Otherwise it is no version at all, and then the request is malformed. */
+  if (code == HPE_INVALID_VERSION && strcmp(reason, "Invalid HTTP version") == 0) {
+    return refuse(x, 505, "only HTTP/1.1 and HTTP/1.0 are spoken");
+  }
+  return refuse(x, 400, reason);
+}
+
+/* Gives bytes to llhttp. \return whether the request is whole; refusal is set when it is not one.
+ */
+static bool execute(struct http_exchange *x, struct slice bytes, size_t *used) {
+  *used = bytes.len;
+  if (bytes.len == 0) {
+    return false;
+  }
+  llhttp_errno_t code = llhttp_execute(&x->parser, bytes.ptr, bytes.len);
+  if (code == HPE_OK) {
+    return false;
+  }
+  *used = (size_t)(llhttp_get_error_pos(&x->parser) - bytes.ptr);
+  if (code == HPE_PAUSED) {
+    return true;
+  }
+  malformed(x, code);
+  return false;
+}
+
+enum request_state request_read(struct http_exchange *x, struct slice bytes, size_t *used) {
+  size_t done = 0;
+  *used = 0;
+  if (x->stage == STAGE_HEAD) {
+    if (!request_begun(x)) {
+      llhttp_init(&x->parser, HTTP_REQUEST, &settings);
+      x->parser.data = x;
+    }
+    bool ended = false;
+    size_t head = scan_head(x, bytes, &ended);
+    int found = x->refusal;
+    const char *why = x->refusal_why;
+    /* llhttp's error comes first when it lies before what the scan found, in whatever cuts the
+     * bytes come. */
+    x->refusal = 0;
+    bool whole = execute(x, slice_of(bytes.ptr, head), used);
+    if (x->refusal == 0 && found != 0) {
+      refuse(x, found, why);
+    }
+    if (x->refusal != 0) {
+      return REQUEST_REFUSED;
+    }
+    if (whole) {
+      return REQUEST_WHOLE;
+    }
+    if (!ended) {
+      return REQUEST_MORE;
+    }
+    if (x->stage == STAGE_HEAD) {
+      refuse(x, 400, "the head does not end where its lines do");
+      return REQUEST_REFUSED;
+    }
+    done = head;
+  }
+  /* Chunks of one byte are fine, but not a stream of chunk extensions or trailers. */
+  const struct http_limits *limits = &x->connection->server->limits;
+  const size_t size_max = limits->head_max + 8 * limits->body_max;
+  struct slice rest = slice_from(bytes, done);
+  size_t left = size_max - x->body_size;
+  bool whole = execute(x, slice_of(rest.ptr, rest.len < left ? rest.len : left), used);
+  x->body_size += *used;
+  *used += done;
+  if (x->refusal == 0 && !whole && rest.len > left) {
+    refuse(x, 413, "the body's chunks take more than is taken");
+  }
+  return x->refusal != 0 ? REQUEST_REFUSED : whole ? REQUEST_WHOLE : REQUEST_MORE;
+}
+
+/* --- the request as handlers see it --- */
+
+struct slice http_request_method(const struct http_exchange *x) {
+  return slice_str(llhttp_method_name((llhttp_method_t)x->parser.method));
+}
+
+struct slice http_request_path(const struct http_exchange *x) {
+  return text(x, x->path);
+}
+
+struct slice http_request_query(const struct http_exchange *x) {
+  return text(x, x->query);
+}
+
+struct slice http_request_field(const struct http_exchange *x, struct slice name) {
+  for (size_t i = 0; i < x->field_count; i++) {
+    if (slice_equal_nocase(text(x, x->names[i]), name)) {
+      return text(x, x->values[i]);
+    }
+  }
+  return (struct slice){NULL, 0};
+}
+
+size_t http_request_field_count(const struct http_exchange *x, struct slice name) {
+  size_t count = 0;
+  for (size_t i = 0; i < x->field_count; i++) {
+    count += slice_equal_nocase(text(x, x->names[i]), name);
+  }
+  return count;
+}
+
+struct slice http_request_body(const struct http_exchange *x) {
+  return buf_view(&x->body);
+}
