@@ -1,0 +1,37 @@
+#include "image/json.h"
+
+#include "image/manifest.h"
+
+/* Every value but the first of a document, array or object follows `[`, `{` or `,`. */
+static bool too_many_values(struct slice text) {
+  size_t values = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.len; i++) {
+    char c = text.ptr[i];
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (quoted) {
+      i += c == '\\';
+    } else {
+      values += c == '[' || c == '{' || c == ',';
+    }
+  }
+  return values > IMAGE_JSON_VALUES_MAX;
+}
+
+json_t *image_json_read(struct slice text, struct error *e) {
+  json_error_t why;
+  if (text.len > IMAGE_MANIFEST_MAX) {
+    error_set(e, ERROR_FAILED, "it is larger than %d bytes", IMAGE_MANIFEST_MAX);
+    return NULL;
+  }
+  if (too_many_values(text)) {
+    error_set(e, ERROR_FAILED, "it holds more than %d values", IMAGE_JSON_VALUES_MAX);
+    return NULL;
+  }
+  json_t *json = json_loadb(text.len == 0 ? "" : text.ptr, text.len, JSON_REJECT_DUPLICATES, &why);
+  if (json == NULL) {
+    error_set(e, ERROR_FAILED, "line %d: %s", why.line, why.text);
+  }
+  return json;
+}

@@ -1,0 +1,65 @@
+/** OCI and Docker schema 2 manifests and indexes, read within limits. Pure. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "image/platform.h"
+
+enum {
+  IMAGE_MANIFEST_MAX = 4 * 1024 * 1024,
+  IMAGE_LAYERS_MAX = 1024,
+  IMAGE_INDEX_MAX = 1024,     /**< entries of an index */
+  IMAGE_MEDIA_TYPE_MAX = 255, /**< RFC 6838, section 4.2: two names of at most 127 bytes */
+  IMAGE_INDEX_DEPTH_MAX = 2,  /**< indexes on the way from a reference to an image */
+};
+
+/** The largest blob: what a JSON number holds exactly everywhere (RFC 8259, section 6). */
+#define IMAGE_BLOB_MAX ((UINT64_C(1) << 53) - 1)
+
+/** A descriptor; strings are NUL-terminated, in the arena; NULL where absent. */
+struct image_descriptor {
+  const char *media_type;
+  const char *digest;             /**< valid by image_digest_valid() */
+  uint64_t size;                  /**< at most IMAGE_BLOB_MAX */
+  struct image_platform platform; /**< of an index entry */
+  const char *ref_name;           /**< of an index entry: `org.opencontainers.image.ref.name` */
+  bool foreign;                   /**< nondistributable, or has URLs: is not in the registry */
+};
+
+struct image_manifest {
+  bool is_index;
+  const char *media_type;
+  struct image_descriptor config;  /**< of a manifest */
+  struct image_descriptor *layers; /**< of a manifest; of an index: its entries */
+  size_t layer_count;
+};
+
+/**
+ * Reads a manifest or index. \p media_type is the Content-Type it came with, or NULL; `text/plain`,
+ * `application/json` and `application/octet-stream` say as little.
+ *
+ * \return 0, or -1: ERROR_FAILED for what is no manifest, is of a type that is not known (schema 1
+ * among them), exceeds a limit, or contradicts itself or \p media_type.
+ */
+int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,
+                         struct image_manifest *out, struct error *e);
+
+/**
+ * The blobs that a pull of a manifest takes: config first, then layers in order, each digest once,
+ * foreign layers left out.
+ *
+ * \return an array in the arena, of \p count; NULL when there is no memory, or one digest comes
+ * with two sizes.
+ */
+struct image_descriptor *image_manifest_blobs(const struct image_manifest *manifest,
+                                              struct arena *arena, size_t *count, struct error *e);
+
+/**
+ * The entry of an index that fits a platform best by image_platform_distance(), or where none does,
+ * the first that names no platform. Attestations (`unknown/unknown`) are never chosen.
+ *
+ * \return NULL when there is none; \p e is ERROR_NOT_FOUND and lists what there is.
+ */
+const struct image_descriptor *image_index_select(const struct image_manifest *index,
+                                                  const struct image_platform *platform,
+                                                  struct error *e);

@@ -1,0 +1,337 @@
+#include "image/reference.h"
+
+#include <arpa/inet.h>
+
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+static bool is_lower_alnum(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z');
+}
+
+static bool is_alnum(char c) {
+  return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_any(char c, const char *set) {
+  return c != '\0' && strchr(set, c) != NULL;
+}
+
+/* Names are components with `/` between them, a component is runs of letters and digits with
+ * separators between them; registries and OCI layouts differ in which those are. */
+struct grammar {
+  bool (*letter)(char c);
+  size_t (*separator)(struct slice s); /* the length of the one that \p s begins with, or 0 */
+};
+
+static bool name_fits(struct slice s, const struct grammar *grammar) {
+  for (;;) {
+    size_t run = 0;
+    while (run < s.len && grammar->letter(s.ptr[run])) {
+      run++;
+    }
+    if (run == 0) {
+      return false;
+    }
+    s = slice_from(s, run);
+    if (s.len == 0) {
+      return true;
+    }
+    size_t separator = s.ptr[0] == '/' ? 1 : grammar->separator(s);
+    if (separator == 0) {
+      return false;
+    }
+    s = slice_from(s, separator);
+  }
+}
+
+/* `.`, `_`, `__` or any number of `-`. */
+static size_t repository_separator(struct slice s) {
+  size_t dashes = 0;
+  while (dashes < s.len && s.ptr[dashes] == '-') {
+    dashes++;
+  }
+  if (slice_starts(s, SLICE("__"))) {
+    return 2;
+  }
+  return s.ptr[0] == '.' || s.ptr[0] == '_' ? 1 : dashes;
+}
+
+/* `-`, `.`, `_`, `:`, `@`, `+` or `--` (OCI image specification, annotations, ref.name). */
+static size_t ref_name_separator(struct slice s) {
+  if (slice_starts(s, SLICE("--"))) {
+    return 2;
+  }
+  return is_any(s.ptr[0], "-._:@+");
+}
+
+bool image_name_valid(struct slice name) {
+  static const struct grammar repository = {is_lower_alnum, repository_separator};
+  return name.len <= IMAGE_NAME_MAX && name_fits(name, &repository);
+}
+
+bool image_tag_valid(struct slice tag) {
+  if (tag.len == 0 || tag.len > IMAGE_TAG_MAX || tag.ptr[0] == '.' || tag.ptr[0] == '-') {
+    return false;
+  }
+  for (size_t i = 0; i < tag.len; i++) {
+    if (!is_alnum(tag.ptr[i]) && !is_any(tag.ptr[i], "._-")) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool image_digest_valid(struct slice digest) {
+  struct slice hex = slice_from(digest, sizeof "sha256:" - 1);
+  if (!slice_starts(digest, SLICE("sha256:")) || hex.len != 64) {
+    return false;
+  }
+  for (size_t i = 0; i < hex.len; i++) {
+    if (!is_digit(hex.ptr[i]) && (hex.ptr[i] < 'a' || hex.ptr[i] > 'f')) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool port_valid(struct slice port) {
+  uint64_t number = 0;
+  return port.len <= 5 && slice_u64(port, &number) && number > 0 && number <= UINT16_MAX;
+}
+
+static bool v6_valid(struct slice address) {
+  char text[INET6_ADDRSTRLEN];
+  struct in6_addr parsed;
+  if (address.len >= sizeof text) {
+    return false;
+  }
+  memcpy(text, address.ptr, address.len);
+  text[address.len] = '\0';
+  return inet_pton(AF_INET6, text, &parsed) == 1;
+}
+
+static bool domain_valid(struct slice domain) {
+  if (domain.len > IMAGE_NAME_MAX) {
+    return false;
+  }
+  while (domain.ptr != NULL) {
+    struct slice label = slice_cut(&domain, '.');
+    if (label.len == 0 || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-') {
+      return false;
+    }
+    for (size_t i = 0; i < label.len; i++) {
+      if (!is_alnum(label.ptr[i]) && label.ptr[i] != '-') {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+static bool host_valid(struct slice host) {
+  struct slice rest = host;
+  if (slice_starts(host, SLICE("["))) {
+    rest = slice_from(host, 1);
+    struct slice address = slice_cut(&rest, ']');
+    if (rest.ptr == NULL || !v6_valid(address)) {
+      return false;
+    }
+    return rest.len == 0 || (rest.ptr[0] == ':' && port_valid(slice_from(rest, 1)));
+  }
+  struct slice domain = slice_cut(&rest, ':');
+  return domain_valid(domain) && (rest.ptr == NULL || port_valid(rest));
+}
+
+static int refuse(struct error *e, struct slice text, const char *why) {
+  int shown = text.len > 256 ? 256 : (int)text.len;
+  return error_set(e, ERROR_USAGE, "invalid image reference %.*s: %s", shown, text.ptr, why);
+}
+
+static int out_of_memory(struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot read an image reference: out of memory");
+}
+
+static const char *const USAGE_DIGEST = "a digest is sha256: and 64 lowercase hex digits";
+static const char *const USAGE_TAG = "a tag is 1 to 128 of A-Z a-z 0-9 _ . -, not . or - first";
+static const char *const USAGE_NAME =
+    "a repository is at most 255 of a-z 0-9 with single . or _, __ or dashes in between, and /";
+static const char *const USAGE_HOST =
+    "a registry is a DNS name, an IPv4 or a bracketed IPv6 address, and :port where it needs one";
+
+/* As docker tells a host from the first part of a name (containers-transports(5), docker://). */
+static bool looks_like_host(struct slice first) {
+  return memchr(first.ptr, '.', first.len) != NULL || memchr(first.ptr, ':', first.len) != NULL ||
+         slice_equal(first, SLICE("localhost"));
+}
+
+/* Where the tag's colon is: the last one, unless it belongs to a host's port. */
+static const char *tag_colon(struct slice s) {
+  const char *colon = memrchr(s.ptr, ':', s.len);
+  return colon == NULL || memchr(colon, '/', s.len - (size_t)(colon - s.ptr)) != NULL ? NULL
+                                                                                      : colon;
+}
+
+int image_reference_parse_docker(struct slice text, struct arena *arena,
+                                 struct image_reference *out, struct error *e) {
+  struct slice digest = text;
+  struct slice name = text.len == 0 ? text : slice_cut(&digest, '@');
+  if (text.len == 0 || text.len > IMAGE_REFERENCE_MAX) {
+    return refuse(e, text, text.len == 0 ? "the name is missing" : "it is longer than 4096 bytes");
+  }
+  bool has_digest = name.len < text.len;
+  if (has_digest && !image_digest_valid(digest)) {
+    /* The text may be `user:password@host/name`, and is kept out of the message. */
+    return error_set(e, ERROR_USAGE,
+                     "invalid image reference: what follows @ is no digest (%s); credentials are "
+                     "given by --creds or --authfile",
+                     USAGE_DIGEST);
+  }
+  struct slice tag = {NULL, 0};
+  const char *colon = name.len == 0 ? NULL : tag_colon(name);
+  if (colon != NULL) {
+    tag = slice_from(name, (size_t)(colon - name.ptr) + 1);
+    name.len = (size_t)(colon - name.ptr);
+    if (!image_tag_valid(tag)) {
+      return refuse(e, text, USAGE_TAG);
+    }
+  } else if (!has_digest) {
+    tag = SLICE("latest");
+  }
+  struct slice repository = name;
+  struct slice host = name.len == 0 ? name : slice_cut(&repository, '/');
+  if (repository.ptr == NULL || name.len == 0 || !looks_like_host(host)) {
+    host = SLICE("docker.io");
+    repository = name;
+  }
+  if (!host_valid(host)) {
+    return refuse(e, text, USAGE_HOST);
+  }
+  if (slice_equal(host, SLICE("index.docker.io"))) {
+    host = SLICE("docker.io");
+  }
+  bool official = slice_equal(host, SLICE("docker.io")) && repository.len > 0 &&
+                  memchr(repository.ptr, '/', repository.len) == NULL;
+  struct slice full =
+      arena_printf(arena, "%s%.*s", official ? "library/" : "", SLICE_ARG(repository));
+  out->host = arena_copy(arena, host);
+  out->repository = full.ptr;
+  out->tag = tag.ptr == NULL ? NULL : arena_copy(arena, tag);
+  out->digest = has_digest ? arena_copy(arena, digest) : NULL;
+  if (out->host == NULL || full.ptr == NULL || (tag.ptr != NULL && out->tag == NULL) ||
+      (has_digest && out->digest == NULL)) {
+    return out_of_memory(e);
+  }
+  return image_name_valid(full) ? 0 : refuse(e, text, USAGE_NAME);
+}
+
+/* `FILE[:name]`, cut at the first colon as containers/image does. */
+static int parse_path(struct slice text, struct slice *name, struct arena *arena,
+                      struct image_reference *out, struct error *e) {
+  struct slice rest = text;
+  struct slice path = text.len == 0 ? text : slice_cut(&rest, ':');
+  if (path.len == 0) {
+    return refuse(e, text, "the path is missing");
+  }
+  *name = path.len < text.len ? rest : slice_of(NULL, 0);
+  out->path = arena_copy(arena, path);
+  return out->path == NULL ? out_of_memory(e) : 0;
+}
+
+static int parse_oci(struct slice text, struct arena *arena, struct image_reference *out,
+                     struct error *e) {
+  static const struct grammar ref_name = {is_alnum, ref_name_separator};
+  struct slice name = {NULL, 0};
+  if (parse_path(text, &name, arena, out, e) != 0) {
+    return -1;
+  }
+  if (name.ptr == NULL) {
+    return 0;
+  }
+  if (!name_fits(name, &ref_name)) {
+    return refuse(e, text, "what follows the folder's colon is no name of an image in it");
+  }
+  out->tag = arena_copy(arena, name);
+  return out->tag == NULL ? out_of_memory(e) : 0;
+}
+
+static int parse_archive(struct slice text, struct arena *arena, struct image_reference *out,
+                         struct error *e) {
+  struct slice name = {NULL, 0};
+  if (parse_path(text, &name, arena, out, e) != 0) {
+    return -1;
+  }
+  if (name.ptr == NULL) {
+    return 0;
+  }
+  if (slice_starts(name, SLICE("@"))) {
+    return refuse(e, text, "images of an archive are named, not counted; write FILE:name:tag");
+  }
+  if (image_reference_parse_docker(name, arena, out, e) != 0) {
+    return -1;
+  }
+  return out->digest == NULL ? 0 : refuse(e, text, "images of an archive have no digest");
+}
+
+int image_reference_parse(const char *text, struct arena *arena, struct image_reference *out,
+                          struct error *e) {
+  struct slice all = slice_str(text);
+  *out = (struct image_reference){0};
+  if (all.len > IMAGE_REFERENCE_MAX) {
+    return refuse(e, all, "it is longer than 4096 bytes");
+  }
+  struct slice rest = all;
+  struct slice transport = all.len == 0 ? all : slice_cut(&rest, ':');
+  if (transport.len == all.len) {
+    return refuse(e, all,
+                  "the transport is missing; write docker://NAME, oci:DIR, docker-archive:FILE or "
+                  "blob:FILE");
+  }
+  if (slice_equal(transport, SLICE("docker"))) {
+    out->transport = IMAGE_DOCKER;
+    return slice_starts(rest, SLICE("//"))
+               ? image_reference_parse_docker(slice_from(rest, 2), arena, out, e)
+               : refuse(e, all, "the transport docker: is written docker://");
+  }
+  if (slice_equal(transport, SLICE("oci"))) {
+    out->transport = IMAGE_OCI;
+    return parse_oci(rest, arena, out, e);
+  }
+  if (slice_equal(transport, SLICE("docker-archive"))) {
+    out->transport = IMAGE_DOCKER_ARCHIVE;
+    return parse_archive(rest, arena, out, e);
+  }
+  if (slice_equal(transport, SLICE("blob"))) {
+    out->transport = IMAGE_BLOB;
+    out->path = arena_copy(arena, rest);
+    if (rest.len == 0) {
+      return refuse(e, all, "the path is missing");
+    }
+    return out->path == NULL ? out_of_memory(e) : 0;
+  }
+  return refuse(e, all,
+                "the transport is not known here; there are docker://, oci:, docker-archive: and "
+                "blob:");
+}
+
+const char *image_reference_print(const struct image_reference *r, struct arena *arena) {
+  const char *colon = r->tag == NULL ? "" : ":";
+  const char *tag = r->tag == NULL ? "" : r->tag;
+  switch (r->transport) {
+  case IMAGE_DOCKER:
+    return arena_printf(arena, "docker://%s/%s%s%s%s%s", r->host, r->repository, colon, tag,
+                        r->digest == NULL ? "" : "@", r->digest == NULL ? "" : r->digest)
+        .ptr;
+  case IMAGE_OCI:
+    return arena_printf(arena, "oci:%s%s%s", r->path, colon, tag).ptr;
+  case IMAGE_DOCKER_ARCHIVE:
+    return r->host == NULL ? arena_printf(arena, "docker-archive:%s", r->path).ptr
+                           : arena_printf(arena, "docker-archive:%s:%s/%s%s%s", r->path, r->host,
+                                          r->repository, colon, tag)
+                                 .ptr;
+  case IMAGE_BLOB:
+    return arena_printf(arena, "blob:%s", r->path).ptr;
+  }
+  return NULL;
+}
