@@ -1,0 +1,105 @@
+#include "gateway/caller.h"
+
+#include "auth/token.h"
+#include "base/base64.h"
+#include "base/hex.h"
+
+#include <jansson.h>
+#include <openssl/evp.h>
+
+static bool is_token68(struct slice s) {
+  while (slice_ends(s, SLICE("="))) {
+    s.len--;
+  }
+  for (size_t i = 0; i < s.len; i++) {
+    char c = s.ptr[i];
+    if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') &&
+        (c == '\0' || strchr("-._~+/", c) == NULL)) {
+      return false;
+    }
+  }
+  return s.len > 0;
+}
+
+/* A name that goes into a token and into logs: UTF-8 on one line, of bounded length. */
+static bool is_name(struct slice s) {
+  if (s.len > CALLER_NAME_MAX) {
+    return false;
+  }
+  for (size_t i = 0; i < s.len; i++) {
+    if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f) {
+      return false;
+    }
+  }
+  json_t *text = json_stringn(s.len == 0 ? "" : s.ptr, s.len);
+  json_decref(text);
+  return text != NULL;
+}
+
+/* The user name of Basic credentials; a NULL pointer when they are malformed. */
+static struct slice basic_user(struct slice encoded, struct arena *arena) {
+  char *decoded = arena_alloc(arena, encoded.len / 4 * 3 + 2);
+  size_t len = 0;
+  if (decoded == NULL || !base64_decode(BASE64_STANDARD, encoded, decoded, &len)) {
+    return slice_of(NULL, 0);
+  }
+  struct slice password = slice_of(decoded, len);
+  struct slice user = slice_cut(&password, ':');
+  return password.ptr != NULL && is_name(user) ? user : slice_of(NULL, 0);
+}
+
+/* The `sub` of a JWT; a NULL pointer when there is none to be read. */
+static struct slice bearer_subject(struct slice token, struct arena *arena) {
+  struct slice header;
+  struct slice claims;
+  struct slice name = slice_of(NULL, 0);
+  if (token_inspect(token, arena, &header, &claims, NULL) != 0) {
+    return name;
+  }
+  json_t *object = json_loadb(claims.ptr, claims.len, JSON_REJECT_DUPLICATES, NULL);
+  const json_t *sub = json_object_get(object, "sub");
+  struct slice text = slice_of(json_string_value(sub), json_string_length(sub));
+  if (text.ptr != NULL && is_name(text)) {
+    char *copy = arena_copy(arena, text);
+    name = slice_of(copy, copy == NULL ? 0 : text.len);
+  }
+  json_decref(object);
+  return name;
+}
+
+static struct slice bearer_fingerprint(struct slice token, struct arena *arena) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  char text[17];
+  if (EVP_Digest(token.ptr, token.len, digest, NULL, EVP_sha256(), NULL) != 1) {
+    return slice_of(NULL, 0);
+  }
+  hex_encode(digest, 8, text);
+  return arena_printf(arena, "token:%s", text);
+}
+
+int caller_read(struct slice authorization, struct slice registry, struct arena *arena,
+                struct caller *out, struct error *e) {
+  struct slice credentials = authorization;
+  struct slice scheme = slice_cut(&credentials, ' ');
+  struct slice name = SLICE("");
+  out->authorization = SLICE("");
+  credentials = slice_trim(credentials);
+  if (is_token68(credentials) && slice_equal_nocase(scheme, SLICE("Basic"))) {
+    struct slice user = basic_user(credentials, arena);
+    if (user.ptr != NULL) {
+      name = user;
+      out->authorization = authorization;
+    }
+  } else if (is_token68(credentials) && slice_equal_nocase(scheme, SLICE("Bearer"))) {
+    name = bearer_subject(credentials, arena);
+    if (name.ptr == NULL) {
+      name = bearer_fingerprint(credentials, arena);
+    }
+    out->authorization = authorization;
+  }
+  out->subject = arena_printf(arena, "%.*s/%.*s", SLICE_ARG(registry), SLICE_ARG(name));
+  if (name.ptr == NULL || out->subject.ptr == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot read a caller's credentials: out of memory");
+  }
+  return 0;
+}

@@ -1,0 +1,58 @@
+#include "gateway/gateway.h"
+
+#include "gateway/internal.h"
+
+#include <stdlib.h>
+
+struct gateway *gateway_new(const struct gateway_options *options, struct http_client *client,
+                            struct error *e) {
+  struct gateway *gateway = calloc(1, sizeof *gateway);
+  struct gateway_upstream *upstreams = calloc(options->registry_count, sizeof *upstreams);
+  if (gateway == NULL || upstreams == NULL) {
+    free(gateway);
+    free(upstreams);
+    error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
+    return NULL;
+  }
+  gateway->options = options;
+  gateway->upstreams = upstreams;
+  for (size_t i = 0; i < options->registry_count; i++) {
+    const struct gateway_registry *registry = &options->registries[i];
+    upstreams[i].name = slice_str(registry->name);
+    upstreams[i].client = registry_new(client, &registry->upstream, e);
+    if (upstreams[i].client == NULL) {
+      error_context(e, "registry %s", registry->name);
+      gateway_free(gateway);
+      return NULL;
+    }
+  }
+  return gateway;
+}
+
+void gateway_free(struct gateway *gateway) {
+  if (gateway == NULL) {
+    return;
+  }
+  for (size_t i = 0; i < gateway->options->registry_count; i++) {
+    if (gateway->upstreams[i].client != NULL) {
+      registry_free(gateway->upstreams[i].client);
+    }
+  }
+  free(gateway->upstreams);
+  free(gateway);
+}
+
+const struct gateway_upstream *gateway_find(const struct gateway *gateway, struct slice name) {
+  for (size_t i = 0; i < gateway->options->registry_count; i++) {
+    if (slice_equal(gateway->upstreams[i].name, name)) {
+      return &gateway->upstreams[i];
+    }
+  }
+  return NULL;
+}
+
+void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]) {
+  routes[0] = (struct http_route){"GET", "/v1/", blobs_handle, gateway};
+  routes[1] = (struct http_route){"GET", "/webseed/", webseed_handle, gateway};
+  routes[2] = (struct http_route){"HEAD", "/webseed/", webseed_handle, gateway};
+}

@@ -1,0 +1,62 @@
+/**
+ * The gateway: hands out torrents with tokens inside to those whom the registry lets read a blob,
+ * and serves blobs as a webseed (contract, sections Gateway and Torrents). One gateway a loop, for
+ * connections to registries belong to a loop; the options are shared by all loops.
+ */
+#pragma once
+
+#include "auth/token.h"
+#include "base/log.h"
+#include "db/db.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "image/registry.h"
+#include "torrent/metainfo.h"
+
+/** A registry that is fronted. */
+struct gateway_registry {
+  const char *name;                 /**< what `?ns=` and the tokens call it */
+  struct registry_options upstream; /**< credentials: the gateway's own, for reading blobs */
+};
+
+/** Immutable while a gateway uses it, and outlives it, with all that it points to. */
+struct gateway_options {
+  const char *url;          /**< where callers reach this gateway, with or without a final `/` */
+  const char *announce_url; /**< the tracker's; the token is added to its query */
+  const struct gateway_registry *registries;
+  size_t registry_count;
+  enum torrent_format format; /**< which torrent of a blob is handed out */
+
+  const struct key *signing_key; /**< signs swarm and webseed tokens */
+  const char *issuer;            /**< `iss` of tokens handed out */
+  const char *audience;          /**< `aud` of both kinds */
+  unsigned swarm_ttl;            /**< seconds from `iat` to `exp` of a swarm token */
+  unsigned webseed_ttl;          /**< the same of a webseed token */
+  unsigned session_ttl;          /**< seconds from `iat` to the end of the session */
+  /** Webseed tokens are verified with it: a row with our own keys that accepts TOKEN_WEBSEED. */
+  const struct trust *trust;
+
+  struct db *db;
+  const struct log *log;
+};
+
+struct gateway;
+
+/**
+ * \param client of the loop that the routes will run on; outlives the gateway.
+ * \return NULL with \p e: ERROR_USAGE for a registry's URL that cannot be read, ERROR_FAILED for no
+ * memory.
+ */
+struct gateway *gateway_new(const struct gateway_options *options, struct http_client *client,
+                            struct error *e);
+
+/** To be called when the server with its routes has stopped, so that no exchange is left. */
+void gateway_free(struct gateway *gateway);
+
+enum { GATEWAY_ROUTES = 3 };
+
+/**
+ * Fills in the routes `GET /v1/` and `GET, HEAD /webseed/` for an http_server on the loop of the
+ * client given to gateway_new(). They refer to \p gateway.
+ */
+void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]);

@@ -1,0 +1,24 @@
+/** What the files of this room share; no other room includes it. */
+#pragma once
+
+#include "gateway/gateway.h"
+
+/** A registry and the connections to it of this loop. */
+struct gateway_upstream {
+  struct slice name;
+  struct registry *client;
+};
+
+struct gateway {
+  const struct gateway_options *options;
+  struct gateway_upstream *upstreams; /**< as many as options->registries */
+};
+
+/** The registry of that name; NULL when there is none. */
+const struct gateway_upstream *gateway_find(const struct gateway *gateway, struct slice name);
+
+/** `GET /v1/…` */
+http_handler blobs_handle;
+
+/** `GET /webseed/…` and `HEAD /webseed/…` */
+http_handler webseed_handle;

@@ -1,0 +1,33 @@
+/** The tokens that are handed out, and the torrents they are put into. */
+#pragma once
+
+#include "db/torrent_store.h"
+#include "gateway/gateway.h"
+
+/** To whom, and for what; strings as the tokens carry them. */
+struct issue_grant {
+  struct slice subject;
+  struct slice registry;
+  struct slice repository;
+};
+
+/** What was issued, for the log: identifiers, not the tokens. */
+struct issue_ids {
+  char swarm[33];   /**< `jti` of the swarm token */
+  char webseed[33]; /**< `jti` of the webseed token */
+};
+
+/**
+ * Makes the `.torrent` of \p record for one caller: announce URL with a swarm token, url-list with
+ * a webseed token, both fresh.
+ *
+ * \param now NumericDate.
+ * \param out the file; freed by the caller, also after a failure.
+ * \return 0, or -1: ERROR_USAGE when a token would be longer than its kind may be, ERROR_FAILED.
+ */
+int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
+                  const struct torrent_record *record, int64_t now, struct arena *arena,
+                  struct buf *out, struct issue_ids *ids, struct error *e);
+
+/** The torrent's name of a blob: `sha256-<hex>`, in \p arena; a NULL pointer without memory. */
+struct slice issue_name(struct slice digest, struct arena *arena);

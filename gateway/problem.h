@@ -1,0 +1,15 @@
+/** Errors as registries spell them (OCI distribution specification, section Error Codes). */
+#pragma once
+
+#include "http/server.h"
+
+/**
+ * Answers `{"errors":[{"code":…,"message":…}]}`.
+ *
+ * \param code one of the specification's, such as `BLOB_UNKNOWN`.
+ * \param message one line for people, UTF-8; says what to do where that is known.
+ */
+void problem_answer(struct http_exchange *x, int status, const char *code, const char *message);
+
+/** A 401 that passes on \p challenge as `WWW-Authenticate`; an empty one is left out. */
+void problem_challenge(struct http_exchange *x, struct slice challenge);

@@ -1,0 +1,200 @@
+/*
+ * GET and HEAD /webseed/<token>/<file> (BEP 19). The happy path: the token verifies and is for that
+ * file; the size comes from the torrent or, when it is gone, from the registry; then the blob is
+ * relayed. Paths hold tokens: nothing of them is logged.
+ */
+#include "gateway/internal.h"
+
+#include "base/clock.h"
+#include "db/torrent_store.h"
+#include "gateway/issue.h"
+#include "gateway/problem.h"
+#include "gateway/relay.h"
+#include "http/query.h"
+#include "image/reference.h"
+
+/** One request; in the exchange's arena. */
+struct reading {
+  const struct gateway *gateway;
+  struct http_exchange *x;
+  struct relay_order order;
+  struct registry_request *request; /**< while the registry is asked for the size */
+  bool size_known;
+  int status; /**< the registry's answer to the question for the size */
+};
+
+static bool is_head(const struct http_exchange *x) {
+  return slice_equal(http_request_method(x), SLICE("HEAD"));
+}
+
+/* Weak comparison (RFC 9110, 13.1.2); the tag holds no comma. */
+static bool none_match_fails(const struct http_exchange *x, struct slice etag) {
+  struct slice rest = http_request_field(x, SLICE("If-None-Match"));
+  while (rest.ptr != NULL) {
+    struct slice tag = slice_trim(slice_cut(&rest, ','));
+    if (slice_starts(tag, SLICE("W/"))) {
+      tag = slice_from(tag, 2);
+    }
+    if (slice_equal(tag, etag) || slice_equal(tag, SLICE("*"))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The Range that counts: none unless If-Range, when there is one, names this very blob. */
+static struct slice range_field(const struct http_exchange *x, struct slice etag) {
+  struct slice condition = http_request_field(x, SLICE("If-Range"));
+  bool other = condition.ptr != NULL && !slice_equal(condition, etag);
+  return other ? slice_of(NULL, 0) : http_request_field(x, SLICE("Range"));
+}
+
+/* The size is known. */
+static void answer(struct reading *r) {
+  struct relay_order *o = &r->order;
+  struct http_field fields[] = {
+      {SLICE("Content-Type"), SLICE("application/octet-stream")},
+      {SLICE("Accept-Ranges"), SLICE("bytes")},
+      {SLICE("ETag"), o->etag},
+  };
+  if (is_head(r->x)) {
+    http_answer_start(r->x, 200, fields, sizeof fields / sizeof fields[0], o->size);
+    http_answer_end(r->x);
+    return;
+  }
+  o->range = range_parse(range_field(r->x, o->etag), o->size);
+  if (o->range.kind == RANGE_UNSATISFIABLE) {
+    char content_range[RANGE_CONTENT_MAX];
+    fields[0] = (struct http_field){SLICE("Content-Range"),
+                                    range_content(&o->range, o->size, content_range)};
+    http_answer(r->x, 416, fields, sizeof fields / sizeof fields[0], SLICE(""));
+    return;
+  }
+  relay_blob(r->x, o, r->gateway->options->log);
+}
+
+static bool on_size_head(void *arg, const struct registry_answer *a) {
+  struct reading *r = arg;
+  r->status = a->status;
+  r->size_known = a->status == 200 && a->has_length;
+  r->order.size = a->length;
+  return true;
+}
+
+static void on_size_done(void *arg, const struct error *e) {
+  struct reading *r = arg;
+  const struct relay_order *o = &r->order;
+  r->request = NULL;
+  if (e == NULL && r->size_known) {
+    answer(r);
+    return;
+  }
+  log_write(r->gateway->options->log, LOG_LEVEL_WARN,
+            "cannot tell the size of %s of %.*s/%s: the registry's status is %d%s%s", o->digest,
+            SLICE_ARG(o->upstream->name), o->repository, r->status, e == NULL ? "" : ": ",
+            e == NULL ? "" : e->text);
+  if (e == NULL && r->status == 404) {
+    problem_answer(r->x, 404, "BLOB_UNKNOWN", "the registry has no such blob any more");
+  } else {
+    problem_answer(r->x, 502, "UNAVAILABLE", "the registry did not give the blob");
+  }
+}
+
+static void on_size_abandoned(void *arg) {
+  struct reading *r = arg;
+  if (r->request != NULL) {
+    registry_cancel(r->request);
+  }
+}
+
+static void ask_size(struct reading *r) {
+  static const struct registry_events events = {.head = on_size_head, .done = on_size_done};
+  const struct registry_get head = {
+      .method = "HEAD",
+      .repository = r->order.repository,
+      .blob = r->order.digest,
+  };
+  struct error e = {0};
+  http_exchange_on_abandoned(r->x, on_size_abandoned, r);
+  r->request = registry_start(r->order.upstream->client, &head, &events, r, &e);
+  if (r->request == NULL) {
+    on_size_done(r, &e);
+  }
+}
+
+/* A token is for the blob of a torrent that was handed out, so its size is nearly always there. */
+static int find_size(struct db_txn *txn, void *arg, struct error *e) {
+  struct reading *r = arg;
+  struct arena arena = {0};
+  struct torrent_record record;
+  int result = torrent_store_find(txn, slice_str(r->order.digest),
+                                  (uint8_t)r->gateway->options->format, &arena, &record, e);
+  if (result == 0) {
+    r->order.size = record.size;
+  }
+  arena_free(&arena);
+  return result;
+}
+
+/* `<name>` or `<digest>`, and once more behind a `/` for clients that append it. */
+static bool right_file(struct slice path, struct slice name, struct slice digest,
+                       struct arena *arena) {
+  char *text = arena_alloc(arena, path.len + 1);
+  size_t len = 0;
+  if (text == NULL || !query_decode(path, text, path.len, &len)) {
+    return false;
+  }
+  struct slice rest = slice_of(text, len);
+  unsigned parts = 0;
+  while (rest.ptr != NULL) {
+    struct slice part = slice_cut(&rest, '/');
+    if (++parts > 2 || !(slice_equal(part, name) || slice_equal(part, digest))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void webseed_handle(struct http_exchange *x, void *context) {
+  const struct gateway *gateway = context;
+  struct arena *arena = http_exchange_arena(x);
+  struct slice file = slice_from(http_request_path(x), strlen("/webseed/"));
+  struct slice jws = slice_cut(&file, '/');
+  struct token token;
+  struct error why = {0};
+  if (token_verify(gateway->options->trust, jws, TOKEN_WEBSEED, clock_now(), arena, &token, &why) !=
+      TOKEN_VALID) {
+    log_write(gateway->options->log, LOG_LEVEL_DEBUG, "refused a webseed token: %s", why.text);
+    problem_answer(x, 403, "DENIED",
+                   "the webseed token is not valid, or has expired: fetch the torrent anew");
+    return;
+  }
+  struct reading *r = arena_alloc(arena, sizeof *r);
+  struct slice name = issue_name(token.digest, arena);
+  struct slice etag = arena_printf(arena, "\"%.*s\"", SLICE_ARG(token.digest));
+  char *repository = arena_copy(arena, token.repository);
+  char *digest = arena_copy(arena, token.digest);
+  if (r == NULL || name.ptr == NULL || etag.ptr == NULL || repository == NULL || digest == NULL) {
+    problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
+    return;
+  }
+  *r = (struct reading){.gateway = gateway, .x = x};
+  r->order = (struct relay_order){
+      .upstream = gateway_find(gateway, token.registry),
+      .repository = repository,
+      .digest = digest,
+      .etag = etag,
+  };
+  if (r->order.upstream == NULL) {
+    problem_answer(x, 404, "NAME_UNKNOWN", "the token's registry is not served here any more");
+  } else if (!right_file(file, name, token.digest, arena)) {
+    problem_answer(x, 404, "BLOB_UNKNOWN", "the token is for another file");
+  } else if (none_match_fails(x, etag)) {
+    const struct http_field field = {SLICE("ETag"), etag};
+    http_answer(x, 304, &field, 1, SLICE(""));
+  } else if (db_read(gateway->options->db, find_size, r, NULL) == 0) {
+    answer(r);
+  } else {
+    ask_size(r);
+  }
+}

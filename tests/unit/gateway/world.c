@@ -1,0 +1,491 @@
+#include "world.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "http/range.h"
+
+#include <arpa/inet.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CHUNK = 16384 };
+
+/** An answer of an upstream under way. */
+struct serving {
+  struct upstream *u;
+  struct http_exchange *x;
+  uint64_t at;
+  uint64_t end;
+};
+
+unsigned char world_byte(uint64_t offset) {
+  return (unsigned char)((offset * 2654435761u) >> 11);
+}
+
+static void serve_next(void *arg) {
+  struct serving *s = arg;
+  struct upstream *u = s->u;
+  unsigned char chunk[CHUNK];
+  uint64_t end = u->cut_at > 0 && u->cut_at < s->end ? u->cut_at : s->end;
+  size_t n = end - s->at < CHUNK ? (size_t)(end - s->at) : CHUNK;
+  if (n == 0) {
+    u->answered++;
+    if (end < s->end) {
+      http_answer_abort(s->x);
+    } else {
+      http_answer_end(s->x);
+    }
+    return;
+  }
+  for (size_t i = 0; i < n; i++) {
+    uint64_t offset = s->at + i;
+    unsigned char byte = u->blob.ptr == NULL    ? world_byte(offset)
+                         : offset < u->blob.len ? (unsigned char)u->blob.ptr[offset]
+                                                : 0;
+    chunk[i] = u->wrong_at == offset + 1 ? (unsigned char)~byte : byte;
+  }
+  s->at += n;
+  u->sent += n;
+  http_answer_send(s->x, slice_of(chunk, n), serve_next, s);
+}
+
+static void on_abandoned(void *arg) {
+  struct upstream *u = arg;
+  u->abandoned = true;
+}
+
+static void record(struct upstream *u, const struct http_exchange *x) {
+  assert_true(u->request_count < WORLD_REQUESTS_MAX);
+  struct world_request *r = &u->requests[u->request_count++];
+  snprintf(r->method, sizeof r->method, "%.*s", SLICE_ARG(http_request_method(x)));
+  snprintf(r->path, sizeof r->path, "%.*s", SLICE_ARG(http_request_path(x)));
+  snprintf(r->authorization, sizeof r->authorization, "%.*s",
+           SLICE_ARG(http_request_field(x, SLICE("Authorization"))));
+  snprintf(r->range, sizeof r->range, "%.*s", SLICE_ARG(http_request_field(x, SLICE("Range"))));
+}
+
+static void serve_blob(struct upstream *u, struct http_exchange *x) {
+  char text[RANGE_CONTENT_MAX];
+  struct range range = range_parse(
+      u->ignore_range ? slice_of(NULL, 0) : http_request_field(x, SLICE("Range")), u->size);
+  struct http_field fields[2];
+  size_t count = 0;
+  const char *digest = u->say_digest == NULL ? u->digest : u->say_digest;
+  if (digest[0] != '\0') {
+    fields[count++] = (struct http_field){SLICE("Docker-Content-Digest"), slice_str(digest)};
+  }
+  if (range.kind == RANGE_PART) {
+    struct slice content = range_content(&range, u->size, text);
+    fields[count++] = (struct http_field){SLICE("Content-Range"),
+                                          u->say_range == NULL ? content : slice_str(u->say_range)};
+  }
+  struct serving *s = arena_alloc(http_exchange_arena(x), sizeof *s);
+  assert_non_null(s);
+  *s = (struct serving){u, x, range.offset, range.offset + range.length};
+  s->end = (uint64_t)((int64_t)s->end + u->say_more);
+  http_answer_start(x, range.kind == RANGE_PART ? 206 : 200, fields, count, s->end - s->at);
+  if (slice_equal(http_request_method(x), SLICE("HEAD"))) {
+    u->answered++;
+    http_answer_end(x);
+  } else {
+    serve_next(s);
+  }
+}
+
+static void upstream_handle(struct http_exchange *x, void *context) {
+  struct upstream *u = context;
+  record(u, x);
+  http_exchange_on_abandoned(x, on_abandoned, u);
+  const struct world_request *r = &u->requests[u->request_count - 1];
+  bool get = strcmp(r->method, "GET") == 0;
+  int status = u->basic != NULL && strcmp(r->authorization, u->basic) != 0 ? 401
+               : get && u->get_status != 0                                 ? u->get_status
+                                                                           : u->status;
+  if (u->silent) {
+    u->held = x;
+    return;
+  }
+  const char *redirect = u->redirect_once != NULL ? u->redirect_once : u->redirect;
+  u->redirect_once = NULL;
+  if (get && status == 0 && u->redirect_get != NULL) {
+    redirect = u->redirect_get;
+  }
+  if (redirect != NULL) {
+    const struct http_field to = {SLICE("Location"),
+                                  arena_printf(http_exchange_arena(x), "%s%s", redirect, r->path)};
+    http_answer(x, 307, &to, 1, SLICE(""));
+  } else if (status != 0) {
+    const struct http_field field = {SLICE("WWW-Authenticate"), slice_str(u->challenge)};
+    http_answer(x, status, &field, u->challenge == NULL ? 0 : 1, SLICE("an error of its own"));
+  } else {
+    serve_blob(u, x);
+  }
+}
+
+void world_answer_held(struct upstream *u) {
+  assert_non_null(u->held);
+  serve_blob(u, u->held);
+  u->held = NULL;
+}
+
+static void upstream_start(struct world *w, struct upstream *u) {
+  struct sockaddr_storage bound;
+  struct error e = {0};
+  u->routes[0] = (struct http_route){"GET", "/", upstream_handle, u};
+  u->routes[1] = (struct http_route){"HEAD", "/", upstream_handle, u};
+  const struct http_server_options options = {
+      .routes = u->routes, .route_count = 2, .log = &w->log};
+  u->server = http_server_new(&w->loop, &options);
+  assert_non_null(u->server);
+  if (http_server_listen(u->server, "127.0.0.1:0", &bound, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  snprintf(u->url, sizeof u->url, "http://127.0.0.1:%d",
+           ntohs(((const struct sockaddr_in *)&bound)->sin_port));
+}
+
+static void make_key(struct world *w, enum key_algorithm algorithm, struct key *out,
+                     struct buf *pem) {
+  struct error e = {0};
+  char path[96];
+  snprintf(path, sizeof path, "%s/key.pem", w->dir);
+  if (key_generate(algorithm, pem, &e) != 0 || file_write(path, buf_view(pem), 0600, &e) != 0 ||
+      key_load_private(path, out, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+}
+
+void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *out) {
+  struct buf pem = {0};
+  make_key(w, algorithm, out, &pem);
+  buf_free(&pem);
+}
+
+static void make_trust(struct world *w) {
+  struct error e = {0};
+  struct buf pem = {0};
+  make_key(w, KEY_ES256, &w->key, &pem);
+  w->trust = (struct trust){.rows = calloc(1, sizeof *w->trust.rows), .count = 1, .leeway = 60};
+  assert_non_null(w->trust.rows);
+  struct trust_row *row = &w->trust.rows[0];
+  row->issuer = strdup("swarmgate");
+  row->audience = strdup("swarmgate-tracker");
+  row->algorithms = KEY_ALL;
+  row->accept = TOKEN_WEBSEED | TOKEN_SWARM;
+  if (keyset_parse(buf_view(&pem), "key.pem", &row->keys, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  buf_free(&pem);
+}
+
+int world_setup(void **state) {
+  static char username[] = "gateway";
+  static char password[] = "secret";
+  struct error e = {0};
+  struct world *w = calloc(1, sizeof *w);
+  assert_non_null(w);
+  *state = w;
+  signal(SIGPIPE, SIG_IGN);
+  assert_int_equal(uv_loop_init(&w->loop), 0);
+  snprintf(w->dir, sizeof w->dir, "/tmp/swarmgate-test-XXXXXX");
+  assert_non_null(mkdtemp(w->dir));
+  if (db_open(w->dir, &w->db, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  make_trust(w);
+  w->log.level = LOG_LEVEL_DEBUG;
+  upstream_start(w, &w->registry);
+  upstream_start(w, &w->storage);
+  w->credentials = (struct image_credentials){.username = username, .password = password};
+  w->registries[0] = (struct gateway_registry){
+      .name = WORLD_REGISTRY,
+      .upstream = {.url = w->registry.url, .credentials = &w->credentials},
+  };
+  w->registries[1] = (struct gateway_registry){
+      .name = "second.example",
+      .upstream = {.url = w->storage.url},
+  };
+  w->options = (struct gateway_options){
+      .url = "http://gate.example/",
+      .announce_url = "http://track.example/announce",
+      .registries = w->registries,
+      .registry_count = 1,
+      .format = TORRENT_V1,
+      .signing_key = &w->key,
+      .issuer = "swarmgate",
+      .audience = "swarmgate-tracker",
+      .swarm_ttl = 600,
+      .webseed_ttl = 3600,
+      .session_ttl = 86400,
+      .trust = &w->trust,
+      .db = w->db,
+      .log = &w->log,
+  };
+  w->client = http_client_new(&w->loop);
+  assert_non_null(w->client);
+  world_put_blob(w, SLICE("a small layer"), 0);
+  return 0;
+}
+
+static void on_closed(void *arg) {
+  (void)arg;
+}
+
+void world_stop(struct upstream *u) {
+  if (u->server != NULL) {
+    http_server_stop(u->server, 0, on_closed, NULL);
+    u->server = NULL;
+  }
+}
+
+static int remove_entry(const char *path, const struct stat *s, int flag, struct FTW *walk) {
+  (void)s;
+  (void)flag;
+  (void)walk;
+  return remove(path);
+}
+
+int world_teardown(void **state) {
+  struct world *w = *state;
+  gateway_free(w->gateway);
+  world_stop(&w->registry);
+  world_stop(&w->storage);
+  http_client_stop(w->client, on_closed, NULL);
+  db_close(w->db);
+  uv_run(&w->loop, UV_RUN_DEFAULT);
+  assert_int_equal(uv_loop_close(&w->loop), 0);
+  key_free(&w->key);
+  trust_free(&w->trust);
+  nftw(w->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+  free(w);
+  return 0;
+}
+
+static void hash_blob(const struct upstream *u, enum torrent_format format, struct hashes *out) {
+  struct error e = {0};
+  struct hasher *h = NULL;
+  unsigned char chunk[CHUNK];
+  const struct hasher_options options = {
+      .format = format,
+      .size = u->size,
+      .piece_length = torrent_piece_length(u->size),
+      .threads = 1,
+      .digest = true,
+  };
+  if (hasher_new(&options, &h, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  for (uint64_t at = 0; at < u->size;) {
+    size_t n = u->size - at < CHUNK ? (size_t)(u->size - at) : CHUNK;
+    for (size_t i = 0; i < n; i++) {
+      chunk[i] = u->blob.ptr == NULL ? world_byte(at + i) : (unsigned char)u->blob.ptr[at + i];
+    }
+    assert_int_equal(hasher_feed(h, slice_of(chunk, n), &e), 0);
+    at += n;
+  }
+  assert_int_equal(hasher_finish(h, out, &e), 0);
+}
+
+void world_put_blob(struct world *w, struct slice blob, uint64_t size) {
+  struct upstream *both[] = {&w->registry, &w->storage};
+  struct hashes hashes;
+  char hex[65];
+  for (size_t i = 0; i < 2; i++) {
+    both[i]->blob = blob;
+    both[i]->size = blob.ptr == NULL ? size : blob.len;
+  }
+  hash_blob(&w->registry, TORRENT_V1, &hashes);
+  hex_encode(hashes.sha256, sizeof hashes.sha256, hex);
+  hashes_free(&hashes);
+  for (size_t i = 0; i < 2; i++) {
+    snprintf(both[i]->digest, sizeof both[i]->digest, "sha256:%s", hex);
+  }
+}
+
+struct registering {
+  const struct torrent_record *record;
+  const char *repository;
+};
+
+static int put_record(struct db_txn *txn, void *arg, struct error *e) {
+  const struct registering *r = arg;
+  if (torrent_store_put(txn, r->record, e) != 0) {
+    return -1;
+  }
+  return r->repository == NULL
+             ? 0
+             : torrent_store_allow(txn, r->record->infohash, SLICE(WORLD_REGISTRY),
+                                   slice_str(r->repository), e);
+}
+
+void world_register(struct world *w, enum torrent_format format, const char *repository) {
+  struct error e = {0};
+  struct arena arena = {0};
+  struct hashes hashes;
+  struct metainfo m;
+  char name[80];
+  hash_blob(&w->registry, format, &hashes);
+  snprintf(name, sizeof name, "sha256-%s", w->registry.digest + 7);
+  if (metainfo_make(&hashes, slice_str(name), &arena, &m, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  struct torrent_record record = {
+      .format = (uint8_t)format,
+      .digest = slice_str(w->registry.digest),
+      .size = w->registry.size,
+      .info = m.info,
+      .piece_layers = m.piece_layers,
+  };
+  memcpy(record.infohash, m.infohash, sizeof record.infohash);
+  memcpy(record.infohash_v2, m.infohash_v2, sizeof record.infohash_v2);
+  struct registering registering = {&record, repository};
+  if (db_write_now(w->db, put_record, &registering, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  hashes_free(&hashes);
+  arena_free(&arena);
+}
+
+struct asking {
+  const struct world *w;
+  const char *repository;
+  bool allowed;
+};
+
+static int ask_allowed(struct db_txn *txn, void *arg, struct error *e) {
+  struct asking *a = arg;
+  struct arena arena = {0};
+  struct torrent_record record;
+  if (torrent_store_find(txn, slice_str(a->w->registry.digest), (uint8_t)a->w->options.format,
+                         &arena, &record, e) == 0) {
+    a->allowed = torrent_store_allowed(txn, record.infohash, SLICE(WORLD_REGISTRY),
+                                       slice_str(a->repository));
+  }
+  arena_free(&arena);
+  return 0;
+}
+
+bool world_registered(struct world *w, const char *repository) {
+  struct asking asking = {w, repository, false};
+  db_read(w->db, ask_allowed, &asking, NULL);
+  return asking.allowed;
+}
+
+struct token world_token(const struct world *w) {
+  int64_t now = clock_now();
+  return (struct token){
+      .kind = TOKEN_WEBSEED,
+      .issuer = SLICE("swarmgate"),
+      .audience = SLICE("swarmgate-tracker"),
+      .subject = SLICE("registry.example/alice"),
+      .id = SLICE("0123456789abcdef0123456789abcdef"),
+      .issued = now,
+      .expires = now + 600,
+      .registry = SLICE(WORLD_REGISTRY),
+      .repository = SLICE(WORLD_REPOSITORY),
+      .digest = slice_str(w->registry.digest),
+  };
+}
+
+void world_sign(const struct key *key, const struct token *t, char *out) {
+  struct error e = {0};
+  struct buf text = {0};
+  if (token_sign(key, t, &text, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  assert_true(text.len <= TOKEN_MAX);
+  memcpy(out, text.ptr, text.len);
+  out[text.len] = '\0';
+  buf_free(&text);
+}
+
+void world_webseed_token(struct world *w, char *out) {
+  struct token t = world_token(w);
+  world_sign(&w->key, &t, out);
+}
+
+struct http_memory *world_send(struct world *w, const char *request) {
+  struct error e = {0};
+  if (w->gateway == NULL) {
+    w->gateway = gateway_new(&w->options, w->client, &e);
+    if (w->gateway == NULL) {
+      fail_msg("%s", e.text);
+    }
+    gateway_routes(w->gateway, w->routes);
+    w->server = (struct http_server_options){
+        .routes = w->routes, .route_count = GATEWAY_ROUTES, .log = &w->log};
+  }
+  struct http_memory *m = http_memory_new(&w->loop, &w->server, NULL);
+  assert_non_null(m);
+  assert_int_equal(http_memory_feed(m, slice_str(request)), strlen(request));
+  return m;
+}
+
+struct slice reply_field(const struct reply *r, const char *name) {
+  struct slice rest = r->head;
+  while (rest.ptr != NULL) {
+    struct slice value = slice_cut(&rest, '\n');
+    if (slice_ends(value, SLICE("\r"))) {
+      value.len--;
+    }
+    struct slice key = slice_cut(&value, ':');
+    if (value.ptr != NULL && slice_equal_nocase(key, slice_str(name))) {
+      return slice_trim(value);
+    }
+  }
+  return slice_of(NULL, 0);
+}
+
+struct reply world_reply(struct http_memory *m) {
+  struct slice output = http_memory_output(m);
+  struct reply r = {0};
+  uint64_t status = 0;
+  uint64_t length = 0;
+  const char *end = output.len == 0 ? NULL : memmem(output.ptr, output.len, "\r\n\r\n", 4);
+  if (end == NULL) {
+    return r;
+  }
+  r.head = slice_of(output.ptr, (size_t)(end - output.ptr) + 2);
+  r.body = slice_from(output, r.head.len + 2);
+  assert_true(slice_starts(r.head, SLICE("HTTP/1.1 ")));
+  assert_true(slice_u64(slice_of(r.head.ptr + 9, 3), &status));
+  r.status = (int)status;
+  r.whole = status == 304 ||
+            (slice_u64(reply_field(&r, "Content-Length"), &length) && r.body.len == length);
+  return r;
+}
+
+void world_idle(struct world *w) {
+  for (unsigned i = 0; i < 200; i++) {
+    uv_run(&w->loop, UV_RUN_NOWAIT);
+  }
+}
+
+struct reply world_wait(struct world *w, struct http_memory *m) {
+  struct reply r = world_reply(m);
+  while (!r.whole && !http_memory_closed(m)) {
+    uv_run(&w->loop, UV_RUN_ONCE);
+    r = world_reply(m);
+  }
+  return r;
+}
+
+void assert_slice(struct slice s, const char *text) {
+  if (!slice_equal(s, slice_str(text))) {
+    fail_msg("'%.*s' is not '%s'", SLICE_ARG(s), text);
+  }
+}
+
+void assert_problem(const struct reply *r, int status, const char *code) {
+  char begin[80];
+  snprintf(begin, sizeof begin, "{\"errors\":[{\"code\":\"%s\",\"message\":\"", code);
+  assert_int_equal(r->status, status);
+  assert_slice(reply_field(r, "Content-Type"), "application/json");
+  if (!slice_starts(r->body, slice_str(begin)) || !slice_ends(r->body, SLICE("\"}]}"))) {
+    fail_msg("'%.*s' has not the code %s", SLICE_ARG(r->body), code);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * A whole gateway on one loop, for handler tests: database, keys, a registry that is a real server
+ * on loopback and lies as it is told, a second server for redirects, and connections without a
+ * socket to the gateway.
+ */
+#pragma once
+
+#include "db/torrent_store.h"
+#include "gateway/gateway.h"
+#include "http/memory.h"
+
+#include "unit/cmocka_all.h"
+
+#define WORLD_REGISTRY   "registry.example"
+#define WORLD_REPOSITORY "team/app"
+
+enum { WORLD_REQUESTS_MAX = 8 };
+
+/** What a registry was asked. */
+struct world_request {
+  char method[8];
+  char path[160];
+  char authorization[512]; /**< empty: none */
+  char range[64];
+};
+
+/** A registry, or the storage that it redirects to. Zeroed, it serves the blob as it should. */
+struct upstream {
+  struct http_server *server;
+  struct http_route routes[2];
+  char url[64];
+
+  uint64_t size;             /**< of the blob */
+  struct slice blob;         /**< a small one; else its bytes are world_byte() */
+  char digest[72];           /**< `sha256:<hex>` of it */
+  int status;                /**< answer this instead of the blob */
+  int get_status;            /**< the same for GET alone */
+  const char *challenge;     /**< `WWW-Authenticate`, with any status but 200 */
+  const char *basic;         /**< wants this Authorization; answers 401 without it */
+  const char *redirect;      /**< a base URL: 307 to the same path there */
+  const char *redirect_get;  /**< as redirect, for GET when it is authorised */
+  const char *redirect_once; /**< the same, but the next request is served */
+  const char *say_digest;    /**< `Docker-Content-Digest`; NULL: the right one; "": none */
+  int64_t say_more;          /**< added to the length that is announced */
+  uint64_t wrong_at;         /**< a byte that is flipped, counted from 1; 0: none */
+  uint64_t cut_at;           /**< bytes of a body after which it is cut; 0: never */
+  bool ignore_range;
+  const char *say_range; /**< `Content-Range` of a 206; NULL: the right one */
+  bool silent;           /**< answers only by world_answer_held() */
+
+  struct http_exchange *held; /**< the one that was not answered yet */
+  struct world_request requests[WORLD_REQUESTS_MAX];
+  size_t request_count;
+  uint64_t sent;  /**< bytes of bodies that the server has taken */
+  bool abandoned; /**< a request's other end went away */
+  unsigned answered;
+};
+
+struct world {
+  uv_loop_t loop;
+  char dir[64];
+  struct db *db;
+  struct key key;
+  struct trust trust;
+  struct image_credentials credentials;
+  struct gateway_registry registries[2];
+  struct log log;
+  struct gateway_options options;
+  struct http_client *client;
+  struct gateway *gateway;
+  struct http_route routes[GATEWAY_ROUTES];
+  struct http_server_options server;
+  struct upstream registry;
+  struct upstream storage;
+};
+
+/** What the gateway answered. */
+struct reply {
+  int status;
+  struct slice head; /**< status line and fields */
+  struct slice body; /**< what has come of it */
+  bool whole;        /**< all that was announced has come */
+};
+
+/** The byte at \p offset of a large blob. */
+unsigned char world_byte(uint64_t offset);
+
+/** cmocka set-up and tear-down: *state is the world, with a small blob in the registry. */
+int world_setup(void **state);
+int world_teardown(void **state);
+
+/** Puts a blob into the registry. A NULL pointer: \p size bytes of world_byte(). */
+void world_put_blob(struct world *w, struct slice blob, uint64_t size);
+
+/** Answers the request that a silent registry holds, with 200. */
+void world_answer_held(struct upstream *u);
+
+/** Cuts a registry's connections and stops it. */
+void world_stop(struct upstream *u);
+
+/** Makes the torrent of the registry's blob and registers it; \p repository may be NULL. */
+void world_register(struct world *w, enum torrent_format format, const char *repository);
+
+/** Whether the torrent of the blob is registered to that repository. */
+bool world_registered(struct world *w, const char *repository);
+
+/** Signs a webseed token for the registry's blob; \p out has room for TOKEN_MAX + 1 bytes. */
+void world_webseed_token(struct world *w, char *out);
+/** Makes a private key. */
+void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *out);
+/** Signs any token. */
+void world_sign(const struct key *key, const struct token *t, char *out);
+/** A right webseed token for the registry's blob, to be changed. */
+struct token world_token(const struct world *w);
+
+/** Sends a request to the gateway on a connection of its own. */
+struct http_memory *world_send(struct world *w, const char *request);
+
+/** Runs the loop until the answer is whole or the connection was closed. */
+struct reply world_wait(struct world *w, struct http_memory *m);
+
+/** Runs the loop for what happens on loopback without anybody waiting for it. */
+void world_idle(struct world *w);
+
+/** What has come so far. */
+struct reply world_reply(struct http_memory *m);
+
+/** A field's value; a NULL pointer when there is none. */
+struct slice reply_field(const struct reply *r, const char *name);
+
+void assert_slice(struct slice s, const char *text);
+/** The registry's JSON shape with that code. */
+void assert_problem(const struct reply *r, int status, const char *code);
