@@ -1,0 +1,79 @@
+/**
+ * The registry client (OCI distribution specification 1.1): manifests and blobs over HTTP, on a
+ * loop. It does the Docker token round and Basic when challenged, and follows redirects itself:
+ * credentials never go to another scheme, host or port, but for the realm of a token, as docker
+ * does. Tokens are remembered a repository.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "http/client.h"
+#include "image/credentials.h"
+
+enum { REGISTRY_REDIRECTS_MAX = 10 };
+
+struct registry;
+struct registry_request;
+
+struct registry_options {
+  const char *url; /**< `http://host:port` or `https://…`, a path is put before `/v2/`; copied */
+  struct http_tls tls; /**< copied */
+  /** What to log in with when challenged; NULL: anonymous. Copied. */
+  const struct image_credentials *credentials;
+};
+
+/** \return NULL with \p e: ERROR_USAGE when the URL cannot be read, ERROR_FAILED without memory. */
+struct registry *registry_new(struct http_client *client, const struct registry_options *o,
+                              struct error *e);
+/** Cancels what is under way, without telling. NULL is fine. Before http_client_stop(). */
+void registry_free(struct registry *registry);
+
+/** The head of the final answer, after tokens and redirects. Slices of what is absent have a NULL
+ * pointer; all are valid during `head` only. */
+struct registry_answer {
+  int status;
+  struct slice content_type, docker_content_digest, content_range, etag;
+  struct slice www_authenticate; /**< several fields are joined by commas (RFC 9110, 5.3) */
+  bool has_length;
+  uint64_t length; /**< Content-Length; of HEAD that of the GET */
+};
+
+/**
+ * As http_fetch_events: head once, data, done once, and within each any function of this file may
+ * be called. `head` is told the final answer, any status; when there is none, `done` alone says
+ * why: ERROR_DENIED when the token service refuses the credentials, else ERROR_FAILED, for a
+ * redirect that must not be followed among others.
+ */
+struct registry_events {
+  bool (*head)(void *arg, const struct registry_answer *a);
+  bool (*data)(void *arg, struct slice bytes);
+  void (*done)(void *arg, const struct error *e);
+};
+
+struct registry_get {
+  const char *method;     /**< GET or HEAD */
+  const char *repository; /**< checked by image_name_valid() before anything is sent */
+  const char *manifest;   /**< a tag or digest; or NULL: */
+  const char *blob;       /**< a digest */
+  bool ranged;            /**< GET of a blob: ask for `Range: bytes=first-last` */
+  uint64_t first, last;
+  /**
+   * When set, this very Authorization is sent to the registry's own URL and nowhere else, neither
+   * after a redirect to the same host, and our own credentials and tokens are not used: a 401 is
+   * handed through. A slice of length 0 with a non-NULL pointer means to ask without any.
+   */
+  struct slice authorization;
+};
+
+/**
+ * \return the request, valid until `done`; NULL with \p e when it could not start, and no event
+ * follows then: ERROR_USAGE for what is no method, name, tag, digest or header value.
+ */
+struct registry_request *registry_start(struct registry *registry, const struct registry_get *get,
+                                        const struct registry_events *events, void *arg,
+                                        struct error *e);
+/** As http_fetch_pause() and http_fetch_resume(), from `head` on. */
+void registry_pause(struct registry_request *r);
+void registry_resume(struct registry_request *r);
+/** No event follows. */
+void registry_cancel(struct registry_request *r);
