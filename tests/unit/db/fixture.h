@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const size_t kib = 1024, mib = 1048576;
+
 static inline int folder_setup(void **state) {
   char *folder = strdup("/tmp/swarmgate-db.XXXXXX");
   *state = folder;
@@ -34,7 +36,7 @@ static inline int folder_teardown(void **state) {
 static inline struct db *must_open(const char *folder) {
   struct error e = {0};
   struct db *db = NULL;
-  if (db_open_sized(folder, 64 * 1024 * 1024, &db, &e) != 0) {
+  if (db_open_sized(folder, 64 * mib, &db, &e) != 0) {
     fail_msg("%s", e.text);
   }
   return db;

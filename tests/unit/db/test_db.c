@@ -23,6 +23,7 @@ static void what_root_makes_belongs_to_the_folders_owner(void **state) {
   const struct passwd *nobody = getpwnam("nobody");
   if (geteuid() != 0 || nobody == NULL || chown(*state, nobody->pw_uid, nobody->pw_gid) != 0) {
     skip();
+    return;
   }
   db_close(must_open(*state));
   static const char *const names[] = {"db", "db/data.mdb", "db/lock.mdb"};
@@ -167,7 +168,7 @@ static void the_first_error_sticks(void **state) {
 static void the_map_grows(void **state) {
   struct db *db = NULL;
   struct db_stats before, after;
-  assert_int_equal(db_open_sized(*state, 64 * 1024, &db, NULL), 0);
+  assert_int_equal(db_open_sized(*state, 64 * kib, &db, NULL), 0);
   assert_int_equal(db_stats(db, &before, NULL), 0);
   for (uint64_t i = 0; i < 400; i++) { /* many small, so that it fills at a commit at times */
     struct numbered n = {.number = i, .size = 700};
@@ -176,12 +177,12 @@ static void the_map_grows(void **state) {
       fail_msg("%s", e.text);
     }
   }
-  struct numbered large = {.number = 1000, .size = 5 * 1024 * 1024};
+  struct numbered large = {.number = 1000, .size = 5 * mib};
   assert_int_equal(db_write_now(db, put_numbered, &large, NULL), 0);
   assert_int_equal(db_stats(db, &after, NULL), 0);
-  assert_true(before.map_size <= 64 * 1024);
-  assert_true(after.map_size >= 5 * 1024 * 1024);
-  assert_true(after.used_bytes >= 5 * 1024 * 1024);
+  assert_true(before.map_size <= 64 * kib);
+  assert_true(after.map_size >= 5 * mib);
+  assert_true(after.used_bytes >= 5 * mib);
   assert_int_equal(after.readable, 401);
   for (uint64_t i = 0; i < 400; i++) {
     assert_true(has_number(db, i));
@@ -205,7 +206,7 @@ static void the_map_grows_in_the_middle_of_a_batch(void **state) {
   struct db *db = NULL;
   struct db_stats stats;
   uint64_t next = 0;
-  assert_int_equal(db_open_sized(*state, 64 * 1024, &db, NULL), 0);
+  assert_int_equal(db_open_sized(*state, 64 * kib, &db, NULL), 0);
   for (int i = 0; i < 20; i++) {
     assert_int_equal(db_write_now(db, crowd, &next, NULL), 0);
   }
@@ -243,8 +244,8 @@ static void finish(pid_t pid, const int to[2], const int from[2]) {
 static int let_it_grow(const char *folder, int in, int out) {
   char go;
   struct db *db = NULL;
-  struct numbered n = {.number = 1, .size = 3 * 1024 * 1024};
-  int bad = read(in, &go, 1) != 1 || db_open_sized(folder, 64 * 1024, &db, NULL) != 0 ||
+  struct numbered n = {.number = 1, .size = 3 * mib};
+  int bad = read(in, &go, 1) != 1 || db_open_sized(folder, 64 * kib, &db, NULL) != 0 ||
             db_write_now(db, put_numbered, &n, NULL) != 0 || write(out, &go, 1) != 1;
   db_close(db);
   return bad;
@@ -255,7 +256,7 @@ static void another_process_lets_it_grow(void **state) {
   char go = 'g';
   struct db *db = NULL;
   pid_t pid = in_a_child(let_it_grow, *state, to, from);
-  assert_int_equal(db_open_sized(*state, 64 * 1024, &db, NULL), 0);
+  assert_int_equal(db_open_sized(*state, 64 * kib, &db, NULL), 0);
   assert_int_equal(write(to[1], &go, 1), 1);
   assert_int_equal(read(from[0], &go, 1), 1);
   assert_true(has_number(db, 1)); /* a reader maps it anew */
@@ -270,7 +271,7 @@ static int write_many(const char *folder, int in, int out) {
   for (uint64_t round = 0; round < 10; round++) {
     struct db *db = NULL;
     struct error e = {0};
-    if (db_open_sized(folder, 64 * 1024, &db, &e) != 0) {
+    if (db_open_sized(folder, 64 * kib, &db, &e) != 0) {
       fprintf(stderr, "child: %s\n", e.text);
       return 1;
     }
@@ -293,7 +294,7 @@ static void two_processes_write_open_and_close(void **state) {
   for (uint64_t i = 0; i < 100; i++) {
     if (i % 10 == 0) {
       db_close(db);
-      assert_int_equal(db_open_sized(*state, 64 * 1024, &db, NULL), 0);
+      assert_int_equal(db_open_sized(*state, 64 * kib, &db, NULL), 0);
     }
     struct numbered n = {.number = i, .size = 2000};
     assert_int_equal(db_write_now(db, put_numbered, &n, NULL), 0);
@@ -314,7 +315,7 @@ static int fill_the_disk(const char *folder, int in, int out) {
   if (db_open(folder, &db, &e) != 0 || db_write_now(db, put_numbered, &small, &e) != 0) {
     return 1;
   }
-  struct rlimit room = {512 * 1024, RLIM_INFINITY};
+  struct rlimit room = {512 * kib, RLIM_INFINITY};
   signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &room);
   if (db_write_now(db, put_numbered, &large, &e) == 0 || strstr(e.text, folder) == NULL) {
@@ -365,7 +366,7 @@ static void threads_read_and_write_while_the_map_grows(void **state) {
   uv_thread_t threads[SIDES];
   struct side sides[SIDES];
   struct db *db = NULL;
-  assert_int_equal(db_open_sized(*state, 64 * 1024, &db, NULL), 0);
+  assert_int_equal(db_open_sized(*state, 64 * kib, &db, NULL), 0);
   for (size_t i = 0; i < SIDES; i++) {
     sides[i] = (struct side){.db = db, .first = 100 * (i / 2)};
     assert_int_equal(uv_thread_create(&threads[i], i % 2 == 0 ? write_side : read_side, &sides[i]),
@@ -388,8 +389,8 @@ static void stats_count(void **state) {
   assert_int_equal(db_write_now(db, put_numbered, &n, NULL), 0);
   assert_int_equal(db_stats(db, &stats, NULL), 0);
   assert_int_equal(stats.schema, DB_SCHEMA);
-  assert_int_equal(stats.map_size, 64 * 1024 * 1024);
-  assert_true(stats.used_bytes > 0 && stats.used_bytes < 1024 * 1024);
+  assert_int_equal(stats.map_size, 64 * mib);
+  assert_true(stats.used_bytes > 0 && stats.used_bytes < 1024 * kib);
   assert_int_equal(stats.readable, 1);
   assert_int_equal(stats.torrents, 0);
   assert_int_equal(stats.readers_now, 0);

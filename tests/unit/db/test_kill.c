@@ -29,7 +29,7 @@ static void child(const char *folder, uint64_t first, int out) {
   struct side sides[THREADS];
   uv_thread_t threads[THREADS];
   struct db *db = NULL;
-  if (db_open_sized(folder, 64 * 1024, &db, NULL) != 0) {
+  if (db_open_sized(folder, 64 * kib, &db, NULL) != 0) {
     _exit(1);
   }
   for (uint64_t i = 0; i < THREADS; i++) {

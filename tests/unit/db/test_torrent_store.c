@@ -254,7 +254,7 @@ static void remove_leaves_nothing(void **state) {
 
 static void put_large(struct db_txn *txn, struct arena *arena) {
   struct torrent_record t = v1(), got;
-  size_t size = 20 * 1024 * 1024;
+  size_t size = 20 * mib;
   char *bytes = malloc(size);
   memset(bytes, 'x', size);
   t.info = slice_of(bytes, size);

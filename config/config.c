@@ -1,0 +1,154 @@
+#include "config/config.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "config/document.h"
+#include "config/reader.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int config_error(const struct config *config, unsigned line, struct error *e, const char *format,
+                 ...) {
+  char what[ERROR_TEXT_MAX];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(what, sizeof what, format, args);
+  va_end(args);
+  return line == 0 ? error_set(e, ERROR_USAGE, "%s: %s", config->file, what)
+                   : error_set(e, ERROR_USAGE, "%s:%u: %s", config->file, line, what);
+}
+
+static bool has_text(const struct config_texts *texts, const char *text) {
+  for (size_t i = 0; i < texts->count; i++) {
+    if (strcmp(texts->items[i].text, text) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool has_registry(const struct config *c, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(c->registries[i].name.text, name) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static int check_trust(const struct config *c, size_t i, struct error *e) {
+  const struct config_trust *row = &c->auth.trust[i];
+  const char *name = row->registry.text;
+  if (name != NULL && c->registry_count > 0 && !has_registry(c, c->registry_count, name)) {
+    return config_error(c, row->registry.line, e,
+                        "auth.trust[%zu].registry: `registries` has no row named %s", i, name);
+  }
+  if (name == NULL && c->registry_count != 1 && has_text(&row->accept, "registry")) {
+    return config_error(c, row->line, e,
+                        "auth.trust[%zu].registry: is missing; a row that accepts registry tokens "
+                        "names their registry, unless there is just one",
+                        i);
+  }
+  return 0;
+}
+
+/* What no key shows by itself. */
+static int check(const struct config *c, struct error *e) {
+  for (size_t i = 0; i < c->registry_count; i++) {
+    const struct config_text *name = &c->registries[i].name;
+    if (has_registry(c, i, name->text)) {
+      return config_error(c, name->line, e, "registries[%zu].name: %s is there twice", i,
+                          name->text);
+    }
+  }
+  for (size_t i = 0; i < c->auth.trust_count; i++) {
+    if (check_trust(c, i, e) != 0) {
+      return -1;
+    }
+  }
+  if (c->gateway.present && c->registry_count == 0) {
+    return config_error(c, c->gateway.line, e,
+                        "gateway: needs a registry; add a row to `registries`");
+  }
+  if (c->gateway.present && c->auth.signing_keys.count == 0) {
+    return config_error(c, c->gateway.line, e,
+                        "gateway: needs a key to sign tokens; add one to auth.signing_keys");
+  }
+  return 0;
+}
+
+static int no_memory(const struct config *c, struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot read %s: out of memory", c->file);
+}
+
+static void strip_slashes(struct config_text *url) {
+  size_t len = strlen(url->text);
+  while (url->text[len - 1] == '/') {
+    url->text[--len] = '\0';
+  }
+}
+
+/* The defaults that are made of other values. */
+static int complete(struct config *c, struct error *e) {
+  struct config_tracker *t = &c->tracker;
+  struct config_gateway *g = &c->gateway;
+  if ((t->session_key.text == NULL &&
+       asprintf(&t->session_key.text, "%s/session.key", c->data_dir.text) < 0) ||
+      (t->url.text == NULL &&
+       asprintf(&t->url.text, "http://%s/announce", t->listen.items[0].text) < 0) ||
+      (g->url.text == NULL && asprintf(&g->url.text, "http://%s", g->listen.items[0].text) < 0)) {
+    return no_memory(c, e);
+  }
+  strip_slashes(&g->url);
+  for (size_t i = 0; i < c->registry_count; i++) {
+    strip_slashes(&c->registries[i].url);
+  }
+  return 0;
+}
+
+static int parse(struct config *c, struct slice bytes, struct error *e) {
+  yaml_document_t document;
+  if (document_load(c->file, bytes, &document, e) != 0) {
+    return -1;
+  }
+  int rc = reader_read(c->file, &document, settings_top, settings_top_count, c, e);
+  yaml_document_delete(&document);
+  return rc != 0 || check(c, e) != 0 ? -1 : complete(c, e);
+}
+
+int config_parse(const char *name, const char *bytes, size_t len, struct config *out,
+                 struct error *e) {
+  struct config c = {.file = strdup(name)};
+  if (c.file == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot read %s: out of memory", name);
+  }
+  int rc = len > CONFIG_SIZE_MAX
+               ? config_error(&c, 0, e, "is larger than %d bytes", CONFIG_SIZE_MAX)
+               : parse(&c, slice_of(bytes, len), e);
+  if (rc != 0) {
+    config_free(&c);
+    return -1;
+  }
+  *out = c;
+  return 0;
+}
+
+int config_load(const char *path, struct config *out, struct error *e) {
+  struct buf bytes = {0};
+  if (file_read(path, CONFIG_SIZE_MAX, &bytes, e) != 0) {
+    if (e != NULL) {
+      e->kind = ERROR_USAGE;
+    }
+    return -1;
+  }
+  int rc = config_parse(path, bytes.ptr, bytes.len, out, e);
+  buf_free(&bytes);
+  return rc;
+}
+
+void config_free(struct config *config) {
+  reader_free(settings_top, settings_top_count, config);
+  free(config->file);
+  *config = (struct config){0};
+}

@@ -1,0 +1,117 @@
+/**
+ * The configuration of swarmgated (contract, Configuration): one YAML document, read by libyaml's
+ * document API against a table of keys. Every refusal names file:line and the key's path. Defaults
+ * are filled in, paths are made relative to the file.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** A value with its place, for errors that show only when it is used. */
+struct config_text {
+  char *text;    /**< owned by the configuration; NULL when the key is left out */
+  unsigned line; /**< from 1; 0 for a default */
+};
+
+struct config_texts {
+  struct config_text *items;
+  size_t count;
+};
+
+enum {
+  CONFIG_SIZE_MAX = 1024 * 1024, /**< bytes of the file */
+  CONFIG_TEXT_MAX = 4096,        /**< bytes of a value */
+  CONFIG_LIST_MAX = 64,          /**< values of a list of texts */
+  CONFIG_ROWS_MAX = 1024,        /**< rows of `registries` or `auth.trust` */
+};
+
+enum config_format { CONFIG_V1 = 1, CONFIG_V2 = 2, CONFIG_HYBRID = 3 };
+
+/** Durations are seconds unless the name says otherwise, sizes are bytes. */
+struct config_tracker {
+  bool present;
+  struct config_texts listen; /**< `host:port`, `[::1]:port`, literal addresses; at least one */
+  struct config_text url;     /**< default: `http://<first listen>/announce` */
+  uint32_t interval, min_interval;
+  uint32_t numwant_default, numwant_max;
+  uint32_t session_max;
+  struct config_text session_key; /**< path; default `session.key` in data_dir */
+  uint64_t max_peers;
+};
+
+struct config_gateway {
+  bool present;
+  unsigned line;
+  struct config_texts listen; /**< as the tracker's */
+  struct config_text url;     /**< without a final slash; default: `http://<first listen>` */
+  enum config_format format;
+};
+
+struct config_trust {
+  unsigned line;
+  struct config_text issuer, audience, keys; /**< keys: a path */
+  /** A name of `registries`, where there are any; NULL when left out, which a row that accepts
+   *  registry tokens may do only when there is just one registry. */
+  struct config_text registry;
+  struct config_texts algorithms; /**< ES256, RS256, EdDSA; at least one */
+  struct config_texts accept;     /**< swarm, registry, webseed; at least one */
+};
+
+struct config_auth {
+  struct config_text issuer, audience; /**< `swarmgate`, `swarmgate-tracker` unless said */
+  struct config_texts signing_keys;    /**< paths */
+  uint32_t ttl_swarm, ttl_webseed, ttl_session, leeway;
+  struct config_trust *trust;
+  size_t trust_count;
+};
+
+struct config_registry {
+  struct config_text name; /**< unique, at most 235 bytes */
+  struct config_text url;  /**< without a final slash */
+  struct config_text ca_file;
+  struct config_text username, password_file; /**< credentials; both NULL when left out */
+  unsigned line;
+};
+
+struct config_token_service {
+  bool present;
+  unsigned line;
+  struct config_text issuer, service, signing_key;
+  uint32_t ttl;
+};
+
+struct config {
+  char *file; /**< as it was given */
+  struct config_text data_dir;
+  struct config_tracker tracker;
+  struct config_gateway gateway;
+  struct config_auth auth;
+  struct config_registry *registries;
+  size_t registry_count;
+  struct config_token_service token_service;
+  struct log log;
+};
+
+/**
+ * Reads and checks the file; the files that it names are not looked at. A section that is left out
+ * has its defaults all the same, and `present` false.
+ *
+ * \param out freed by config_free() when 0 is returned.
+ * \return 0, or -1 with ERROR_USAGE, also for a file that cannot be read: `FILE:LINE: KEY.PATH:
+ * what is wrong and what would do`.
+ */
+int config_load(const char *path, struct config *out, struct error *e);
+/** The same of bytes at hand, for tests and fuzzing; \p name stands for the file's path. */
+int config_parse(const char *name, const char *bytes, size_t len, struct config *out,
+                 struct error *e);
+void config_free(struct config *config);
+
+/** Sets \p e to `FILE:LINE: ` and the message, ERROR_USAGE; the line is left out when it is 0.
+ *  \return -1. */
+int config_error(const struct config *config, unsigned line, struct error *e, const char *format,
+                 ...) __attribute__((format(printf, 4, 5)));

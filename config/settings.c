@@ -1,0 +1,135 @@
+#include "config/settings.h"
+
+#include "config/config.h"
+
+#define MEMBER(type, member)                                                                       \
+  .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
+#define OF(member)  MEMBER(config, member)
+#define KEYS(table) .keys = (table), .key_count = sizeof(table) / sizeof *(table)
+#define ROWS(type, rows, count)                                                                    \
+  .at = offsetof(struct type, rows), .count_at = offsetof(struct type, count),                     \
+  .row_size = sizeof *((struct type *)0)->rows
+
+enum { MINUTE = 60, HOUR = 3600, DAY = 24 * 3600, YEAR = 366 * 24 * 3600 };
+
+static const struct setting_word formats[] = {
+    {"v1", CONFIG_V1}, {"v2", CONFIG_V2}, {"hybrid", CONFIG_HYBRID}, {0}};
+static const struct setting_word algorithms[] = {{"ES256", 0}, {"RS256", 0}, {"EdDSA", 0}, {0}};
+static const struct setting_word kinds[] = {{"swarm", 0}, {"registry", 0}, {"webseed", 0}, {0}};
+static const struct setting_word levels[] = {{"error", LOG_LEVEL_ERROR},
+                                             {"warn", LOG_LEVEL_WARN},
+                                             {"info", LOG_LEVEL_INFO},
+                                             {"debug", LOG_LEVEL_DEBUG},
+                                             {0}};
+static const struct setting_word log_formats[] = {{"text", false}, {"json", true}, {0}};
+
+static const struct setting numwant[] = {
+    {"max", SETTING_INTEGER, OF(tracker.numwant_max), "200", .min = 1, .max = 2000},
+    {"default", SETTING_INTEGER, OF(tracker.numwant_default), "50", .max = 2000, .at_most = "max"},
+};
+
+static const struct setting tracker[] = {
+    {NULL, SETTING_PRESENT, OF(tracker.present)},
+    {"listen", SETTING_TEXTS, OF(tracker.listen), "127.0.0.1:6969", .check = value_listen},
+    {"url", SETTING_TEXT, OF(tracker.url), .check = value_url},
+    {"interval", SETTING_DURATION, OF(tracker.interval), "15m", .min = 1, .max = DAY},
+    {"min_interval", SETTING_DURATION, OF(tracker.min_interval), "30s", .min = 1, .max = DAY,
+     .at_most = "interval"},
+    {"numwant", SETTING_MAP, KEYS(numwant)},
+    {"session_max", SETTING_DURATION, OF(tracker.session_max), "24h", .min = 1, .max = YEAR},
+    {"session_key", SETTING_PATH, OF(tracker.session_key)},
+    {"max_peers", SETTING_INTEGER, OF(tracker.max_peers), "2000000", .min = 1, .max = 1000000000},
+    {"store", SETTING_CHECKED, .check = value_store},
+    {"zones", .kind = SETTING_EMPTY},
+    {"trusted_proxies", .kind = SETTING_EMPTY},
+    {"tls", .kind = SETTING_LATER},
+    {"revocations", .kind = SETTING_LATER},
+};
+
+static const struct setting torrents[] = {
+    {"format", SETTING_WORD, OF(gateway.format), "v1", .words = formats},
+};
+
+static const struct setting gateway[] = {
+    {NULL, SETTING_PRESENT, OF(gateway.present)},
+    {NULL, SETTING_LINE, OF(gateway.line)},
+    {"listen", SETTING_TEXTS, OF(gateway.listen), "127.0.0.1:8080", .check = value_listen},
+    {"url", SETTING_TEXT, OF(gateway.url), .check = value_url},
+    {"cache", .kind = SETTING_LATER},
+    {"torrents", SETTING_MAP, KEYS(torrents)},
+    {"squash_on_push", .kind = SETTING_EMPTY},
+    {"swarm_tls", .kind = SETTING_LATER},
+    {"trusted_proxies", .kind = SETTING_EMPTY},
+    {"tls", .kind = SETTING_LATER},
+};
+
+static const struct setting ttl[] = {
+    {"session", SETTING_DURATION, OF(auth.ttl_session), "24h", .min = 1, .max = YEAR},
+    {"swarm", SETTING_DURATION, OF(auth.ttl_swarm), "10m", .min = 1, .max = DAY,
+     .at_most = "session"},
+    {"webseed", SETTING_DURATION, OF(auth.ttl_webseed), "1h", .min = 1, .max = 7 * DAY},
+};
+
+static const struct setting trust[] = {
+    {NULL, SETTING_LINE, MEMBER(config_trust, line)},
+    {"issuer", SETTING_TEXT, MEMBER(config_trust, issuer), .required = true},
+    {"audience", SETTING_TEXT, MEMBER(config_trust, audience), .required = true},
+    {"keys", SETTING_PATH, MEMBER(config_trust, keys), .required = true, .check = value_keys},
+    {"algorithms", SETTING_TEXTS, MEMBER(config_trust, algorithms), .required = true,
+     .words = algorithms},
+    {"accept", SETTING_TEXTS, MEMBER(config_trust, accept), .required = true, .words = kinds},
+    {"registry", SETTING_TEXT, MEMBER(config_trust, registry), .check = value_registry},
+};
+
+static const struct setting auth[] = {
+    {"issuer", SETTING_TEXT, OF(auth.issuer), "swarmgate"},
+    {"audience", SETTING_TEXT, OF(auth.audience), "swarmgate-tracker"},
+    {"signing_keys", SETTING_PATHS, OF(auth.signing_keys)},
+    {"ttl", SETTING_MAP, KEYS(ttl)},
+    {"leeway", SETTING_DURATION, OF(auth.leeway), "60s", .max = 5 * MINUTE},
+    {"trust", SETTING_ROWS, ROWS(config, auth.trust, auth.trust_count), KEYS(trust)},
+};
+
+static const struct setting credentials[] = {
+    {"username", SETTING_TEXT, MEMBER(config_registry, username), .required = true},
+    {"password_file", SETTING_PATH, MEMBER(config_registry, password_file), .required = true},
+};
+
+static const struct setting registry[] = {
+    {NULL, SETTING_LINE, MEMBER(config_registry, line)},
+    {"name", SETTING_TEXT, MEMBER(config_registry, name), .required = true,
+     .check = value_registry},
+    {"url", SETTING_TEXT, MEMBER(config_registry, url), .required = true, .check = value_url},
+    {"ca_file", SETTING_PATH, MEMBER(config_registry, ca_file)},
+    {"credentials", SETTING_MAP, KEYS(credentials)},
+    {"authorise", SETTING_CHECKED, .check = value_authorise},
+    {"storage", .kind = SETTING_LATER},
+    {"notification_secret_file", .kind = SETTING_LATER},
+};
+
+static const struct setting token_service[] = {
+    {NULL, SETTING_PRESENT, OF(token_service.present)},
+    {NULL, SETTING_LINE, OF(token_service.line)},
+    {"issuer", SETTING_TEXT, OF(token_service.issuer), .required = true},
+    {"service", SETTING_TEXT, OF(token_service.service), .required = true},
+    {"signing_key", SETTING_PATH, OF(token_service.signing_key), .required = true},
+    {"ttl", SETTING_DURATION, OF(token_service.ttl), "5m", .min = 1, .max = DAY},
+    {"anonymous_pull", .kind = SETTING_EMPTY},
+};
+
+static const struct setting log_keys[] = {
+    {"level", SETTING_WORD, OF(log.level), "info", .words = levels},
+    {"format", SETTING_WORD, OF(log.json), "json", .words = log_formats},
+};
+
+const struct setting settings_top[] = {
+    {"data_dir", SETTING_PATH, OF(data_dir), "/var/lib/swarmgate"},
+    {"tracker", SETTING_MAP, KEYS(tracker)},
+    {"gateway", SETTING_MAP, KEYS(gateway)},
+    {"auth", SETTING_MAP, KEYS(auth)},
+    {"registries", SETTING_ROWS, ROWS(config, registries, registry_count), KEYS(registry)},
+    {"token_service", SETTING_MAP, KEYS(token_service)},
+    {"admin", .kind = SETTING_LATER},
+    {"log", SETTING_MAP, KEYS(log_keys)},
+};
+const size_t settings_top_count = sizeof settings_top / sizeof *settings_top;

@@ -1,0 +1,23 @@
+/** Which texts will do for a key. Pure: each returns NULL, or what is wrong and what would do. */
+#pragma once
+
+#include "base/slice.h"
+
+typedef const char *value_check(struct slice text);
+
+/** A literal address and port: `127.0.0.1:6969`, `[::1]:6969`. */
+value_check value_listen;
+/** `http://` or `https://`, a host, perhaps a port and a path; no user, query or fragment. */
+value_check value_url;
+/** A registry's name, as `host` or `host:port`. */
+value_check value_registry;
+/** The path of a file; a URL is for later. */
+value_check value_keys;
+/** `memory`; `redis://` is for later. */
+value_check value_store;
+/** `delegate`; `token` is for later. */
+value_check value_authorise;
+
+/** How many letters must be put in, taken out or changed to make one of the other; \p limit or more
+ *  is \p limit. */
+size_t value_distance(struct slice a, struct slice b, size_t limit);
