@@ -6,8 +6,6 @@ file, piece length and private flag. `pytest -s` shows the table.
 
 import hashlib
 import json
-import os
-import pathlib
 import random
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import libtorrent
 import pytest
 
+from support.process import binary
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-BIN = pathlib.Path(os.environ.get("SWARMGATE_BIN") or
-                   pathlib.Path(__file__).parents[2] / "build" / "bin")
 FORMATS = {
     "v1": libtorrent.create_torrent.v1_only,
     "v2": libtorrent.create_torrent.v2_only,
@@ -60,7 +58,7 @@ def run(*command):
 def ours(file, piece, form, folder):
     """Of the torrent itself; index.json must say the same."""
     out = folder / ("ours-" + form)
-    run(BIN / "swarmgate", "torrent", "create", f"blob:{file}", "--format", form,
+    run(binary("swarmgate"), "torrent", "create", f"blob:{file}", "--format", form,
         "--piece-length", piece, "--output", out)
     blob, = json.loads((out / "index.json").read_text())["blobs"]
     torrent = out / (file.name + ".torrent")

@@ -1,0 +1,144 @@
+#include "base/slice.h"
+
+#include "unit/cmocka_all.h"
+
+static const struct slice none = {NULL, 0};
+
+static void test_make(void **state) {
+  (void)state;
+  assert_int_equal(SLICE("a\0b").len, 3);
+  assert_int_equal(slice_str("abc").len, 3);
+  assert_int_equal(slice_str(NULL).len, 0);
+  assert_null(slice_str(NULL).ptr);
+}
+
+static void test_equal(void **state) {
+  (void)state;
+  assert_true(slice_equal(SLICE("abc"), SLICE("abc")));
+  assert_true(slice_equal(SLICE("a\0b"), SLICE("a\0b")));
+  assert_false(slice_equal(SLICE("a\0b"), SLICE("a\0c")));
+  assert_false(slice_equal(SLICE("abc"), SLICE("ab")));
+  assert_false(slice_equal(SLICE("abc"), SLICE("abC")));
+  assert_true(slice_equal(none, SLICE("")));
+  assert_true(slice_equal(none, none));
+  assert_false(slice_equal(none, SLICE("a")));
+}
+
+static void test_equal_nocase(void **state) {
+  (void)state;
+  assert_true(slice_equal_nocase(SLICE("Content-Length"), SLICE("cONTENT-lENGTH")));
+  assert_true(slice_equal_nocase(none, SLICE("")));
+  assert_false(slice_equal_nocase(SLICE("ab"), SLICE("abc")));
+  /* Only letters of ASCII fold: not what lies 32 apart beside them, nor bytes beyond. */
+  assert_false(slice_equal_nocase(SLICE("@"), SLICE("`")));
+  assert_false(slice_equal_nocase(SLICE("["), SLICE("{")));
+  assert_false(slice_equal_nocase(SLICE("\xc0"), SLICE("\xe0")));
+  assert_true(slice_equal_nocase(SLICE("azAZ"), SLICE("AZaz")));
+}
+
+static void test_compare(void **state) {
+  (void)state;
+  static const struct slice ascending[] = {{NULL, 0},  {"\0", 1}, {"A", 1}, {"a", 1},
+                                           {"a\0", 2}, {"aa", 2}, {"b", 1}, {"\xff", 1}};
+  const size_t count = sizeof ascending / sizeof *ascending;
+  for (size_t i = 0; i < count; i++) {
+    for (size_t j = 0; j < count; j++) {
+      int order = slice_compare(ascending[i], ascending[j]);
+      assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+    }
+  }
+}
+
+static void test_starts_and_ends(void **state) {
+  (void)state;
+  assert_true(slice_starts(SLICE("sha256:ab"), SLICE("sha256:")));
+  assert_true(slice_starts(SLICE("ab"), SLICE("ab")));
+  assert_true(slice_starts(SLICE("ab"), none));
+  assert_true(slice_starts(none, none));
+  assert_false(slice_starts(SLICE("a"), SLICE("ab")));
+  assert_false(slice_starts(SLICE("ba"), SLICE("a")));
+  assert_true(slice_ends(SLICE("a.torrent"), SLICE(".torrent")));
+  assert_true(slice_ends(SLICE("ab"), SLICE("ab")));
+  assert_true(slice_ends(SLICE("ab"), none));
+  assert_false(slice_ends(SLICE("b"), SLICE("ab")));
+  assert_false(slice_ends(SLICE("ab"), SLICE("a")));
+}
+
+static void test_from(void **state) {
+  (void)state;
+  assert_true(slice_equal(slice_from(SLICE("abc"), 0), SLICE("abc")));
+  assert_true(slice_equal(slice_from(SLICE("abc"), 2), SLICE("c")));
+  assert_int_equal(slice_from(SLICE("abc"), 3).len, 0);
+  assert_int_equal(slice_from(SLICE("abc"), SIZE_MAX).len, 0);
+  assert_int_equal(slice_from(none, 1).len, 0);
+}
+
+static void test_trim(void **state) {
+  (void)state;
+  assert_true(slice_equal(slice_trim(SLICE(" \t a b\t ")), SLICE("a b")));
+  assert_true(slice_equal(slice_trim(SLICE("ab")), SLICE("ab")));
+  assert_int_equal(slice_trim(SLICE(" \t ")).len, 0);
+  assert_int_equal(slice_trim(none).len, 0);
+  assert_true(slice_equal(slice_trim(SLICE("\na\r")), SLICE("\na\r")));
+}
+
+static void test_cut(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    const char *parts[4]; /* NULL after the last */
+  } cases[] = {
+      {"a,bc,d", {"a", "bc", "d", NULL}},
+      {"a", {"a", NULL}},
+      {"a,", {"a", "", NULL}},
+      {",a", {"", "a", NULL}},
+      {",,", {"", "", "", NULL}},
+      {"", {"", NULL}},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct slice rest = slice_str(cases[i].text);
+    size_t n = 0;
+    while (rest.ptr != NULL) {
+      assert_non_null(cases[i].parts[n]);
+      assert_true(slice_equal(slice_cut(&rest, ','), slice_str(cases[i].parts[n])));
+      n++;
+    }
+    assert_null(cases[i].parts[n]);
+  }
+}
+
+static void test_u64(void **state) {
+  (void)state;
+  uint64_t n = 77;
+  static const char *const refused[] = {"",    " ",
+                                        "-0",  "-1",
+                                        "+1",  " 1",
+                                        "1 ",  "1a",
+                                        "0x1", "18446744073709551616",
+                                        "1.",  "/",
+                                        ":",   "184467440737095516150"};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    assert_false(slice_u64(slice_str(refused[i]), &n));
+  }
+  assert_false(slice_u64(SLICE("1\0"), &n));
+  assert_false(slice_u64(none, &n));
+  assert_int_equal(n, 77);
+  assert_true(slice_u64(SLICE("0"), &n) && n == 0);
+  assert_true(slice_u64(SLICE("007"), &n) && n == 7);
+  assert_true(slice_u64(SLICE("18446744073709551615"), &n) && n == UINT64_MAX);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_make),
+      cmocka_unit_test(test_equal),
+      cmocka_unit_test(test_equal_nocase),
+      cmocka_unit_test(test_compare),
+      cmocka_unit_test(test_starts_and_ends),
+      cmocka_unit_test(test_from),
+      cmocka_unit_test(test_trim),
+      cmocka_unit_test(test_cut),
+      cmocka_unit_test(test_u64),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
