@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/sha.h>
+#include <stdlib.h>
 
 enum {
   COORDINATE = 32,                            /* bytes of a P-256 coordinate, of an Ed25519 key */
@@ -126,11 +127,11 @@ static bool read_jwk(const json_t *jwk, struct key *out, struct error *why) {
     curve = SLICE("");
   }
   if (strict_json_text(jwk, "kid", &kid) != STRICT_JSON_FOUND) {
-    error_set(why, ERROR_USAGE, "has no kid");
+    error_set(why, ERROR_USAGE, "without kid");
     return false;
   }
   if (!may_verify(jwk)) {
-    error_set(why, ERROR_USAGE, "is not for verifying (use, key_ops)");
+    error_set(why, ERROR_USAGE, "not for verifying (use, key_ops)");
     return false;
   }
   OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
@@ -148,15 +149,14 @@ static bool read_jwk(const json_t *jwk, struct key *out, struct error *why) {
   ERR_pop_to_mark();
   OSSL_PARAM_BLD_free(build);
   if (pkey == NULL) {
-    error_set(why, ERROR_USAGE, "is not an RSA, EC P-256 or OKP Ed25519 key, or not well formed");
+    error_set(why, ERROR_USAGE, "not an RSA, EC P-256 or OKP Ed25519 key, or not well formed");
     return false;
   }
   if (key_adopt(pkey, out, why) != 0) {
-    error_context(why, "is");
     return false;
   }
   if (!may_be(jwk, "alg", key_algorithm_name(out->algorithm))) {
-    error_set(why, ERROR_USAGE, "has an alg that does not fit it");
+    error_set(why, ERROR_USAGE, "its alg does not fit it");
     key_free(out);
     return false;
   }

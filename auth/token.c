@@ -3,6 +3,8 @@
 #include "auth/claims.h"
 #include "auth/jws.h"
 
+#include <stdlib.h>
+
 void trust_free(struct trust *trust) {
   for (size_t i = 0; i < trust->count; i++) {
     struct trust_row *row = &trust->rows[i];

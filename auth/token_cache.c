@@ -1,15 +1,18 @@
 /*
- * A hit: one hash, one short lock, one look into a table. The context that hashes belongs to the
- * shard, for a context made anew would allocate; so the shard is chosen by the token's last bytes,
- * which a signature makes even, and the token is hashed under the shard's lock.
+ * A hit: one hash, one short lock, one look into a table.
+ *
+ * EVP allocates a context for each digest. The older interface, deprecated since OpenSSL 3.0, keeps
+ * it on the stack.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "auth/token_cache.h"
 
-#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 enum {
   SHARDS = 64,
@@ -32,7 +35,6 @@ struct entry {
 
 struct shard {
   alignas(CACHE_LINE) pthread_mutex_t lock;
-  EVP_MD_CTX *hasher;
   struct entry **buckets;
   struct entry *newest, *oldest;
   size_t count;
@@ -40,7 +42,6 @@ struct shard {
 
 struct token_cache {
   const struct trust *trust;
-  EVP_MD *sha256;
   size_t capacity; /* of a shard */
   size_t buckets;  /* of a shard; a power of two */
   struct shard shards[SHARDS];
@@ -52,19 +53,19 @@ static void release(struct entry *entry) {
   }
 }
 
-/* Under the shard's lock from here on. */
-
-static bool hash_token(const struct token_cache *cache, struct shard *shard, struct slice jws,
-                       unsigned char hash[SHA256_DIGEST_LENGTH]) {
-  return EVP_DigestInit_ex2(shard->hasher, cache->sha256, NULL) == 1 &&
-         EVP_DigestUpdate(shard->hasher, jws.ptr, jws.len) == 1 &&
-         EVP_DigestFinal_ex(shard->hasher, hash, NULL) == 1;
+static void hash_token(struct slice jws, unsigned char hash[SHA256_DIGEST_LENGTH]) {
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, jws.ptr, jws.len);
+  SHA256_Final(hash, &context);
 }
+
+/* Under the shard's lock from here on. */
 
 static struct entry **bucket_of(const struct token_cache *cache, const struct shard *shard,
                                 const unsigned char hash[SHA256_DIGEST_LENGTH]) {
   uint64_t number = 0;
-  memcpy(&number, hash, sizeof number);
+  memcpy(&number, hash + 1, sizeof number); /* the first byte chose the shard */
   return &shard->buckets[number & (cache->buckets - 1)];
 }
 
@@ -207,19 +208,11 @@ static enum token_verdict answer(const struct token_cache *cache, const struct e
   return grant->expired ? TOKEN_EXPIRED : TOKEN_VALID;
 }
 
-static struct shard *shard_of(struct token_cache *cache, struct slice jws) {
-  /* The very last character of a signature may carry two or four bits alone. */
-  unsigned last = (unsigned char)jws.ptr[jws.len - 2];
-  unsigned before = (unsigned char)jws.ptr[jws.len - 3];
-  return &cache->shards[(last + 37 * before) % SHARDS];
-}
-
-/* A new reference to the token's entry; NULL when it is not there, with its hash in `hash`. */
-static struct entry *look_up(struct token_cache *cache, struct shard *shard, struct slice jws,
-                             unsigned char hash[SHA256_DIGEST_LENGTH], bool *hashed) {
+/* A new reference to the token's entry, or NULL. */
+static struct entry *look_up(struct token_cache *cache, struct shard *shard,
+                             const unsigned char hash[SHA256_DIGEST_LENGTH]) {
   pthread_mutex_lock(&shard->lock);
-  *hashed = hash_token(cache, shard, jws, hash);
-  struct entry *entry = *hashed ? find(cache, shard, hash) : NULL;
+  struct entry *entry = find(cache, shard, hash);
   if (entry != NULL) {
     atomic_fetch_add(&entry->references, 1);
     unlink_age(shard, entry);
@@ -264,19 +257,15 @@ enum token_verdict token_cache_check(struct token_cache *cache, struct slice jws
   for (size_t i = 0; i < question->count; i++) {
     covers[i] = false;
   }
-  /* The shortest is `a.b.c`; beyond the longest there is nothing to hash for. */
-  if (jws.len < 5 || jws.len > TOKEN_REGISTRY_MAX) {
-    error_set(why, ERROR_DENIED, "no token has %zu bytes", jws.len);
+  /* Nothing is hashed that cannot be a token. */
+  if (jws.len > TOKEN_REGISTRY_MAX) {
+    error_set(why, ERROR_DENIED, "too long: %zu bytes", jws.len);
     return TOKEN_INVALID;
   }
-  struct shard *shard = shard_of(cache, jws);
   unsigned char hash[SHA256_DIGEST_LENGTH];
-  bool hashed = false;
-  struct entry *entry = look_up(cache, shard, jws, hash, &hashed);
-  if (!hashed) {
-    error_set(why, ERROR_FAILED, "cannot hash the token");
-    return TOKEN_INVALID;
-  }
+  hash_token(jws, hash);
+  struct shard *shard = &cache->shards[hash[0] % SHARDS];
+  struct entry *entry = look_up(cache, shard, hash);
   if (entry == NULL) {
     entry = verify(cache, shard, jws, hash, question, why);
   }
@@ -299,14 +288,12 @@ struct token_cache *token_cache_new(const struct trust *trust, size_t max_tokens
   for (cache->buckets = 1; cache->buckets < cache->capacity;) {
     cache->buckets *= 2;
   }
-  cache->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-  bool ok = cache->sha256 != NULL;
+  bool ok = true;
   for (size_t i = 0; i < SHARDS; i++) {
     struct shard *shard = &cache->shards[i];
     pthread_mutex_init(&shard->lock, NULL);
-    shard->hasher = EVP_MD_CTX_new();
     shard->buckets = calloc(cache->buckets, sizeof *shard->buckets);
-    ok = ok && shard->hasher != NULL && shard->buckets != NULL;
+    ok = ok && shard->buckets != NULL;
   }
   if (!ok) {
     token_cache_free(cache);
@@ -325,10 +312,8 @@ void token_cache_free(struct token_cache *cache) {
       drop_oldest(cache, shard);
     }
     free(shard->buckets);
-    EVP_MD_CTX_free(shard->hasher);
     pthread_mutex_destroy(&shard->lock);
   }
-  EVP_MD_free(cache->sha256);
   free(cache);
 }
 
