@@ -5,7 +5,6 @@
  */
 #include "config/reader.h"
 
-#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/units.h"
 #include "config/config.h"
@@ -39,12 +38,19 @@ __attribute__((format(printf, 3, 4))) static int fail(struct reader *r, unsigned
   va_start(args, format);
   vsnprintf(what, sizeof what, format, args);
   va_end(args);
-  return error_set(r->error, ERROR_USAGE, "%s:%u: %s%s%s", r->file, line, r->path,
-                   r->path_len == 0 ? "" : ": ", what);
+  error_set(r->error, ERROR_USAGE, "%s:%u: %s%s%s", r->file, line, r->path,
+            r->path_len == 0 ? "" : ": ", what);
+  return -1;
+}
+
+/* How much of a value an error shows. */
+static int shown(struct slice text) {
+  return (int)(text.len < 64 ? text.len : 64);
 }
 
 static int no_memory(struct reader *r) {
-  return error_set(r->error, ERROR_FAILED, "cannot read %s: out of memory", r->file);
+  error_set(r->error, ERROR_FAILED, "cannot read %s: out of memory", r->file);
+  return -1;
 }
 
 /* Goes one step down: `.name` or `[index]`. Returns the length to go back to by leave(). The
@@ -104,20 +110,18 @@ static int scalar(struct reader *r, const yaml_node_t *node, struct value *out) 
 
 static int store_text(struct reader *r, const struct setting *key, const struct value *v,
                       struct config_text *to) {
-  CLEANUP_FREE char *text = strndup(v->text.ptr, v->text.len);
-  if (text == NULL) {
-    return no_memory(r);
+  const char *wrong = key->check == NULL ? NULL : key->check(v->text);
+  if (wrong != NULL) {
+    return fail(r, v->line, "%.*s: %s", shown(v->text), v->text.ptr, wrong);
   }
-  if (v->node != NULL && key->check != NULL) {
-    const char *wrong = key->check(v->text);
-    if (wrong != NULL) {
-      return fail(r, v->line, "%.200s: %s", text, wrong);
-    }
+  char *text = strndup(v->text.ptr, v->text.len);
+  if (text != NULL && (key->kind == SETTING_PATH || key->kind == SETTING_PATHS)) {
+    char *beside = file_beside(r->file, text);
+    free(text);
+    text = beside;
   }
-  bool path = key->kind == SETTING_PATH || key->kind == SETTING_PATHS;
-  to->text = path ? file_beside(r->file, text) : strdup(text);
-  to->line = v->node == NULL ? 0 : v->line;
-  return to->text == NULL ? no_memory(r) : 0;
+  *to = (struct config_text){text, v->node == NULL ? 0 : v->line};
+  return text == NULL ? no_memory(r) : 0;
 }
 
 static const struct setting_word *find_word(const struct setting *key, struct slice text) {
@@ -135,8 +139,7 @@ static int wrong_word(struct reader *r, const struct setting *key, const struct 
   for (const struct setting_word *w = key->words; w->name != NULL; w++) {
     len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len == 0 ? "" : ", ", w->name);
   }
-  return fail(r, v->line, "%.*s is not one of %s", (int)(v->text.len < 64 ? v->text.len : 64),
-              v->text.ptr, names);
+  return fail(r, v->line, "%.*s is not one of %s", shown(v->text), v->text.ptr, names);
 }
 
 /* Writes a number into a member of 1, 4 or 8 bytes: bool, enum or integer. */
@@ -162,24 +165,26 @@ static int parse_integer(struct reader *r, const struct value *v, uint64_t *out)
   }
   return slice_u64(v->text, out) ? 0
                                  : fail(r, v->line, "%.*s is not a whole number; digits only",
-                                        (int)(v->text.len < 64 ? v->text.len : 64), v->text.ptr);
+                                        shown(v->text), v->text.ptr);
 }
 
 static int parse_duration(struct reader *r, const struct value *v, uint64_t *out) {
-  int shown = (int)(v->text.len < 64 ? v->text.len : 64);
   uint64_t ms, number;
   if (units_duration(v->text, &ms)) {
     *out = ms / 1000;
-    return ms % 1000 == 0 ? 0 : fail(r, v->line, "%.*s is not whole seconds", shown, v->text.ptr);
+    return ms % 1000 == 0
+               ? 0
+               : fail(r, v->line, "%.*s is not whole seconds", shown(v->text), v->text.ptr);
   }
   if (slice_u64(v->text, &number)) {
     return number > 0 && number % 60 == 0
-               ? fail(r, v->line, "%.*s has no unit; write %llum if it is seconds", shown,
+               ? fail(r, v->line, "%.*s has no unit; write %llum if it is seconds", shown(v->text),
                       v->text.ptr, (unsigned long long)(number / 60))
-               : fail(r, v->line, "%.*s has no unit; write %.*ss if it is seconds", shown,
-                      v->text.ptr, shown, v->text.ptr);
+               : fail(r, v->line, "%.*s has no unit; write %.*ss if it is seconds", shown(v->text),
+                      v->text.ptr, shown(v->text), v->text.ptr);
   }
-  return fail(r, v->line, "%.*s is not a duration, such as 30s, 15m or 24h", shown, v->text.ptr);
+  return fail(r, v->line, "%.*s is not a duration, such as 30s, 15m or 24h", shown(v->text),
+              v->text.ptr);
 }
 
 /* A bound as it would be written: `24h`, `200`. */
@@ -233,7 +238,7 @@ static int read_number(struct reader *r, const struct setting *key, const struct
   return 0;
 }
 
-static int read_map(struct reader *r, const yaml_node_t *node, const struct setting *keys,
+static int read_map(struct reader *r, const yaml_node_t *map, const struct setting *keys,
                     size_t count, char *base);
 
 /* Looks at a node that should be a list of at most `max`, and not empty. */
@@ -253,7 +258,7 @@ static const yaml_node_t *item(const struct reader *r, const yaml_node_t *node, 
 
 static int read_rows(struct reader *r, const struct setting *key, const yaml_node_t *node,
                      char *base) {
-  size_t *count = (void *)(base + key->count_at), rows;
+  size_t *count = (void *)(base + key->count_at), rows = 0;
   if (sequence(r, node, CONFIG_ROWS_MAX, "[{…}]", &rows) != 0) {
     return -1;
   }
@@ -352,23 +357,20 @@ static int read_scalar(struct reader *r, const struct setting *key, const struct
   }
 }
 
-/* `node` is NULL when the key is left out; `map` is NULL when its mapping is. */
-static int read_key(struct reader *r, const struct setting *key, const yaml_node_t *node,
-                    const yaml_node_t *map, const struct setting *keys, size_t count, char *base) {
-  struct value v = {.node = node, .line = node != NULL ? line_of(node) : 0};
-  switch (key->kind) {
-  case SETTING_PRESENT:
-  case SETTING_LINE:
-    store_number(key, base, map != NULL ? line_of(map) : 0);
-    return 0;
-  case SETTING_MAP:
-    return read_map(r, node, key->keys, key->key_count, base);
-  default:
-    break;
-  }
-  if (node == NULL && key->preset == NULL) {
+/* A key that is left out; `map` is NULL when its mapping is. */
+static int read_default(struct reader *r, const struct setting *key, const yaml_node_t *map,
+                        const struct setting *keys, size_t count, char *base) {
+  struct value v = {.text = slice_str(key->preset)};
+  if (key->preset == NULL) {
     return key->required && map != NULL ? fail(r, line_of(map), "is missing") : 0;
   }
+  return key->kind == SETTING_TEXTS ? read_texts(r, key, &v, base)
+                                    : read_scalar(r, key, &v, keys, count, base);
+}
+
+static int read_node(struct reader *r, const struct setting *key, const yaml_node_t *node,
+                     const struct setting *keys, size_t count, char *base) {
+  struct value v = {.node = node, .line = line_of(node)};
   switch (key->kind) {
   case SETTING_LATER:
     return fail(r, v.line, "is not supported yet; leave it out");
@@ -378,19 +380,31 @@ static int read_key(struct reader *r, const struct setting *key, const yaml_node
     return read_rows(r, key, node, base);
   case SETTING_TEXTS:
   case SETTING_PATHS:
-    v.text = slice_str(key->preset);
     return read_texts(r, key, &v, base);
   default:
-    v.text = slice_str(key->preset);
-    return node != NULL && scalar(r, node, &v) != 0 ? -1
-                                                    : read_scalar(r, key, &v, keys, count, base);
+    return scalar(r, node, &v) != 0 ? -1 : read_scalar(r, key, &v, keys, count, base);
+  }
+}
+
+/* `node` is NULL when the key is left out. */
+static int read_key(struct reader *r, const struct setting *key, const yaml_node_t *node,
+                    const yaml_node_t *map, const struct setting *keys, size_t count, char *base) {
+  switch (key->kind) {
+  case SETTING_PRESENT:
+  case SETTING_LINE:
+    store_number(key, base, map != NULL ? line_of(map) : 0);
+    return 0;
+  case SETTING_MAP:
+    return read_map(r, node, key->keys, key->key_count, base);
+  default:
+    return node == NULL ? read_default(r, key, map, keys, count, base)
+                        : read_node(r, key, node, keys, count, base);
   }
 }
 
 static int unknown_key(struct reader *r, const yaml_node_t *node, const struct setting *keys,
                        size_t count) {
   struct slice name = scalar_text(node);
-  int shown = (int)(name.len < 64 ? name.len : 64);
   const char *nearest = NULL;
   size_t distance = 3;
   if (slice_equal(name, SLICE("<<"))) {
@@ -405,7 +419,7 @@ static int unknown_key(struct reader *r, const yaml_node_t *node, const struct s
     }
   }
   char key[65];
-  snprintf(key, sizeof key, "%.*s", shown, name.ptr);
+  snprintf(key, sizeof key, "%.*s", shown(name), name.ptr);
   enter(r, key, 0);
   return nearest == NULL ? fail(r, line_of(node), "there is no such key")
                          : fail(r, line_of(node), "there is no such key; is it %s?", nearest);

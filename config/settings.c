@@ -10,7 +10,7 @@
   .at = offsetof(struct type, rows), .count_at = offsetof(struct type, count),                     \
   .row_size = sizeof *((struct type *)0)->rows
 
-enum { MINUTE = 60, HOUR = 3600, DAY = 24 * 3600, YEAR = 366 * 24 * 3600 };
+enum { LEEWAY_MAX = 300, DAY = 24 * 3600, WEEK = 7 * DAY, YEAR = 366 * DAY };
 
 static const struct setting_word formats[] = {
     {"v1", CONFIG_V1}, {"v2", CONFIG_V2}, {"hybrid", CONFIG_HYBRID}, {0}};
@@ -24,21 +24,25 @@ static const struct setting_word levels[] = {{"error", LOG_LEVEL_ERROR},
 static const struct setting_word log_formats[] = {{"text", false}, {"json", true}, {0}};
 
 static const struct setting numwant[] = {
-    {"max", SETTING_INTEGER, OF(tracker.numwant_max), "200", .min = 1, .max = 2000},
-    {"default", SETTING_INTEGER, OF(tracker.numwant_default), "50", .max = 2000, .at_most = "max"},
+    {"max", SETTING_INTEGER, OF(tracker.numwant_max), .preset = "200", .min = 1, .max = 2000},
+    {"default", SETTING_INTEGER, OF(tracker.numwant_default), .preset = "50", .max = 2000,
+     .at_most = "max"},
 };
 
 static const struct setting tracker[] = {
     {NULL, SETTING_PRESENT, OF(tracker.present)},
-    {"listen", SETTING_TEXTS, OF(tracker.listen), "127.0.0.1:6969", .check = value_listen},
+    {"listen", SETTING_TEXTS, OF(tracker.listen), .preset = "127.0.0.1:6969",
+     .check = value_listen},
     {"url", SETTING_TEXT, OF(tracker.url), .check = value_url},
-    {"interval", SETTING_DURATION, OF(tracker.interval), "15m", .min = 1, .max = DAY},
-    {"min_interval", SETTING_DURATION, OF(tracker.min_interval), "30s", .min = 1, .max = DAY,
-     .at_most = "interval"},
+    {"interval", SETTING_DURATION, OF(tracker.interval), .preset = "15m", .min = 1, .max = DAY},
+    {"min_interval", SETTING_DURATION, OF(tracker.min_interval), .preset = "30s", .min = 1,
+     .max = DAY, .at_most = "interval"},
     {"numwant", SETTING_MAP, KEYS(numwant)},
-    {"session_max", SETTING_DURATION, OF(tracker.session_max), "24h", .min = 1, .max = YEAR},
+    {"session_max", SETTING_DURATION, OF(tracker.session_max), .preset = "24h", .min = 1,
+     .max = YEAR},
     {"session_key", SETTING_PATH, OF(tracker.session_key)},
-    {"max_peers", SETTING_INTEGER, OF(tracker.max_peers), "2000000", .min = 1, .max = 1000000000},
+    {"max_peers", SETTING_INTEGER, OF(tracker.max_peers), .preset = "2000000", .min = 1,
+     .max = 1000000000},
     {"store", SETTING_CHECKED, .check = value_store},
     {"zones", .kind = SETTING_EMPTY},
     {"trusted_proxies", .kind = SETTING_EMPTY},
@@ -47,13 +51,14 @@ static const struct setting tracker[] = {
 };
 
 static const struct setting torrents[] = {
-    {"format", SETTING_WORD, OF(gateway.format), "v1", .words = formats},
+    {"format", SETTING_WORD, OF(gateway.format), .preset = "v1", .words = formats},
 };
 
 static const struct setting gateway[] = {
     {NULL, SETTING_PRESENT, OF(gateway.present)},
     {NULL, SETTING_LINE, OF(gateway.line)},
-    {"listen", SETTING_TEXTS, OF(gateway.listen), "127.0.0.1:8080", .check = value_listen},
+    {"listen", SETTING_TEXTS, OF(gateway.listen), .preset = "127.0.0.1:8080",
+     .check = value_listen},
     {"url", SETTING_TEXT, OF(gateway.url), .check = value_url},
     {"cache", .kind = SETTING_LATER},
     {"torrents", SETTING_MAP, KEYS(torrents)},
@@ -64,10 +69,10 @@ static const struct setting gateway[] = {
 };
 
 static const struct setting ttl[] = {
-    {"session", SETTING_DURATION, OF(auth.ttl_session), "24h", .min = 1, .max = YEAR},
-    {"swarm", SETTING_DURATION, OF(auth.ttl_swarm), "10m", .min = 1, .max = DAY,
+    {"session", SETTING_DURATION, OF(auth.ttl_session), .preset = "24h", .min = 1, .max = YEAR},
+    {"swarm", SETTING_DURATION, OF(auth.ttl_swarm), .preset = "10m", .min = 1, .max = DAY,
      .at_most = "session"},
-    {"webseed", SETTING_DURATION, OF(auth.ttl_webseed), "1h", .min = 1, .max = 7 * DAY},
+    {"webseed", SETTING_DURATION, OF(auth.ttl_webseed), .preset = "1h", .min = 1, .max = WEEK},
 };
 
 static const struct setting trust[] = {
@@ -82,11 +87,11 @@ static const struct setting trust[] = {
 };
 
 static const struct setting auth[] = {
-    {"issuer", SETTING_TEXT, OF(auth.issuer), "swarmgate"},
-    {"audience", SETTING_TEXT, OF(auth.audience), "swarmgate-tracker"},
+    {"issuer", SETTING_TEXT, OF(auth.issuer), .preset = "swarmgate"},
+    {"audience", SETTING_TEXT, OF(auth.audience), .preset = "swarmgate-tracker"},
     {"signing_keys", SETTING_PATHS, OF(auth.signing_keys)},
     {"ttl", SETTING_MAP, KEYS(ttl)},
-    {"leeway", SETTING_DURATION, OF(auth.leeway), "60s", .max = 5 * MINUTE},
+    {"leeway", SETTING_DURATION, OF(auth.leeway), .preset = "60s", .max = LEEWAY_MAX},
     {"trust", SETTING_ROWS, ROWS(config, auth.trust, auth.trust_count), KEYS(trust)},
 };
 
@@ -113,17 +118,17 @@ static const struct setting token_service[] = {
     {"issuer", SETTING_TEXT, OF(token_service.issuer), .required = true},
     {"service", SETTING_TEXT, OF(token_service.service), .required = true},
     {"signing_key", SETTING_PATH, OF(token_service.signing_key), .required = true},
-    {"ttl", SETTING_DURATION, OF(token_service.ttl), "5m", .min = 1, .max = DAY},
+    {"ttl", SETTING_DURATION, OF(token_service.ttl), .preset = "5m", .min = 1, .max = DAY},
     {"anonymous_pull", .kind = SETTING_EMPTY},
 };
 
 static const struct setting log_keys[] = {
-    {"level", SETTING_WORD, OF(log.level), "info", .words = levels},
-    {"format", SETTING_WORD, OF(log.json), "json", .words = log_formats},
+    {"level", SETTING_WORD, OF(log.level), .preset = "info", .words = levels},
+    {"format", SETTING_WORD, OF(log.json), .preset = "json", .words = log_formats},
 };
 
 const struct setting settings_top[] = {
-    {"data_dir", SETTING_PATH, OF(data_dir), "/var/lib/swarmgate"},
+    {"data_dir", SETTING_PATH, OF(data_dir), .preset = "/var/lib/swarmgate"},
     {"tracker", SETTING_MAP, KEYS(tracker)},
     {"gateway", SETTING_MAP, KEYS(gateway)},
     {"auth", SETTING_MAP, KEYS(auth)},

@@ -28,9 +28,9 @@ struct setting_word {
 struct setting {
   const char *name;
   enum setting_kind kind;
+  bool required;      /**< in a mapping that is there */
   size_t at, size;    /**< of the member, in the struct of its mapping */
   const char *preset; /**< the default, as it would be written; of a list the only value */
-  bool required;      /**< in a mapping that is there */
   uint64_t min, max;
   const char *at_most; /**< a key above in the table; a default is lowered to its value */
   value_check *check;

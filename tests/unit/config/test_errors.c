@@ -1,6 +1,7 @@
 /* What is refused, and that the message names file, line and the key's path. */
 #include "unit/cmocka_all.h"
 
+#include "base/buf.h"
 #include "config/config.h"
 
 #include <stdio.h>
@@ -197,15 +198,16 @@ static void what_is_wrong_is_told_with_its_place(void **state) {
 /* `head`, then `body` `times` times, then `tail`. */
 static void refuse_long(const char *head, const char *body, size_t times, const char *tail,
                         const char *begins) {
-  size_t step = strlen(body), len = strlen(head) + times * step;
-  char *text = malloc(len + strlen(tail) + 1);
-  strcpy(text, head); // NOLINT(bugprone-not-null-terminated-result)
+  struct buf text = {0};
+  buf_str(&text, head);
   for (size_t i = 0; i < times; i++) {
-    memcpy(text + strlen(head) + i * step, body, step);
+    buf_str(&text, body);
   }
-  strcpy(text + len, tail);
-  refuse(text, strlen(text), begins, NULL);
-  free(text);
+  buf_str(&text, tail);
+  buf_append(&text, "", 1);
+  assert_false(text.failed);
+  refuse(text.ptr, text.len - 1, begins, NULL);
+  buf_free(&text);
 }
 
 static void size_and_number_are_bounded(void **state) {
