@@ -225,7 +225,7 @@ struct http_server {
   struct http_limits limits;
   const struct log *log;
   uint64_t timer_due;
-  uint64_t skew; /**< milliseconds that a test is ahead of the loop */
+  uint64_t test_clock; /**< instead of the loop's clock when not 0: moved by hand */
   unsigned durations[DEADLINES];
   struct link deadlines[DEADLINES];
   struct link connections, ready, listeners, spare_exchanges;

@@ -73,8 +73,10 @@ static const struct transport memory_transport = {
 
 /* What a real loop would do next. */
 static void run(struct http_memory *m) {
-  while (m->own_loop && uv_run(m->loop, UV_RUN_NOWAIT) != 0 &&
-         uv_is_active((uv_handle_t *)&m->server->idle)) {
+  if (m->own_loop) {
+    do {
+      uv_run(m->loop, UV_RUN_NOWAIT);
+    } while (uv_is_active((uv_handle_t *)&m->server->idle));
   }
 }
 
@@ -130,6 +132,7 @@ struct http_memory *http_memory_new(uv_loop_t *loop, const struct http_server_op
   }
   m->own_loop = own != NULL;
   m->own_server = true;
+  http_memory_advance(m, 0); /* from now on the clock stands */
   return m;
 }
 
@@ -163,7 +166,9 @@ size_t http_memory_feed(struct http_memory *m, struct slice bytes) {
   if (!m->reading) {
     return 0;
   }
-  connection_received(&m->connection, bytes);
+  if (bytes.len > 0) {
+    connection_received(&m->connection, bytes);
+  }
   run(m);
   return bytes.len;
 }
@@ -206,8 +211,7 @@ void http_memory_take(struct http_memory *m, size_t bytes) {
 
 void http_memory_advance(struct http_memory *m, uint64_t milliseconds) {
   if (!m->released) {
-    uv_update_time(m->loop);
-    m->server->skew += milliseconds;
+    m->server->test_clock = server_now(m->server) + milliseconds;
     server_sweep(m->server);
     run(m);
   }

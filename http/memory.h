@@ -35,8 +35,9 @@ struct http_memory *http_memory_connect(struct http_server *server, const struct
  * Not to be called from a callback of the loop. */
 void http_memory_free(struct http_memory *m);
 
-/** The peer sends \p bytes, in one piece. Handlers run before it returns. Ignored when the server
- * reads no more. \return how many were read: fewer while the server holds reading back. */
+/** The peer sends \p bytes, in one piece. Handlers run before it returns. No bytes only let the
+ * loop of the connection's own run. \return how many were read: all, or 0 while the server holds
+ * reading back or reads no more. */
 size_t http_memory_feed(struct http_memory *m, struct slice bytes);
 
 /** The peer sends no more (half-close). */
@@ -59,5 +60,6 @@ bool http_memory_released(struct http_memory *m);
  * value, is no bound. What waited and fits is taken at once. */
 void http_memory_take(struct http_memory *m, size_t bytes);
 
-/** Moves the server's clock and fires the time-outs that are due then. */
+/** Moves the server's clock, which stands still otherwise, and fires the time-outs that are due
+ * then. The clock of a server of the caller's is the loop's until the first call. */
 void http_memory_advance(struct http_memory *m, uint64_t milliseconds);

@@ -129,7 +129,7 @@ static int split_target(struct http_exchange *x) {
     while (end < target.len && target.ptr[end] != '/' && target.ptr[end] != '?') {
       end++;
     }
-    if (end == scheme || !is_host(slice_of(target.ptr + scheme, end - scheme))) {
+    if (scheme == 0 || end == scheme || !is_host(slice_of(target.ptr + scheme, end - scheme))) {
       return refuse(x, 400, "the request's target is not a path or an http URL");
     }
     path.at += (uint32_t)end;
@@ -164,6 +164,9 @@ static int on_headers_complete(llhttp_t *parser) {
     struct slice name = text(x, x->names[i]);
     struct slice value = slice_trim(text(x, x->values[i]));
     x->values[i] = (struct span){(uint32_t)(value.ptr - x->head.ptr), (uint32_t)value.len};
+    if (name.len == 0) {
+      return refuse(x, 400, "a field has no name");
+    }
     if (slice_equal_nocase(name, SLICE("host"))) {
       hosts++;
       if (!is_host(value)) {

@@ -26,7 +26,7 @@ static struct http_limits with_defaults(struct http_limits l) {
 /* --- time --- */
 
 uint64_t server_now(const struct http_server *s) {
-  return uv_now(s->loop) + s->skew;
+  return s->test_clock != 0 ? s->test_clock : uv_now(s->loop);
 }
 
 static void on_timer(uv_timer_t *timer) {

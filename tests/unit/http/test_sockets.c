@@ -1,0 +1,310 @@
+/* The server on real sockets: several loops, each in a thread, on one address. */
+#include "http/server.h"
+
+#include "unit/cmocka_all.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LOOPS = 3, BODY = 8 * 1024 * 1024, PIECE = 128 * 1024 };
+
+struct worker {
+  pthread_t thread;
+  uv_loop_t loop;
+  uv_async_t stop;
+  struct http_server *server;
+  struct http_route routes[4];
+  atomic_uint *answers;
+  sem_t *asked, *abandoned; /* of /never */
+};
+
+/* A stream of BODY bytes. */
+struct stream {
+  struct http_exchange *x;
+  struct worker *w;
+  size_t left;
+  char piece[PIECE];
+};
+
+static void hello(struct http_exchange *x, void *context) {
+  struct worker *w = context;
+  atomic_fetch_add(w->answers, 1);
+  http_answer(x, 200, NULL, 0, SLICE("hello"));
+}
+
+static void length(struct http_exchange *x, void *context) {
+  (void)context;
+  struct slice body = http_request_body(x);
+  http_answer(x, 200, NULL, 0, arena_printf(http_exchange_arena(x), "%zu bytes", body.len));
+}
+
+static void on_abandoned(void *arg) {
+  struct stream *s = arg;
+  sem_post(s->w->abandoned);
+  free(s);
+}
+
+static void go_on(void *arg) {
+  struct stream *s = arg;
+  if (s->left == 0) {
+    http_answer_end(s->x);
+    free(s);
+    return;
+  }
+  s->left -= PIECE;
+  http_answer_send(s->x, slice_of(s->piece, PIECE), go_on, s);
+}
+
+static void stream(struct http_exchange *x, void *context) {
+  struct stream *s = calloc(1, sizeof *s);
+  *s = (struct stream){.x = x, .w = context, .left = BODY};
+  http_exchange_on_abandoned(x, on_abandoned, s);
+  http_answer_start(x, 200, NULL, 0, BODY);
+  go_on(s);
+}
+
+static void never(struct http_exchange *x, void *context) {
+  struct stream *s = calloc(1, sizeof *s);
+  *s = (struct stream){.x = x, .w = context};
+  sem_post(s->w->asked);
+  http_exchange_on_abandoned(x, on_abandoned, s);
+}
+
+static void on_stopped(void *arg) {
+  (void)arg;
+}
+
+static void on_stop(uv_async_t *async) {
+  struct worker *w = async->data;
+  http_server_stop(w->server, 100, on_stopped, NULL);
+  uv_close((uv_handle_t *)async, NULL);
+}
+
+static void *run(void *arg) {
+  struct worker *w = arg;
+  uv_run(&w->loop, UV_RUN_DEFAULT);
+  return NULL;
+}
+
+struct world {
+  struct worker workers[LOOPS];
+  struct sockaddr_storage address;
+  atomic_uint answers;
+  sem_t asked, abandoned;
+};
+
+static int start(void **state, const char *address) {
+  struct world *world = calloc(1, sizeof *world);
+  sem_init(&world->asked, 0, 0);
+  sem_init(&world->abandoned, 0, 0);
+  for (size_t i = 0; i < LOOPS; i++) {
+    struct worker *w = &world->workers[i];
+    w->answers = &world->answers;
+    w->asked = &world->asked;
+    w->abandoned = &world->abandoned;
+    assert_int_equal(uv_loop_init(&w->loop), 0);
+    w->routes[0] = (struct http_route){"GET", "/hello", hello, w};
+    w->routes[1] = (struct http_route){"GET", "/stream", stream, w};
+    w->routes[2] = (struct http_route){"POST", "/length", length, w};
+    w->routes[3] = (struct http_route){"GET", "/never", never, w};
+    const struct http_server_options options = {
+        .routes = w->routes, .route_count = 4, .limits = {.head_timeout_ms = 200}};
+    w->server = http_server_new(&w->loop, &options);
+    struct error e = {0};
+    if ((i == 0 ? http_server_listen(w->server, address, &world->address, &e)
+                : http_server_listen_at(w->server, (struct sockaddr *)&world->address, &e)) != 0) {
+      fail_msg("%s", e.text);
+    }
+    uv_async_init(&w->loop, &w->stop, on_stop);
+    w->stop.data = w;
+    assert_int_equal(pthread_create(&w->thread, NULL, run, w), 0);
+  }
+  *state = world;
+  return 0;
+}
+
+static int start_v4(void **state) {
+  return start(state, "127.0.0.1:0");
+}
+
+static int start_v6(void **state) {
+  return start(state, "[::1]:0");
+}
+
+static int stop_servers(void **state) {
+  struct world *world = *state;
+  for (size_t i = 0; i < LOOPS; i++) {
+    struct worker *w = &world->workers[i];
+    uv_async_send(&w->stop);
+    pthread_join(w->thread, NULL);
+    assert_int_equal(uv_loop_close(&w->loop), 0);
+  }
+  sem_destroy(&world->asked);
+  sem_destroy(&world->abandoned);
+  free(world);
+  return 0;
+}
+
+static int dial(const struct world *world) {
+  int fd = socket(world->address.ss_family, SOCK_STREAM, 0);
+  assert_true(fd >= 0);
+  socklen_t len = world->address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                       : sizeof(struct sockaddr_in);
+  assert_int_equal(connect(fd, (const struct sockaddr *)&world->address, len), 0);
+  return fd;
+}
+
+static void send_all(int fd, struct slice text) {
+  while (text.len > 0) {
+    ssize_t n = send(fd, text.ptr, text.len, MSG_NOSIGNAL);
+    assert_true(n > 0);
+    text = slice_from(text, (size_t)n);
+  }
+}
+
+/* Reads to the end. \return how many bytes came; the first of them are in \p first. */
+static size_t read_all(int fd, char first[static 256]) {
+  static const size_t chunk = 65536;
+  char *buffer = malloc(chunk);
+  size_t total = 0;
+  ssize_t n = 0;
+  memset(first, 0, 256);
+  while ((n = recv(fd, buffer, chunk, 0)) > 0) {
+    for (size_t i = 0; i < (size_t)n && total + i < 255; i++) {
+      first[total + i] = buffer[i];
+    }
+    total += (size_t)n;
+  }
+  assert_int_equal(n, 0);
+  free(buffer);
+  return total;
+}
+
+static void test_many_connections(void **state) {
+  struct world *world = *state;
+  char first[256];
+  for (unsigned i = 0; i < 200; i++) {
+    int fd = dial(world);
+    send_all(fd, SLICE("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    read_all(fd, first);
+    assert_non_null(strstr(first, "\r\n\r\nhello"));
+    close(fd);
+  }
+  assert_int_equal(atomic_load(&world->answers), 200);
+}
+
+static void test_every_byte_in_its_own_packet(void **state) {
+  char first[256];
+  int fd = dial(*state);
+  struct slice request = SLICE("POST /length HTTP/1.0\r\nContent-Length: 10\r\n\r\n0123456789");
+  for (size_t i = 0; i < request.len; i++) {
+    send_all(fd, slice_of(request.ptr + i, 1));
+  }
+  read_all(fd, first);
+  assert_non_null(strstr(first, "\r\n\r\n10 bytes"));
+  close(fd);
+}
+
+static void test_a_stream_to_a_slow_reader(void **state) {
+  char first[256];
+  int fd = dial(*state);
+  send_all(fd, SLICE("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"
+                     "GET /hello HTTP/1.0\r\n\r\n"));
+  size_t total = read_all(fd, first);
+  assert_non_null(strstr(first, "Content-Length: 8388608\r\n"));
+  assert_in_range(total, BODY + 150, BODY + 300);
+  close(fd);
+}
+
+static void test_a_refusal_can_be_read(void **state) {
+  /* More is sent than the server reads before it refuses. */
+  char first[256];
+  int fd = dial(*state);
+  static char zeros[512 * 1024];
+  send_all(fd, SLICE("NONSENSE\r\n\r\n"));
+  send_all(fd, slice_of(zeros, sizeof zeros));
+  shutdown(fd, SHUT_WR);
+  read_all(fd, first);
+  assert_int_equal(strncmp(first, "HTTP/1.1 400 ", 13), 0);
+  close(fd);
+}
+
+static void test_a_slow_head_is_refused(void **state) {
+  char first[256];
+  int fd = dial(*state);
+  send_all(fd, SLICE("GET /hel"));
+  read_all(fd, first);
+  assert_int_equal(strncmp(first, "HTTP/1.1 408 ", 13), 0);
+  close(fd);
+}
+
+static void test_who_goes_away_abandons(void **state) {
+  struct world *world = *state;
+  int fd = dial(world);
+  send_all(fd, SLICE("GET /never HTTP/1.1\r\nHost: a\r\n\r\n"));
+  sem_wait(&world->asked);
+  /* With SO_LINGER 0 the close is a reset. */
+  struct linger linger = {.l_onoff = 1};
+  assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+  close(fd);
+  sem_wait(&world->abandoned);
+}
+
+static void test_stops_while_answering(void **state) {
+  /* It is the server that cuts it; else its loop would go on for ever. */
+  int fd = dial(*state);
+  send_all(fd, SLICE("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"));
+  char byte = 0;
+  assert_int_equal(recv(fd, &byte, 1, 0), 1);
+  assert_int_equal(stop_servers(state), 0);
+  close(fd);
+}
+
+static void test_addresses(void **state) {
+  (void)state;
+  uv_loop_t loop;
+  assert_int_equal(uv_loop_init(&loop), 0);
+  const struct http_server_options options = {0};
+  struct http_server *server = http_server_new(&loop, &options);
+  static const char *const wrong[] = {
+      "",       ":80",     "127.0.0.1",   "127.0.0.1:",    "127.0.0.1:65536", "127.0.0.1:-1",
+      "::1:80", "[::1]",   "[::1]80",     "localhost:80",  "127.0.0.1:80x",   "[127.0.0.1]:80",
+      "[]:80",  "[::1:80", "1.2.3.4.5:6", "127.0.0.1: 80", "[fe80::1%lo]x:1", "256.0.0.1:80"};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    struct error e = {0};
+    assert_int_equal(http_server_listen(server, wrong[i], NULL, &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+  }
+  /* An address that another server has is refused, not shared. */
+  struct sockaddr_storage bound;
+  struct error e = {0};
+  assert_int_equal(http_server_listen(server, "127.0.0.1:0", &bound, &e), 0);
+  char address[64];
+  snprintf(address, sizeof address, "127.0.0.1:%u",
+           ntohs(((const struct sockaddr_in *)&bound)->sin_port));
+  assert_int_equal(http_server_listen(server, address, NULL, &e), -1);
+  assert_int_equal(e.kind, ERROR_FAILED);
+  assert_non_null(strstr(e.text, address));
+  http_server_stop(server, 0, NULL, NULL);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_many_connections, start_v4, stop_servers),
+      cmocka_unit_test_setup_teardown(test_many_connections, start_v6, stop_servers),
+      cmocka_unit_test_setup_teardown(test_every_byte_in_its_own_packet, start_v4, stop_servers),
+      cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_v4, stop_servers),
+      cmocka_unit_test_setup_teardown(test_a_refusal_can_be_read, start_v4, stop_servers),
+      cmocka_unit_test_setup_teardown(test_a_slow_head_is_refused, start_v4, stop_servers),
+      cmocka_unit_test_setup_teardown(test_who_goes_away_abandons, start_v4, stop_servers),
+      cmocka_unit_test_setup(test_stops_while_answering, start_v4),
+      cmocka_unit_test(test_addresses),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
