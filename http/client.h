@@ -3,6 +3,7 @@
  * TLS sessions for reuse. `http_proxy`, `https_proxy` and `no_proxy` are honoured. Only http and
  * https are spoken, in HTTP/1.1, and redirects are never followed here: who asks decides what a
  * redirect may take along. Bodies come as they were sent: no content coding is asked for or undone.
+ * As with all that writes to sockets through libuv or OpenSSL, the program ignores SIGPIPE.
  */
 #pragma once
 

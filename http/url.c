@@ -50,17 +50,23 @@ static int read_url(CURLU *url, const char *text, struct error *e) {
 }
 
 char *http_url_redirect(const char *base, struct slice reference, struct error *e) {
-  CLEANUP_FREE char *text = strndup(reference.ptr == NULL ? "" : reference.ptr, reference.len);
+  CLEANUP(buf_free) struct buf text = {.limit = HTTP_URL_MAX + 1};
   CLEANUP_URL CURLU *url = curl_url();
-  if (text == NULL || url == NULL) {
+  buf_slice(&text, reference);
+  buf_append(&text, "", 1);
+  if (url == NULL) {
     error_set(e, ERROR_FAILED, "no memory for a URL");
+    return NULL;
+  }
+  if (text.failed) {
+    error_set(e, ERROR_FAILED, "a URL is longer than %d bytes", HTTP_URL_MAX);
     return NULL;
   }
   if (read_url(url, base, e) != 0) {
     return NULL;
   }
   bool secure = scheme_is(url, "https");
-  if (read_url(url, text, e) != 0) {
+  if (read_url(url, text.ptr, e) != 0) {
     return NULL;
   }
   if (secure && !scheme_is(url, "https")) {

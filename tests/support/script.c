@@ -29,6 +29,7 @@ struct peer {
   char request[REQUEST_MAX + 1];
   size_t used;
   const struct script_answer *answer; /* being given */
+  char *reply;                        /* its copy: libuv wants one that is not const */
   size_t left, piece;
   char pattern[PIECE + 251];
 };
@@ -51,6 +52,7 @@ static void on_peer_closed(uv_handle_t *handle) {
   if (peer->next != NULL) {
     peer->next->previous = peer->previous;
   }
+  free(peer->reply);
   free(peer);
   release(script);
 }
@@ -132,8 +134,10 @@ static void peer_look(struct peer *peer) {
   peer->left = peer->answer->body;
   peer->piece = 0;
   peer->write.data = peer;
-  uv_buf_t bytes =
-      uv_buf_init((char *)(uintptr_t)peer->answer->reply, (unsigned)strlen(peer->answer->reply));
+  free(peer->reply);
+  peer->reply = strdup(peer->answer->reply);
+  assert(peer->reply != NULL);
+  uv_buf_t bytes = uv_buf_init(peer->reply, (unsigned)strlen(peer->reply));
   uv_write(&peer->write, (uv_stream_t *)&peer->tcp, &bytes, 1, on_sent);
 }
 
@@ -181,7 +185,9 @@ struct script *script_start(uv_loop_t *loop, const struct script_answer *answers
   assert(script != NULL && count <= ANSWERS_MAX);
   script->log = calloc(1, LOG_MAX);
   assert(script->log != NULL);
-  memcpy(script->answers, answers, count * sizeof *answers);
+  for (size_t i = 0; i < count; i++) {
+    script->answers[i] = answers[i];
+  }
   script->count = count;
   struct sockaddr_in address;
   int len = sizeof address;

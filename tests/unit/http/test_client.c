@@ -4,6 +4,7 @@
 #include "support/script.h"
 #include "unit/cmocka_all.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A client and the server it talks to on one loop, and what the one fetch was told. */
@@ -357,9 +358,9 @@ static void on_timer_resume(uv_timer_t *timer) {
 /** A big body, paused at every piece: it arrives whole, and in between the socket is not read. */
 static void pause_and_resume(void **state) {
   (void)state;
-  enum { BODY = 20 * 1000 * 1000 };
+  const size_t whole = 20000000;
   struct rig *rig = RIG(
-      {NULL, NULL, "HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n", BODY, SCRIPT_KEEP, 0});
+      {NULL, NULL, "HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n", whole, SCRIPT_KEEP, 0});
   rig->pause_data = true;
   start(rig, "GET", "/", 0);
   while (rig->got == 0) {
@@ -368,7 +369,7 @@ static void pause_and_resume(void **state) {
   size_t first = rig->got;
   turn(rig, 1000);
   assert_int_equal(rig->got, first);
-  assert_true(script_sent(rig->script) < BODY);
+  assert_true(script_sent(rig->script) < whole);
   uv_timer_start(&rig->timer, on_timer_resume, 0, 0);
   while (rig->dones == 0) {
     if (!uv_is_active((uv_handle_t *)&rig->timer)) {
@@ -377,7 +378,7 @@ static void pause_and_resume(void **state) {
     uv_run(&rig->loop, UV_RUN_ONCE);
   }
   assert_false(rig->failed);
-  assert_int_equal(rig->got, BODY);
+  assert_int_equal(rig->got, whole);
   assert_true(rig->most <= 16 * 1024);
   rig_free(rig);
 }
