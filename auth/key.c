@@ -331,7 +331,8 @@ int key_generate(enum key_algorithm algorithm, struct buf *out, struct error *e)
   bool ok = pkey != NULL && bio != NULL &&
             PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
   if (ok) {
-    buf_append(out, pem, (size_t)BIO_get_mem_data(bio, &pem));
+    long len = BIO_get_mem_data(bio, &pem);
+    buf_append(out, pem, (size_t)len);
   }
   BIO_free(bio);
   EVP_PKEY_free(pkey);

@@ -7,7 +7,6 @@
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/pem.h>
 
 static struct slice concat(struct rig *rig, struct slice a, struct slice b) {
   char *out = arena_alloc(&rig->arena, a.len + b.len + 1);
@@ -54,22 +53,12 @@ static struct slice hmac(struct rig *rig, struct slice jws, const EVP_MD *md, st
   return with_signature(rig, jws, slice_of(mac, len));
 }
 
-static struct slice public_pem(struct rig *rig, int key) {
-  BIO *bio = BIO_new(BIO_s_mem());
-  char *text = NULL;
-  assert_int_equal(PEM_write_bio_PUBKEY(bio, rig->keys[key].pkey), 1);
-  struct slice pem = slice_of(NULL, (size_t)BIO_get_mem_data(bio, &text));
-  pem.ptr = arena_copy(&rig->arena, slice_of(text, pem.len));
-  BIO_free(bio);
-  return pem;
-}
-
 struct slice mangle_hs256_es_pem(struct rig *rig, struct slice jws) {
-  return hmac(rig, jws, EVP_sha256(), public_pem(rig, RIG_ES256));
+  return hmac(rig, jws, EVP_sha256(), rig_public_pem(rig, rig->keys[RIG_ES256].pkey));
 }
 
 struct slice mangle_hs256_rs_pem(struct rig *rig, struct slice jws) {
-  return hmac(rig, jws, EVP_sha256(), public_pem(rig, RIG_RS256));
+  return hmac(rig, jws, EVP_sha256(), rig_public_pem(rig, rig->keys[RIG_RS256].pkey));
 }
 
 struct slice mangle_hs256_empty(struct rig *rig, struct slice jws) {
@@ -81,11 +70,11 @@ struct slice mangle_hs256_jwks(struct rig *rig, struct slice jws) {
 }
 
 struct slice mangle_hs384_es_pem(struct rig *rig, struct slice jws) {
-  return hmac(rig, jws, EVP_sha384(), public_pem(rig, RIG_ES256));
+  return hmac(rig, jws, EVP_sha384(), rig_public_pem(rig, rig->keys[RIG_ES256].pkey));
 }
 
 struct slice mangle_hs512_es_pem(struct rig *rig, struct slice jws) {
-  return hmac(rig, jws, EVP_sha512(), public_pem(rig, RIG_ES256));
+  return hmac(rig, jws, EVP_sha512(), rig_public_pem(rig, rig->keys[RIG_ES256].pkey));
 }
 
 struct slice mangle_padded_header(struct rig *rig, struct slice jws) {

@@ -3,6 +3,7 @@
 #include "auth/jws.h"
 #include "unit/cmocka_all.h"
 
+#include <openssl/pem.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,6 +11,16 @@ static char *text_of(const char *s) {
   char *copy = strdup(s);
   assert_non_null(copy);
   return copy;
+}
+
+struct slice rig_public_pem(struct rig *rig, EVP_PKEY *pkey) {
+  BIO *bio = BIO_new(BIO_s_mem());
+  char *text = NULL;
+  assert_int_equal(PEM_write_bio_PUBKEY(bio, pkey), 1);
+  size_t len = (size_t)BIO_get_mem_data(bio, &text);
+  struct slice pem = slice_of(arena_copy(&rig->arena, slice_of(text, len)), len);
+  BIO_free(bio);
+  return pem;
 }
 
 struct slice rig_jwks(struct rig *rig, int first, int second) {

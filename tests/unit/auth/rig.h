@@ -29,6 +29,9 @@ struct rig {
 int rig_set_up(void **state);
 int rig_tear_down(void **state);
 
+/** The PEM of a public key, NUL-terminated. */
+struct slice rig_public_pem(struct rig *rig, EVP_PKEY *pkey);
+
 /** A JWKS of the public halves of keys \p first and \p second. */
 struct slice rig_jwks(struct rig *rig, int first, int second);
 

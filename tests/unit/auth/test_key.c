@@ -40,10 +40,8 @@ static char *pem_of(struct rig *rig, BIO *bio) {
   return copy;
 }
 
-static char *public_pem(struct rig *rig, EVP_PKEY *pkey) {
-  BIO *bio = BIO_new(BIO_s_mem());
-  assert_int_equal(PEM_write_bio_PUBKEY(bio, pkey), 1);
-  return pem_of(rig, bio);
+static const char *public_pem(struct rig *rig, EVP_PKEY *pkey) {
+  return rig_public_pem(rig, pkey).ptr;
 }
 
 static char *private_pem(struct rig *rig, EVP_PKEY *pkey, const EVP_CIPHER *cipher) {

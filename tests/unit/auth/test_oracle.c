@@ -5,8 +5,6 @@
 #include "unit/cmocka_all.h"
 
 #include <jwt.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <stdlib.h>
 
 static const struct {
@@ -18,16 +16,6 @@ enum { CASES = sizeof cases / sizeof *cases };
 #define ACCESS                                                                                     \
   "{\"access\":[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\"]}]}"
 
-static struct slice public_pem(struct rig *rig, int key) {
-  BIO *bio = BIO_new(BIO_s_mem());
-  char *text = NULL;
-  assert_int_equal(PEM_write_bio_PUBKEY(bio, rig->keys[key].pkey), 1);
-  size_t len = (size_t)BIO_get_mem_data(bio, &text);
-  struct slice pem = slice_of(arena_copy(&rig->arena, slice_of(text, len)), len);
-  BIO_free(bio);
-  return pem;
-}
-
 /* Trust in the rig's bare key of that number, for registry tokens. */
 static struct trust trust_in(struct rig *rig, int key) {
   struct trust trust = {.count = 1, .leeway = 60, .rows = calloc(1, sizeof *trust.rows)};
@@ -36,7 +24,8 @@ static struct trust trust_in(struct rig *rig, int key) {
                                    .audience = strdup("registry.example"),
                                    .algorithms = KEY_ALL,
                                    .accept = TOKEN_REGISTRY};
-  assert_int_equal(keyset_parse(public_pem(rig, key), "pem", &trust.rows->keys, NULL), 0);
+  assert_int_equal(
+      keyset_parse(rig_public_pem(rig, rig->keys[key].pkey), "pem", &trust.rows->keys, NULL), 0);
   return trust;
 }
 
@@ -82,7 +71,7 @@ static void our_tokens_verify_there(void **state) {
                     .access = access,
                     .access_count = 1};
   for (size_t i = 0; i < CASES; i++) {
-    struct slice pem = public_pem(rig, cases[i].key);
+    struct slice pem = rig_public_pem(rig, rig->keys[cases[i].key].pkey);
     struct slice text = rig_sign(rig, cases[i].key, &t);
     jwt_t *jwt = NULL;
     assert_int_equal(jwt_decode(&jwt, text.ptr, (const unsigned char *)pem.ptr, (int)pem.len), 0);
@@ -91,7 +80,7 @@ static void our_tokens_verify_there(void **state) {
     assert_string_equal(jwt_get_grant(jwt, "aud"), "registry.example");
     assert_int_equal(jwt_get_grant_int(jwt, "exp"), RIG_NOW + 300);
     jwt_free(jwt);
-    struct slice stranger = public_pem(rig, RIG_STRANGER);
+    struct slice stranger = rig_public_pem(rig, rig->keys[RIG_STRANGER].pkey);
     assert_int_not_equal(
         jwt_decode(&jwt, text.ptr, (const unsigned char *)stranger.ptr, (int)stranger.len), 0);
   }
@@ -100,7 +89,7 @@ static void our_tokens_verify_there(void **state) {
 /* What it lets through and we must not: the public key's text as an HMAC secret. */
 static void its_confusion_is_not_ours(void **state) {
   struct rig *rig = *state;
-  struct slice pem = public_pem(rig, RIG_RS256);
+  struct slice pem = rig_public_pem(rig, rig->keys[RIG_RS256].pkey);
   jwt_t *jwt = NULL;
   jwt_t *decoded = NULL;
   assert_int_equal(jwt_new(&jwt), 0);
