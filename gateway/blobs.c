@@ -63,9 +63,10 @@ static void answer_torrent(const struct handout *h) {
   struct error e = {0};
   struct issue_ids ids;
   struct buf file = {0};
+  struct slice name = issue_name(h->digest, arena);
   struct slice disposition =
-      arena_printf(arena, "attachment; filename=\"sha256-%s.torrent\"", h->digest.ptr + 7);
-  if (disposition.ptr == NULL) {
+      arena_printf(arena, "attachment; filename=\"%.*s.torrent\"", SLICE_ARG(name));
+  if (name.ptr == NULL || disposition.ptr == NULL) {
     error_set(&e, ERROR_FAILED, "out of memory");
     answer_internal(h, &e);
   } else if (issue_torrent(o, &grant, &h->record, clock_now(), arena, &file, &ids, &e) != 0) {

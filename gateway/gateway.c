@@ -6,6 +6,10 @@
 
 struct gateway *gateway_new(const struct gateway_options *options, struct http_client *client,
                             struct error *e) {
+  if (options->registry_count == 0) {
+    error_set(e, ERROR_USAGE, "a gateway needs a registry: name one under `registries`");
+    return NULL;
+  }
   struct gateway *gateway = calloc(1, sizeof *gateway);
   struct gateway_upstream *upstreams = calloc(options->registry_count, sizeof *upstreams);
   if (gateway == NULL || upstreams == NULL) {

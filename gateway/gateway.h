@@ -24,7 +24,7 @@ struct gateway_options {
   const char *url;          /**< where callers reach this gateway, with or without a final `/` */
   const char *announce_url; /**< the tracker's; the token is added to its query */
   const struct gateway_registry *registries;
-  size_t registry_count;
+  size_t registry_count;      /**< at least 1 */
   enum torrent_format format; /**< which torrent of a blob is handed out */
 
   const struct key *signing_key; /**< signs swarm and webseed tokens */
@@ -44,8 +44,8 @@ struct gateway;
 
 /**
  * \param client of the loop that the routes will run on; outlives the gateway.
- * \return NULL with \p e: ERROR_USAGE for a registry's URL that cannot be read, ERROR_FAILED for no
- * memory.
+ * \return NULL with \p e: ERROR_USAGE for no registry or one whose URL cannot be read, ERROR_FAILED
+ * for no memory.
  */
 struct gateway *gateway_new(const struct gateway_options *options, struct http_client *client,
                             struct error *e);

@@ -466,6 +466,19 @@ static void keeps_registries_apart(void **state) {
   http_memory_free(m);
 }
 
+static void needs_registries_that_it_can_read(void **state) {
+  struct world *w = *state;
+  struct error e = {0};
+  w->options.registry_count = 2;
+  w->registries[1].upstream.url = "ftp://registry.example";
+  assert_null(gateway_new(&w->options, w->client, &e));
+  assert_int_equal(e.kind, ERROR_USAGE);
+  assert_non_null(strstr(e.text, "second.example"));
+  w->options.registry_count = 0;
+  assert_null(gateway_new(&w->options, w->client, &e));
+  assert_int_equal(e.kind, ERROR_USAGE);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void) {
@@ -491,6 +504,7 @@ int main(void) {
       TEST(reads_paths),
       TEST(asks_the_registry_that_is_named),
       TEST(keeps_registries_apart),
+      TEST(needs_registries_that_it_can_read),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

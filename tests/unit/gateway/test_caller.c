@@ -25,10 +25,11 @@ static void check(const char *authorization, const char *subject, bool passed_on
 }
 
 static void check_basic(const char *pair, size_t len, const char *subject, bool passed_on) {
-  char *value = malloc(6 + BASE64_SPACE(len));
+  static const struct slice scheme = {"Basic ", 6};
+  char *value = malloc(scheme.len + BASE64_SPACE(len));
   assert_non_null(value);
-  memcpy(value, "Basic ", 6);
-  base64_encode(BASE64_STANDARD, pair, len, value + 6);
+  memcpy(value, scheme.ptr, scheme.len);
+  base64_encode(BASE64_STANDARD, pair, len, value + scheme.len);
   check(value, subject, passed_on);
   free(value);
 }

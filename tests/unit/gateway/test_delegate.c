@@ -7,33 +7,33 @@
 
 static void judges(void **state) {
   static const struct {
-    int status;
     const char *digest; /* NULL: none */
-    bool has_length;
     const char *challenge;
+    int status;
     enum delegate_verdict verdict;
+    bool has_length;
   } rows[] = {
-      {200, DIGEST, true, NULL, DELEGATE_YES},
-      {200, DIGEST, false, NULL, DELEGATE_YES},
-      {200, OTHER, true, NULL, DELEGATE_UNCLEAR},
-      {200, DIGEST "0", true, NULL, DELEGATE_UNCLEAR},
-      {200, "sha256:", true, NULL, DELEGATE_UNCLEAR},
-      {200, NULL, true, NULL, DELEGATE_YES_IF_SIZE},
-      {200, NULL, false, NULL, DELEGATE_UNCLEAR},
-      {401, NULL, true, "Basic realm=\"r\"", DELEGATE_CHALLENGE},
-      {401, DIGEST, true, NULL, DELEGATE_CHALLENGE},
-      {401, NULL, true, "Basic realm=\"r\r\nSet-Cookie: a\"", DELEGATE_UNCLEAR},
-      {403, DIGEST, true, NULL, DELEGATE_HIDDEN},
-      {404, DIGEST, true, NULL, DELEGATE_HIDDEN},
-      {204, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {206, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {307, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {400, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {410, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {429, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {500, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {503, DIGEST, true, NULL, DELEGATE_UNCLEAR},
-      {0, DIGEST, true, NULL, DELEGATE_UNCLEAR},
+      {DIGEST, NULL, 200, DELEGATE_YES, true},
+      {DIGEST, NULL, 200, DELEGATE_YES, false},
+      {OTHER, NULL, 200, DELEGATE_UNCLEAR, true},
+      {DIGEST "0", NULL, 200, DELEGATE_UNCLEAR, true},
+      {"sha256:", NULL, 200, DELEGATE_UNCLEAR, true},
+      {NULL, NULL, 200, DELEGATE_YES_IF_SIZE, true},
+      {NULL, NULL, 200, DELEGATE_UNCLEAR, false},
+      {NULL, "Basic realm=\"r\"", 401, DELEGATE_CHALLENGE, true},
+      {DIGEST, NULL, 401, DELEGATE_CHALLENGE, true},
+      {NULL, "Basic realm=\"r\r\nSet-Cookie: a\"", 401, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 403, DELEGATE_HIDDEN, true},
+      {DIGEST, NULL, 404, DELEGATE_HIDDEN, true},
+      {DIGEST, NULL, 204, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 206, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 307, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 400, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 410, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 429, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 500, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 503, DELEGATE_UNCLEAR, true},
+      {DIGEST, NULL, 0, DELEGATE_UNCLEAR, true},
   };
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -425,6 +425,22 @@ struct http_memory *world_send(struct world *w, const char *request) {
   return m;
 }
 
+struct http_memory *world_read_file(struct world *w, const char *method, const char *file,
+                                    const char *fields) {
+  char token[TOKEN_MAX + 1];
+  char request[TOKEN_MAX + 1024];
+  world_webseed_token(w, token);
+  snprintf(request, sizeof request, "%s /webseed/%s%s HTTP/1.1\r\nHost: g\r\n%s\r\n", method, token,
+           file, fields);
+  return world_send(w, request);
+}
+
+struct http_memory *world_read_blob(struct world *w, const char *method, const char *fields) {
+  char file[80];
+  snprintf(file, sizeof file, "/sha256-%s", w->registry.digest + 7);
+  return world_read_file(w, method, file, fields);
+}
+
 struct slice reply_field(const struct reply *r, const char *name) {
   struct slice rest = r->head;
   while (rest.ptr != NULL) {

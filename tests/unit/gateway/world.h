@@ -116,6 +116,13 @@ struct token world_token(const struct world *w);
 /** Sends a request to the gateway on a connection of its own. */
 struct http_memory *world_send(struct world *w, const char *request);
 
+/** Sends a request with a right webseed token for \p file, which begins with a `/`; \p fields are
+ *  whole lines. */
+struct http_memory *world_read_file(struct world *w, const char *method, const char *file,
+                                    const char *fields);
+/** The same for the registry's blob by its torrent's name. */
+struct http_memory *world_read_blob(struct world *w, const char *method, const char *fields);
+
 /** Runs the loop until the answer is whole or the connection was closed. */
 struct reply world_wait(struct world *w, struct http_memory *m);
 
