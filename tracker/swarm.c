@@ -1,4 +1,5 @@
 #include "tracker/swarm.h"
+#include "tracker/pick.h"
 #include "tracker/siphash.h"
 
 #include <stdatomic.h>
@@ -12,7 +13,6 @@ enum {
   EXPIRE_LEAST = 256, /* peers of a shard that are looked at in one call … */
   EXPIRE_SHARE = 32,  /* … and this part of all of them … */
   EXPIRE_MOST = 8192, /* … but no more than these, for the lock is held */
-  SKIPPED_MAX = 16,   /* peers that do not fit are passed over while some are picked */
 };
 
 struct swarm {
@@ -31,7 +31,7 @@ struct shard {
   size_t swarms;
   size_t peers;
   size_t sweep;    /* the bucket where expiry goes on */
-  uint64_t random; /* state of splitmix64 */
+  uint64_t random; /* of struct pick */
 };
 
 struct swarm_store {
@@ -88,10 +88,6 @@ void swarm_store_free(struct swarm_store *store) {
     uv_mutex_destroy(&shard->lock);
   }
   free(store);
-}
-
-static int family_of(const struct swarm_endpoint *at) {
-  return at->address_len == 4 ? 0 : 1;
 }
 
 /* A swarm's place: its shard by the low bits of the hash, its bucket by the others. */
@@ -192,10 +188,6 @@ static uint32_t add_peer(struct swarm_store *store, struct shard *shard, struct 
   return PEERS_NONE;
 }
 
-static bool silent(const struct swarm_store *store, const struct peer *peer, uint32_t now) {
-  return now - peer->seen > store->timeout;
-}
-
 /* A stopped client may have given up its port before it says so: its id at its address will do. */
 static uint32_t find_by_id(const struct peers *p, const struct swarm_announce *a) {
   uint32_t end = p->count < SWARM_SEARCH_MAX ? p->count : SWARM_SEARCH_MAX;
@@ -213,7 +205,7 @@ static uint32_t find_by_id(const struct peers *p, const struct swarm_announce *a
 static uint32_t find_asker(struct swarm_store *store, struct shard *shard, struct swarm *swarm,
                            struct peers *p, const struct swarm_announce *a, uint32_t now) {
   uint32_t i = a->at.port == 0 ? find_by_id(p, a) : peers_find(p, a->at.address, a->at.port);
-  if (i != PEERS_NONE && silent(store, peers_at(p, i), now)) {
+  if (i != PEERS_NONE && peer_silent(peers_at(p, i), now, store->timeout)) {
     remove_peer(store, shard, swarm, p, i);
     return PEERS_NONE;
   }
@@ -255,83 +247,13 @@ static struct swarm_counts counts_of(const struct swarm *swarm) {
   return (struct swarm_counts){seeds, others, swarm->downloaded, others - swarm->paused};
 }
 
-/* splitmix64 (Steele, Lea, Flood, 2014): only to spread load, not to be unforeseeable. */
-static uint32_t random_below(struct shard *shard, uint32_t bound) {
-  uint64_t x = shard->random += 0x9e3779b97f4a7c15;
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-  x = (x ^ x >> 27) * 0x94d049bb133111eb;
-  return (uint32_t)(((x ^ x >> 31) >> 32) * bound >> 32);
-}
-
-/* What is picked from, and into what. */
-struct pick {
-  struct swarm_store *store;
-  struct shard *shard;
-  const struct swarm_announce *asker;
-  uint32_t now;
-  struct swarm_peer *out;
-};
-
-/* Picks up to want of the entries from first to end, in a row from a random one on: neighbours in
- * memory are read at a fraction of the cost of scattered ones. */
-static unsigned pick_range(struct pick *pick, const struct peers *p, uint32_t first, uint32_t end,
-                           unsigned want) {
-  uint32_t count = end - first;
-  if (count == 0 || want == 0) {
-    return 0;
-  }
-  uint32_t at = random_below(pick->shard, count);
-  unsigned got = 0;
-  for (uint32_t steps = 0; steps < count && steps < want + SKIPPED_MAX && got < want; steps++) {
-    const struct peer *peer = peers_at(p, first + at);
-    at = at + 1 < count ? at + 1 : 0;
-    const struct swarm_announce *asker = pick->asker;
-    if (memcmp(peer->id, asker->peer_id, PEER_ID) == 0 ||
-        (peer->port == asker->at.port && p->address_len == asker->at.address_len &&
-         memcmp(peer->address, asker->at.address, p->address_len) == 0) ||
-        silent(pick->store, peer, pick->now)) {
-      continue;
-    }
-    struct swarm_peer *out = pick->out++;
-    out->at.address_len = p->address_len;
-    out->at.port = peer->port;
-    memcpy(out->at.address, peer->address, p->address_len);
-    memcpy(out->id, peer->id, PEER_ID);
-    got++;
-  }
-  return got;
-}
-
-/* How many of the second kind go with the first: half, or more when there are too few others. */
-static unsigned share(unsigned want, uint32_t second) {
-  return second < want / 2 ? (unsigned)second : want / 2;
-}
-
-static unsigned pick_family(struct pick *pick, const struct peers *p, unsigned want) {
-  uint32_t seeds = pick->asker->seed ? 0 : p->seeds;
-  unsigned got = pick_range(pick, p, p->seeds, p->count, want - share(want, seeds));
-  return got + pick_range(pick, p, 0, seeds, want - got);
-}
-
-/* The asker can surely reach its own family, so that one gets half, and what the other leaves. */
-static void pick_peers(struct pick *pick, const struct swarm *swarm, struct swarm_answer *out) {
-  unsigned want = pick->asker->want < SWARM_WANT_MAX ? pick->asker->want : SWARM_WANT_MAX;
-  int own = family_of(&pick->asker->at), other = !own;
-  const struct peers *p = &swarm->family[other];
-  uint32_t others = pick->asker->seed ? p->count - p->seeds : p->count;
-  pick->out = out->peers[own];
-  out->count[own] = pick_family(pick, &swarm->family[own], want - share(want, others));
-  pick->out = out->peers[other];
-  out->count[other] = pick_family(pick, p, want - out->count[own]);
-}
-
 static enum swarm_outcome announce(struct swarm_store *store, struct place place,
                                    const struct swarm_announce *a, uint32_t now,
                                    struct swarm_answer *out) {
   struct shard *shard = place.shard;
   struct swarm **link = find_swarm(place, a->infohash);
   struct swarm *swarm = *link;
-  int family = family_of(&a->at);
+  int family = swarm_family(&a->at);
   uint32_t i = PEERS_NONE;
   if (swarm != NULL) {
     i = find_asker(store, shard, swarm, &swarm->family[family], a, now);
@@ -357,8 +279,8 @@ static enum swarm_outcome announce(struct swarm_store *store, struct place place
     } else {
       out->first = first_announce(&swarm->family[family], i, a);
       update_peer(swarm, &swarm->family[family], i, a, now);
-      struct pick pick = {store, shard, a, now, NULL};
-      pick_peers(&pick, swarm, out);
+      struct pick pick = {a, now, store->timeout, &shard->random};
+      pick_peers(&pick, swarm->family, out);
     }
   }
   if (swarm != NULL) {
@@ -400,12 +322,12 @@ bool swarm_store_knows(struct swarm_store *store, const unsigned char *infohash,
   uv_mutex_lock(&place.shard->lock);
   const struct swarm *swarm = *find_swarm(place, infohash);
   if (swarm != NULL) {
-    const struct peers *p = &swarm->family[family_of(from)];
+    const struct peers *p = &swarm->family[swarm_family(from)];
     for (uint32_t i = 0; i < p->count && i < SWARM_SEARCH_MAX && !found; i++) {
       const struct peer *peer = peers_at(p, i);
       found = memcmp(peer->token, token, PEER_TOKEN) == 0 &&
               memcmp(peer->address, from->address, p->address_len) == 0 &&
-              !silent(store, peer, now);
+              !peer_silent(peer, now, store->timeout);
     }
   }
   uv_mutex_unlock(&place.shard->lock);
@@ -424,7 +346,7 @@ static bool sweep_swarm(struct swarm_store *store, struct shard *shard, struct s
     struct peers *p = swarm->swept < v4->count ? v4 : v6;
     uint32_t i = p == v4 ? swarm->swept : swarm->swept - v4->count;
     /* Another peer takes the place of one that is removed, so the place is looked at again. */
-    if (silent(store, peers_at(p, i), now)) {
+    if (peer_silent(peers_at(p, i), now, store->timeout)) {
       remove_peer(store, shard, swarm, p, i);
     } else {
       swarm->swept++;

@@ -23,6 +23,11 @@ struct swarm_endpoint {
   uint16_t port;             /**< host order */
 };
 
+/** Its family, as the index of arrays: 0 IPv4, 1 IPv6. */
+static inline int swarm_family(const struct swarm_endpoint *at) {
+  return at->address_len == 4 ? 0 : 1;
+}
+
 /** A peer that is given out. */
 struct swarm_peer {
   struct swarm_endpoint at;

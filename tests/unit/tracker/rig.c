@@ -121,6 +121,10 @@ void rig_announce_with(struct rig *rig, const char *token, const char *query, ..
   rig_announce(rig, arena_printf(&rig->arena, "jwt=%s&%s", token, text).ptr);
 }
 
+void rig_scrape_with(struct rig *rig, const char *token, const char *more) {
+  rig_scrape(rig, arena_printf(&rig->arena, "jwt=%s%s", token, more).ptr);
+}
+
 struct slice rig_get(struct slice dict, const char *key) {
   struct bencode_reader r = bencode_reader(dict);
   assert_int_equal(bencode_next(&r).type, BENCODE_DICT);

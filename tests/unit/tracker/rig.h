@@ -49,6 +49,8 @@ void rig_scrape(struct rig *rig, const char *query);
 /** `jwt=<token>&<query>`; the query is a printf format. */
 void rig_announce_with(struct rig *rig, const char *token, const char *query, ...)
     __attribute__((format(printf, 3, 4)));
+/** `jwt=<token><more>` */
+void rig_scrape_with(struct rig *rig, const char *token, const char *more);
 
 /** The value of a key of the outermost dictionary: of a string its bytes, of others what is
  *  written. A NULL pointer when there is none. */

@@ -174,9 +174,9 @@ static void the_token_is_found_whatever_else_is_wrong(void **state) {
   announce_parse(SLICE("jwt="), &a);
   assert_int_equal(a.bearer.jwt.len, 0);
   /* Escaped, it has a bound. */
-  char query[3 * (TOKEN_REGISTRY_MAX + 1) + 5] = "jwt=";
+  char query[4 + 3 * (TOKEN_REGISTRY_MAX + 1) + 1] = "jwt=";
   for (size_t i = 0; i < TOKEN_REGISTRY_MAX + 1; i++) {
-    memcpy(query + 4 + 3 * i, "%61", 3);
+    snprintf(query + 4 + 3 * i, 4, "%%61");
   }
   announce_parse(slice_of(query, sizeof query - 1), &a);
   assert_int_equal(a.bearer.jwt.len, sizeof query - 5);

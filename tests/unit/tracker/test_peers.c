@@ -7,7 +7,7 @@
 
 static const unsigned char key[SIPHASH_KEY] = "a key for tests";
 
-enum { PORTS = 1500 };
+#define PORTS UINT16_C(1500)
 
 struct model {
   struct peers peers;
