@@ -97,7 +97,43 @@ static void what_was_acknowledged_survives_a_kill(void **state) {
   db_close(db);
 }
 
+/* The lock of a writer that was killed, most likely in the middle of a transaction, is taken over
+ * by a process that has the environment open. */
+static void a_killed_writer_does_not_stop_another_process(void **state) {
+  for (uint64_t round = 0; round < 8; round++) {
+    int pipes[2];
+    uint64_t told = 0;
+    assert_int_equal(pipe(pipes), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+      close(pipes[0]);
+      child(*state, (round + 1) * 1000000, pipes[1]);
+      _exit(1);
+    }
+    close(pipes[1]);
+    struct db *db = must_open(*state);
+    for (int i = 0; i < 30; i++) {
+      assert_int_equal(read(pipes[0], &told, sizeof told), sizeof told);
+    }
+    kill(pid, SIGKILL);
+    struct numbered n = {.number = round, .size = 500};
+    struct error e = {0};
+    if (db_write_now(db, put_numbered, &n, &e) != 0) {
+      fail_msg("%s", e.text);
+    }
+    assert_true(has_number(db, told));
+    assert_true(has_number(db, round));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    db_close(db);
+    close(pipes[0]);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(what_was_acknowledged_survives_a_kill)};
+  const struct CMUnitTest tests[] = {
+      TEST(what_was_acknowledged_survives_a_kill),
+      TEST(a_killed_writer_does_not_stop_another_process),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
