@@ -10,6 +10,8 @@
 #include "base/hex.h"
 #include "gateway/problem.h"
 
+#include <inttypes.h>
+#include <netdb.h>
 #include <openssl/evp.h>
 
 #define WRONG_BYTES "the registry's bytes do not match the digest"
@@ -153,8 +155,24 @@ static bool on_data(void *arg, struct slice bytes) {
   return true;
 }
 
+/* For who wants to know what went where, the demo among them; a cut answer counts what it had. */
+static void tell(const struct relay *r) {
+  if (r->log->level < LOG_LEVEL_DEBUG) {
+    return;
+  }
+  const struct sockaddr *peer = http_request_peer(r->x);
+  char host[NI_MAXHOST] = "?";
+  socklen_t len =
+      peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+  getnameinfo(peer, len, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+  log_write(r->log, LOG_LEVEL_DEBUG, "webseed: sent %" PRIu64 " bytes of %s of %.*s/%s to %s",
+            r->order.range.length - r->left, r->order.digest, SLICE_ARG(r->order.upstream->name),
+            r->order.repository, host);
+}
+
 static void on_abandoned(void *arg) {
   struct relay *r = arg;
+  tell(r);
   if (r->request != NULL) {
     registry_cancel(r->request);
   }
@@ -166,6 +184,7 @@ static void give_up(struct relay *r) {
   log_write(r->log, LOG_LEVEL_WARN, "cannot relay %s of %.*s/%s: %s", r->order.digest,
             SLICE_ARG(r->order.upstream->name), r->order.repository, r->why);
   if (r->started) {
+    tell(r);
     http_answer_abort(r->x);
   } else if (r->status == 404) {
     problem_answer(r->x, 404, "BLOB_UNKNOWN", "the registry has no such blob any more");
@@ -192,6 +211,7 @@ static void on_done(void *arg, const struct error *e) {
     return;
   }
   drop_hash(r);
+  tell(r);
   http_answer_end(r->x);
 }
 
