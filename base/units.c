@@ -45,8 +45,8 @@ bool units_size(struct slice text, uint64_t *bytes) {
 
 bool units_duration(struct slice text, uint64_t *milliseconds) {
   static const struct unit units[] = {
-      {{"ms", 2}, 1},      {{"s", 1}, 1000},         {{"m", 1}, 60 * 1000},
-      {{"h", 1}, 3600000}, {{"d", 1}, 24 * 3600000},
+      {{"ms", 2}, 1},      {{"s", 1}, 1000},     {{"m", 1}, 60000},
+      {{"h", 1}, 3600000}, {{"d", 1}, 86400000},
   };
   if (slice_equal(text, SLICE("0"))) {
     *milliseconds = 0;
