@@ -1,0 +1,304 @@
+#include "image/tar.h"
+
+#include "base/cleanup.h"
+#include "image/transport.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+struct tar {
+  char *path;
+  struct arena arena;
+  struct tar_file *files; /* sorted by name once all are read */
+  size_t count;
+  struct archive *reader;
+  size_t next; /* position of the entry that the reader comes to next */
+};
+
+enum { READ_SIZE = 256 * 1024 };
+
+static int out_of_memory(struct error *e) {
+  return error_set(e, ERROR_FAILED, "out of memory");
+}
+
+static int refuse_reader(const struct tar *tar, struct error *e) {
+  const char *why = archive_error_string(tar->reader);
+  return error_set(e, ERROR_FAILED, "cannot read %s: %s", tar->path,
+                   why == NULL ? "it is no tar archive" : why);
+}
+
+static void reader_close(struct tar *tar) {
+  archive_read_free(tar->reader);
+  tar->reader = NULL;
+}
+
+static int reader_open(struct tar *tar, struct error *e) {
+  reader_close(tar);
+  tar->next = 0;
+  tar->reader = archive_read_new();
+  if (tar->reader == NULL) {
+    return out_of_memory(e);
+  }
+  archive_read_support_format_tar(tar->reader);
+  archive_read_support_filter_gzip(tar->reader);
+  archive_read_support_filter_bzip2(tar->reader);
+  archive_read_support_filter_xz(tar->reader);
+  archive_read_support_filter_zstd(tar->reader);
+  if (archive_read_open_filename(tar->reader, tar->path, READ_SIZE) != ARCHIVE_OK) {
+    return refuse_reader(tar, e);
+  }
+  /* libarchive undoes layer upon layer, each a thousandfold. */
+  return archive_filter_count(tar->reader) <= 2
+             ? 0
+             : error_set(e, ERROR_FAILED, "cannot read %s: it is compressed more than once",
+                         tar->path);
+}
+
+/** \return 1 with the next entry, 0 at the end, -1. */
+static int reader_next(struct tar *tar, struct archive_entry **entry, struct error *e) {
+  int result = archive_read_next_header(tar->reader, entry);
+  if (result == ARCHIVE_EOF) {
+    return 0;
+  }
+  if (result < ARCHIVE_WARN) {
+    return refuse_reader(tar, e);
+  }
+  tar->next++;
+  return 1;
+}
+
+static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg,
+                         struct error *e) {
+  uint64_t seen = 0;
+  for (;;) {
+    const void *bytes;
+    size_t len;
+    la_int64_t offset;
+    int result = archive_read_data_block(tar->reader, &bytes, &len, &offset);
+    if (result != ARCHIVE_EOF && result < ARCHIVE_WARN) {
+      return refuse_reader(tar, e);
+    }
+    if (result == ARCHIVE_EOF ? seen != size : (uint64_t)offset != seen) {
+      return error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
+    }
+    if (result == ARCHIVE_EOF) {
+      return 0;
+    }
+    seen += len;
+    if (len > 0 && sink(arg, slice_of(bytes, len), e) != 0) {
+      return -1;
+    }
+  }
+}
+
+/* A name without `.`, `..` and doubled slashes, as seen from folder \p base; NULL in \p out when it
+ * leads out of the archive. */
+static int clean_name(struct arena *arena, struct slice base, const char *name, const char **out,
+                      struct error *e) {
+  struct slice joined =
+      name[0] == '/' ? slice_str(name) : arena_printf(arena, "%.*s/%s", SLICE_ARG(base), name);
+  char *clean = joined.ptr == NULL ? NULL : arena_alloc(arena, joined.len + 1);
+  size_t used = 0;
+  if (clean == NULL) {
+    return out_of_memory(e);
+  }
+  *out = clean;
+  while (joined.ptr != NULL) {
+    struct slice part = slice_cut(&joined, '/');
+    if (slice_equal(part, SLICE(".."))) {
+      if (used == 0) {
+        *out = NULL;
+        return 0;
+      }
+      while (used > 0 && clean[--used] != '/') {
+      }
+    } else if (part.len > 0 && !slice_equal(part, SLICE("."))) {
+      if (used > 0) {
+        clean[used++] = '/';
+      }
+      memcpy(clean + used, part.ptr, part.len);
+      used += part.len;
+    }
+  }
+  clean[used] = '\0';
+  return 0;
+}
+
+/* What hashing one file needs. */
+struct hash {
+  EVP_MD_CTX *sha256;
+  struct tar_file *file;
+};
+
+static int hash_bytes(void *arg, struct slice bytes, struct error *e) {
+  struct hash *h = arg;
+  if (h->file->size == 0) {
+    h->file->compressed =
+        slice_starts(bytes, SLICE("\x1f\x8b")) || slice_starts(bytes, SLICE("\x28\xb5\x2f\xfd"));
+  }
+  h->file->size += bytes.len;
+  return EVP_DigestUpdate(h->sha256, bytes.ptr, bytes.len) == 1
+             ? 0
+             : error_set(e, ERROR_FAILED, "cannot compute a digest");
+}
+
+static int hash_file(struct tar *tar, struct archive_entry *entry, struct tar_file *file,
+                     struct error *e) {
+  unsigned char sha256[EVP_MAX_MD_SIZE];
+  struct hash h = {EVP_MD_CTX_new(), file};
+  if (h.sha256 == NULL || EVP_DigestInit_ex(h.sha256, EVP_sha256(), NULL) != 1) {
+    EVP_MD_CTX_free(h.sha256);
+    return out_of_memory(e);
+  }
+  int result = reader_stream(tar, (uint64_t)archive_entry_size(entry), hash_bytes, &h, e);
+  if (result == 0) {
+    EVP_DigestFinal_ex(h.sha256, sha256, NULL);
+    file->digest = image_transport_digest(sha256, &tar->arena);
+    result = file->digest == NULL ? out_of_memory(e) : 0;
+  }
+  EVP_MD_CTX_free(h.sha256);
+  return result;
+}
+
+static struct slice folder_of(const char *name) {
+  const char *slash = strrchr(name, '/');
+  return slice_of(name, slash == NULL ? 0 : (size_t)(slash - name));
+}
+
+/* Fills the next of tar->files from an entry; what is no file and no link is passed over. */
+static int take_entry(struct tar *tar, struct archive_entry *entry, struct error *e) {
+  const char *name = archive_entry_pathname(entry);
+  const char *hard = archive_entry_hardlink(entry);
+  const char *soft = archive_entry_symlink(entry);
+  const char *link = hard != NULL ? hard : soft;
+  if (name == NULL || (link == NULL && archive_entry_filetype(entry) != AE_IFREG)) {
+    return 0;
+  }
+  if (strlen(name) > TAR_NAME_MAX || (link != NULL && strlen(link) > TAR_NAME_MAX)) {
+    return error_set(e, ERROR_FAILED, "cannot read %s: it holds a name of more than %d bytes",
+                     tar->path, TAR_NAME_MAX);
+  }
+  if (tar->count == TAR_FILES_MAX) {
+    return error_set(e, ERROR_FAILED, "cannot read %s: it holds more than %d files", tar->path,
+                     TAR_FILES_MAX);
+  }
+  struct tar_file file = {.position = tar->next - 1};
+  if (clean_name(&tar->arena, SLICE(""), name, &file.name, e) != 0) {
+    return -1;
+  }
+  if (file.name == NULL) {
+    return 0;
+  }
+  if (link != NULL) {
+    struct slice base = hard != NULL ? SLICE("") : folder_of(file.name);
+    if (clean_name(&tar->arena, base, link, &file.link, e) != 0) {
+      return -1;
+    }
+    if (file.link == NULL) {
+      return 0;
+    }
+  } else if (hash_file(tar, entry, &file, e) != 0) {
+    return -1;
+  }
+  tar->files[tar->count++] = file;
+  return 0;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const struct tar_file *)a)->name, ((const struct tar_file *)b)->name);
+}
+
+static int read_through(struct tar *tar, struct error *e) {
+  struct archive_entry *entry;
+  int more;
+  if (reader_open(tar, e) != 0) {
+    return -1;
+  }
+  while ((more = reader_next(tar, &entry, e)) > 0) {
+    if (take_entry(tar, entry, e) != 0) {
+      return -1;
+    }
+  }
+  if (more < 0) {
+    return -1;
+  }
+  qsort(tar->files, tar->count, sizeof *tar->files, by_name);
+  for (size_t i = 1; i < tar->count; i++) {
+    if (by_name(&tar->files[i - 1], &tar->files[i]) == 0) {
+      return error_set(e, ERROR_FAILED, "cannot read %s: it holds %.256s twice", tar->path,
+                       tar->files[i].name);
+    }
+  }
+  return 0;
+}
+
+int tar_open(const char *path, struct tar **out, struct error *e) {
+  struct stat stat;
+  CLEANUP_FD int fd = -1;
+  /* libarchive opens the path itself; this says what is wrong with it. */
+  if (image_transport_open_file(path, 0, &fd, &stat, e) != 0) {
+    return -1;
+  }
+  struct tar *tar = calloc(1, sizeof *tar);
+  if (tar != NULL) {
+    tar->path = strdup(path);
+    tar->files = calloc(TAR_FILES_MAX, sizeof *tar->files);
+  }
+  int result = tar == NULL || tar->path == NULL || tar->files == NULL ? out_of_memory(e)
+                                                                      : read_through(tar, e);
+  if (result != 0) {
+    tar_close(tar);
+    return -1;
+  }
+  *out = tar;
+  return 0;
+}
+
+void tar_close(struct tar *tar) {
+  if (tar != NULL) {
+    reader_close(tar);
+    arena_free(&tar->arena);
+    free(tar->files);
+    free(tar->path);
+    free(tar);
+  }
+}
+
+const struct tar_file *tar_find(const struct tar *tar, const char *name) {
+  struct tar_file key = {.name = name};
+  for (int links = 0; links <= TAR_LINKS_MAX; links++) {
+    const struct tar_file *file = bsearch(&key, tar->files, tar->count, sizeof key, by_name);
+    if (file == NULL || file->link == NULL) {
+      return file;
+    }
+    key.name = file->link;
+  }
+  return NULL;
+}
+
+const struct tar_file *tar_find_digest(const struct tar *tar, const char *digest) {
+  for (size_t i = 0; i < tar->count; i++) {
+    if (tar->files[i].digest != NULL && strcmp(tar->files[i].digest, digest) == 0) {
+      return &tar->files[i];
+    }
+  }
+  return NULL;
+}
+
+int tar_read(struct tar *tar, const struct tar_file *file, image_sink *sink, void *arg,
+             struct error *e) {
+  struct archive_entry *entry = NULL;
+  if ((tar->reader == NULL || tar->next > file->position) && reader_open(tar, e) != 0) {
+    return -1;
+  }
+  while (tar->next <= file->position) {
+    int more = reader_next(tar, &entry, e);
+    if (more <= 0) {
+      return more < 0 ? -1
+                      : error_set(e, ERROR_FAILED, "%s has changed while it was read", tar->path);
+    }
+  }
+  return reader_stream(tar, file->size, sink, arg, e);
+}

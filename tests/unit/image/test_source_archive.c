@@ -1,0 +1,273 @@
+/* `docker-archive:`, the archives made here by libarchive as docker and skopeo make them. */
+#include "image/source.h"
+#include "image/tar.h"
+
+#include "unit/image/fixture.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+
+/* Two layers: any bytes will do, nothing unpacks them. */
+static const struct slice ONE = {"the first layer", 15};
+static const struct slice TWO = {"the second layer", 16};
+
+struct maker {
+  struct archive *archive;
+};
+
+static struct maker make(struct fixture *f, int filter) {
+  struct maker m = {archive_write_new()};
+  assert_non_null(m.archive);
+  assert_int_equal(archive_write_set_format_pax_restricted(m.archive), ARCHIVE_OK);
+  assert_int_equal(archive_write_add_filter(m.archive, filter), ARCHIVE_OK);
+  assert_int_equal(archive_write_open_filename(m.archive, fixture_path(f, "a.tar")), ARCHIVE_OK);
+  return m;
+}
+
+static void add(struct maker *m, const char *name, const char *symlink, const char *hardlink,
+                struct slice bytes) {
+  struct archive_entry *entry = archive_entry_new();
+  assert_non_null(entry);
+  archive_entry_set_pathname(entry, name);
+  archive_entry_set_perm(entry, 0644);
+  archive_entry_set_filetype(entry, symlink != NULL ? AE_IFLNK : AE_IFREG);
+  if (symlink != NULL) {
+    archive_entry_set_symlink(entry, symlink);
+  } else if (hardlink != NULL) {
+    archive_entry_set_hardlink(entry, hardlink);
+  } else {
+    archive_entry_set_size(entry, (la_int64_t)bytes.len);
+  }
+  assert_int_equal(archive_write_header(m->archive, entry), ARCHIVE_OK);
+  if (symlink == NULL && hardlink == NULL && bytes.len > 0) {
+    assert_int_equal(archive_write_data(m->archive, bytes.ptr, bytes.len), bytes.len);
+  }
+  archive_entry_free(entry);
+}
+
+static void add_file(struct maker *m, const char *name, struct slice bytes) {
+  add(m, name, NULL, NULL, bytes);
+}
+
+static void end(struct maker *m) {
+  assert_int_equal(archive_write_close(m->archive), ARCHIVE_OK);
+  archive_write_free(m->archive);
+}
+
+static struct slice config_of(struct fixture *f, struct slice one, struct slice two) {
+  return fixture_json(f,
+                      arena_printf(&f->arena, "{'rootfs':{'type':'layers','diff_ids':['%s','%s']}}",
+                                   fixture_digest(f, one), fixture_digest(f, two))
+                          .ptr);
+}
+
+static const char *archive(struct fixture *f, const char *name) {
+  return arena_printf(&f->arena, "docker-archive:%s/a.tar%s", f->dir, name).ptr;
+}
+
+static void must_be_the_image(struct fixture *f, struct slice config) {
+  assert_null(image_source_digest(f->source));
+  assert_int_equal(fixture_count(f), 3);
+  fixture_must_read(f, 0, config);
+  fixture_must_read(f, 1, ONE);
+  fixture_must_read(f, 2, TWO);
+  fixture_must_read(f, 1, ONE);
+}
+
+static void put_image(struct fixture *f, int filter, const char *manifest, struct slice config) {
+  struct maker m = make(f, filter);
+  add_file(&m, "two.tar", TWO);
+  add_file(&m, "one.tar", ONE);
+  add_file(&m, "config.json", config);
+  add_file(&m, "manifest.json", fixture_json(f, manifest));
+  end(&m);
+}
+
+#define LAYERS "'Layers':['one.tar','two.tar']"
+
+static void test_image(void **state) {
+  struct fixture *f = *state;
+  static const int filters[] = {ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD,
+                                ARCHIVE_FILTER_XZ, ARCHIVE_FILTER_BZIP2};
+  struct slice config = config_of(f, ONE, TWO);
+  for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+    put_image(f, filters[i],
+              "[{'Config':'config.json','RepoTags':['r.example/app:1'],'Layers':['one.tar',"
+              "'two.tar']}]",
+              config);
+    fixture_must_open(f, archive(f, ""));
+    must_be_the_image(f, config);
+    fixture_must_open(f, archive(f, ":r.example/app:1"));
+    must_be_the_image(f, config);
+    fixture_must_fail(f, archive(f, ":r.example/app:2"), ERROR_NOT_FOUND, "r.example/app:1");
+  }
+}
+
+static void test_links(void **state) {
+  struct fixture *f = *state;
+  struct slice config = config_of(f, ONE, TWO);
+  struct maker m = make(f, ARCHIVE_FILTER_NONE);
+  add_file(&m, "./layers/one.tar", ONE);
+  add(&m, "a/layer.tar", "../layers//./one.tar", NULL, SLICE(""));
+  add_file(&m, "two.tar", TWO);
+  add(&m, "b/hard.tar", NULL, "two.tar", SLICE(""));
+  add(&m, "b/layer.tar", "hard.tar", NULL, SLICE(""));
+  add(&m, "out", "../../etc/passwd", NULL, SLICE(""));
+  add(&m, "loop", "./loop", NULL, SLICE(""));
+  add_file(&m, "config.json", config);
+  add_file(&m, "manifest.json",
+           fixture_json(f, "[{'Config':'config.json','RepoTags':null,'Layers':['a/layer.tar',"
+                           "'b/layer.tar']},"
+                           "{'Config':'config.json','RepoTags':['out'],'Layers':['out','two.tar']},"
+                           "{'Config':'config.json','RepoTags':['loop:1','app:1'],'Layers':['loop',"
+                           "'two.tar']},{'RepoTags':[1,'UPPER'],'Config':7}]"));
+  end(&m);
+  fixture_must_fail(f, archive(f, ""), ERROR_USAGE, "out, loop:1, app:1");
+  fixture_must_fail(f, archive(f, ":out"), ERROR_FAILED, "no out in");
+  fixture_must_fail(f, archive(f, ":docker.io/library/app:1"), ERROR_FAILED, "no loop in");
+}
+
+static void test_follows_links(void **state) {
+  struct fixture *f = *state;
+  struct slice config = config_of(f, ONE, TWO);
+  struct maker m = make(f, ARCHIVE_FILTER_GZIP);
+  add(&m, "a/layer.tar", "../layers//./one.tar", NULL, SLICE(""));
+  add_file(&m, "./layers/one.tar", ONE);
+  add_file(&m, "two.tar", TWO);
+  add(&m, "b/hard.tar", NULL, "two.tar", SLICE(""));
+  add(&m, "b/layer.tar", "hard.tar", NULL, SLICE(""));
+  add_file(&m, "config.json", config);
+  add_file(&m, "manifest.json",
+           fixture_json(f, "[{'Config':'config.json','Layers':['a/layer.tar','b/layer.tar']}]"));
+  end(&m);
+  fixture_must_open(f, archive(f, ""));
+  must_be_the_image(f, config);
+}
+
+static void test_compressed_layers(void **state) {
+  struct fixture *f = *state;
+  static const struct slice gzip = {"\x1f\x8b\x08gzip or so", 13};
+  struct slice config = config_of(f, ONE, TWO);
+  struct maker m = make(f, ARCHIVE_FILTER_NONE);
+  add_file(&m, "one.tar", gzip);
+  add_file(&m, "two.tar", TWO);
+  add_file(&m, "config.json", config);
+  add_file(&m, "manifest.json", fixture_json(f, "[{'Config':'config.json'," LAYERS "}]"));
+  end(&m);
+  fixture_must_open(f, archive(f, ""));
+  fixture_must_read(f, 1, gzip);
+  assert_string_equal(fixture_blob(f, 1)->media_type,
+                      "application/vnd.docker.image.rootfs.diff.tar.gzip");
+  assert_string_equal(fixture_blob(f, 2)->media_type,
+                      "application/vnd.docker.image.rootfs.diff.tar");
+}
+
+static void test_broken(void **state) {
+  struct fixture *f = *state;
+  struct slice config = config_of(f, ONE, TWO);
+  static const struct {
+    const char *manifest;
+    enum error_kind kind;
+    const char *why;
+  } rows[] = {
+      {"{}", ERROR_FAILED, "not a list"},
+      {"[]", ERROR_NOT_FOUND, "no such image"},
+      {"[", ERROR_FAILED, "manifest.json: line"},
+      {"[1]", ERROR_FAILED, "config"},
+      {"[{}]", ERROR_FAILED, "config"},
+      {"[{'Config':'none'," LAYERS "}]", ERROR_FAILED, "no none in"},
+      {"[{'Config':'config.json'}]", ERROR_FAILED, "0 layers"},
+      {"[{'Config':'one.tar'," LAYERS "}]", ERROR_FAILED, "one.tar: line"},
+      {"[{'Config':'config.json','Layers':['one.tar']}]", ERROR_FAILED, "speaks of 2"},
+      {"[{'Config':'config.json','Layers':['one.tar',2]}]", ERROR_FAILED, "no file in"},
+      {"[{'Config':'config.json','Layers':['two.tar','one.tar']}]", ERROR_MISMATCH, "two.tar"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    put_image(f, ARCHIVE_FILTER_NONE, rows[i].manifest, config);
+    fixture_must_fail(f, archive(f, ""), rows[i].kind, rows[i].why);
+  }
+  struct maker m = make(f, ARCHIVE_FILTER_NONE);
+  add_file(&m, "one.tar", ONE);
+  end(&m);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "no docker-archive");
+  m = make(f, ARCHIVE_FILTER_NONE);
+  add_file(&m, "manifest.json", ONE);
+  add_file(&m, "./manifest.json", TWO);
+  end(&m);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "twice");
+  fixture_write(f, "a.tar", SLICE("no tar at all, but long enough"));
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "cannot read");
+  fixture_write(f, "a.tar", SLICE(""));
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "docker-archive");
+  remove(fixture_path(f, "a.tar"));
+  fixture_must_fail(f, archive(f, ""), ERROR_NOT_FOUND, "No such file");
+}
+
+static void test_cut(void **state) {
+  struct fixture *f = *state;
+  char bytes[100000] = {0};
+  struct maker m = make(f, ARCHIVE_FILTER_NONE);
+  add_file(&m, "one.tar", slice_of(bytes, sizeof bytes));
+  end(&m);
+  assert_int_equal(truncate(fixture_path(f, "a.tar"), 50000), 0);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "runcated");
+}
+
+static void test_holes_and_layers_of_compression(void **state) {
+  struct fixture *f = *state;
+  struct maker m = make(f, ARCHIVE_FILTER_NONE);
+  struct archive_entry *entry = archive_entry_new();
+  static const char bytes[200000];
+  archive_entry_set_pathname(entry, "holes");
+  archive_entry_set_filetype(entry, AE_IFREG);
+  archive_entry_set_size(entry, sizeof bytes);
+  archive_entry_sparse_add_entry(entry, 100000, 5);
+  assert_int_equal(archive_write_header(m.archive, entry), ARCHIVE_OK);
+  assert_int_equal(archive_write_data(m.archive, bytes, sizeof bytes), sizeof bytes);
+  archive_entry_free(entry);
+  end(&m);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "has holes");
+  struct maker twice = {archive_write_new()};
+  archive_write_set_format_ustar(twice.archive);
+  archive_write_add_filter(twice.archive, ARCHIVE_FILTER_GZIP);
+  archive_write_add_filter(twice.archive, ARCHIVE_FILTER_GZIP);
+  assert_int_equal(archive_write_open_filename(twice.archive, fixture_path(f, "a.tar")),
+                   ARCHIVE_OK);
+  add_file(&twice, "manifest.json", ONE);
+  end(&twice);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than once");
+}
+
+static void test_bounds(void **state) {
+  struct fixture *f = *state;
+  char name[TAR_NAME_MAX + 2];
+  struct maker m = make(f, ARCHIVE_FILTER_GZIP);
+  for (int i = 0; i <= TAR_FILES_MAX; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    add_file(&m, name, SLICE(""));
+  }
+  end(&m);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than 16384 files");
+  memset(name, 'a', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  m = make(f, ARCHIVE_FILTER_NONE);
+  add_file(&m, name, SLICE(""));
+  end(&m);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than 1024 bytes");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_image),
+      TEST(test_links),
+      TEST(test_follows_links),
+      TEST(test_compressed_layers),
+      TEST(test_broken),
+      TEST(test_cut),
+      TEST(test_holes_and_layers_of_compression),
+      TEST(test_bounds),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
