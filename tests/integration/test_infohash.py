@@ -96,19 +96,18 @@ def of_libtorrent(file, piece, form, folder):
 
 def compare(file, piece, folder):
     """Asserts that all agree; returns the comparisons made."""
-    made = []
-    for form in FORMATS:
-        mine = ours(file, piece, form, folder)
-        assert set(mine) == {"v1": {"v1"}, "v2": {"v2"}, "hybrid": {"v1", "v2"}}[form]
-        others = {"libtorrent": of_libtorrent(file, piece, form, folder)}
-        if form == "v1":
-            others["transmission"] = of_transmission(file, piece, folder)
-            if piece >= 32 * KIB:  # mktorrent makes none that are smaller
-                others["mktorrent"] = of_mktorrent(file, piece, folder)
-        for maker, theirs in others.items():
-            assert mine == theirs, f"{file.stat().st_size} bytes, {piece}: {maker} {form}"
-            made.append(f"{maker} {form}")
-    return made
+    with ThreadPoolExecutor(2) as pool:
+        mine = {form: pool.submit(ours, file, piece, form, folder) for form in FORMATS}
+        others = {("libtorrent", form): pool.submit(of_libtorrent, file, piece, form, folder)
+                  for form in FORMATS}
+        others["transmission", "v1"] = pool.submit(of_transmission, file, piece, folder)
+        if piece >= 32 * KIB:  # mktorrent makes none that are smaller
+            others["mktorrent", "v1"] = pool.submit(of_mktorrent, file, piece, folder)
+    assert {form: set(found.result()) for form, found in mine.items()} == {
+        "v1": {"v1"}, "v2": {"v2"}, "hybrid": {"v1", "v2"}}
+    for (maker, form), theirs in others.items():
+        assert mine[form].result() == theirs.result(), (maker, form, file.stat().st_size, piece)
+    return [f"{maker} {form}" for maker, form in others]
 
 
 def named(path):
