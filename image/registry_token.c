@@ -15,7 +15,7 @@ struct registry_token_round {
   registry_token_done *done;
   void *arg;
   char *realm; /* for errors */
-  bool post;
+  bool anonymous, post;
   int status;
   struct buf answer;
 };
@@ -72,9 +72,9 @@ static int read_answer(struct registry_token_round *round, const struct error *f
                        json_t **json, const char **token, struct error *e) {
   /* OAuth2 says 400 to a refresh token that is no longer good (RFC 6749, section 5.2). */
   if (round->status == 401 || round->status == 403 || (round->post && round->status == 400)) {
-    return error_set(e, ERROR_DENIED,
-                     "the token service %s refuses the login (%d): check the credentials",
-                     round->realm, round->status);
+    return error_set(e, ERROR_DENIED, "the token service %s refuses the login (%d): %s",
+                     round->realm, round->status,
+                     round->anonymous ? "give credentials" : "check the credentials");
   }
   if (round->status != 0 && round->status != 200) {
     return error_set(e, ERROR_FAILED, "the token service %s answered %d", round->realm,
@@ -185,6 +185,7 @@ struct registry_token_round *registry_token_ask(struct http_client *client,
   round->done = done;
   round->arg = arg;
   round->post = question->credentials->identity_token != NULL;
+  round->anonymous = !round->post && question->credentials->username == NULL;
   round->answer.limit = REGISTRY_TOKEN_ANSWER_MAX;
   round->realm = http_url_public(realm, e);
   if (round->realm != NULL) {

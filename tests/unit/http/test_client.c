@@ -401,6 +401,25 @@ static void a_pause_is_no_stall(void **state) {
   rig_free(rig);
 }
 
+/** Nor when it was paused before there was a connection; what stalls is told after the resume. */
+static void a_pause_before_the_connection(void **state) {
+  (void)state;
+  struct rig *rig = RIG({NULL, NULL, "", 0, SCRIPT_HOLD, 0});
+  start(rig, "GET", "/", 50);
+  http_fetch_pause(rig->fetch);
+  while (script_requests(rig->script)[0] == '\0') {
+    uv_run(&rig->loop, UV_RUN_ONCE);
+  }
+  uv_timer_start(&rig->timer, on_timer_resume, 150, 0);
+  while (uv_is_active((uv_handle_t *)&rig->timer)) {
+    assert_int_equal(rig->dones, 0);
+    uv_run(&rig->loop, UV_RUN_ONCE);
+  }
+  run(rig);
+  assert_true(rig->failed);
+  rig_free(rig);
+}
+
 /** After a resume the stall counts again. */
 static void a_stall_after_a_pause(void **state) {
   (void)state;
@@ -535,6 +554,7 @@ int main(void) {
       cmocka_unit_test(stalls),
       cmocka_unit_test(pause_and_resume),
       cmocka_unit_test(a_pause_is_no_stall),
+      cmocka_unit_test(a_pause_before_the_connection),
       cmocka_unit_test(a_stall_after_a_pause),
       cmocka_unit_test(a_pause_holds_the_end),
       cmocka_unit_test(giving_up),

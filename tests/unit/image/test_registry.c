@@ -442,26 +442,41 @@ static void redirects_drop_credentials(void **state) {
   }
 }
 
-/** Another host's challenge is not answered, and credentials do not come back by a detour. */
-static void challenges_of_other_hosts(void **state) {
+/** Also credentials do not come back by a detour over another host. */
+static void credentials_stay_dropped(void **state) {
   (void)state;
   char to[512], back[512];
   struct rig *rig = rig_new();
-  rig->home = script_start(
-      &rig->loop,
-      ANSWERS({"GET /back", NULL, DENIED "WWW-Authenticate: Basic realm=x\r\n\r\n", 5, 0, 0}));
-  redirect(back, 302, script_port(rig->home), "/back");
+  struct script_answer home[] = {
+      {"GET /back", NULL, DENIED "WWW-Authenticate: Basic realm=x\r\n\r\n", 5, 0, 0},
+      {"GET /v2/", BASIC, to, 5, 0, 0},
+      {"GET /v2/", NULL, DENIED "WWW-Authenticate: Basic realm=x\r\n\r\n", 5, 0, 0}};
   rig->away = script_start(&rig->loop, ANSWERS({"GET /to", NULL, back, 5, 0, 0}));
   redirect(to, 302, script_port(rig->away), "/to");
-  struct script *first = script_start(&rig->loop, ANSWERS({"GET /v2/", NULL, to, 5, 0, 0}));
-  struct script *second = rig->home;
-  rig->home = first;
+  rig->home = script_start(&rig->loop, home, 3);
+  redirect(back, 302, script_port(rig->home), "/back");
   rig_registry(rig, &login);
   run(rig, &blob);
   answers(rig, 401);
-  assert_null(strstr(script_requests(second), "Authorization"));
+  const char *detour = strstr(script_requests(rig->home), "GET /back");
+  assert_non_null(detour);
+  assert_null(strstr(detour, "Authorization"));
   assert_null(strstr(script_requests(rig->away), "Authorization"));
-  script_stop(second);
+  rig_free(rig);
+}
+
+static void challenges_of_other_hosts_are_not_answered(void **state) {
+  (void)state;
+  char to[512];
+  struct rig *rig = rig_new();
+  rig->away = script_start(
+      &rig->loop, ANSWERS({NULL, NULL, DENIED "WWW-Authenticate: Basic realm=x\r\n\r\n", 5, 0, 0}));
+  redirect(to, 302, script_port(rig->away), "/to");
+  rig->home = script_start(&rig->loop, ANSWERS({NULL, NULL, to, 5, 0, 0}));
+  rig_registry(rig, &login);
+  run(rig, &blob);
+  answers(rig, 401);
+  assert_int_equal(script_count(rig->away, "GET"), 1);
   rig_free(rig);
 }
 
@@ -660,7 +675,8 @@ int main(void) {
       cmocka_unit_test(a_wrong_password),
       cmocka_unit_test(nothing_to_answer_with),
       cmocka_unit_test(redirects_drop_credentials),
-      cmocka_unit_test(challenges_of_other_hosts),
+      cmocka_unit_test(credentials_stay_dropped),
+      cmocka_unit_test(challenges_of_other_hosts_are_not_answered),
       cmocka_unit_test(redirects_in_a_circle),
       cmocka_unit_test(redirects_nowhere),
       cmocka_unit_test(a_redirect_with_a_huge_body),
