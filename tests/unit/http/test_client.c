@@ -379,7 +379,7 @@ static void pause_and_resume(void **state) {
   }
   assert_false(rig->failed);
   assert_int_equal(rig->got, whole);
-  assert_true(rig->most <= 16 * 1024);
+  assert_true(rig->most <= 16384);
   rig_free(rig);
 }
 
