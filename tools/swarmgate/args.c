@@ -1,0 +1,61 @@
+#include "args.h"
+
+#include <getopt.h>
+#include <string.h>
+
+enum { OPTIONS_MAX = 32 };
+
+static int take(const struct args_option *o, const char *value, struct error *e) {
+  if (o->flag != NULL) {
+    *o->flag = true;
+  } else if (o->list != NULL) {
+    if (o->list->count == ARGS_LIST_MAX) {
+      return error_set(e, ERROR_USAGE, "--%s: given more than %d times", o->name, ARGS_LIST_MAX);
+    }
+    o->list->items[o->list->count++] = value;
+  } else {
+    if (*o->value != NULL) {
+      return error_set(e, ERROR_USAGE, "--%s: given twice", o->name);
+    }
+    *o->value = value;
+  }
+  return 0;
+}
+
+int args_read(int argc, char **argv, const struct args_option *options, size_t option_count,
+              int min, int max, char ***operands, int *operand_count, struct error *e) {
+  struct option table[OPTIONS_MAX + 1] = {0};
+  for (size_t i = 0; i < option_count; i++) {
+    table[i].name = options[i].name;
+    table[i].has_arg = options[i].flag == NULL ? required_argument : no_argument;
+  }
+  optind = 0;
+  for (;;) {
+    int index = 0;
+    /* The leading colon tells a missing value from an unknown option, and keeps getopt silent. */
+    int got = getopt_long(argc, argv, ":", table, &index);
+    if (got == -1) {
+      break;
+    }
+    if (got == ':') {
+      return error_set(e, ERROR_USAGE, "%s: needs a value", argv[optind - 1]);
+    }
+    if (got != 0) {
+      return error_set(e, ERROR_USAGE, "%s: no such option; see `swarmgate --help`",
+                       argv[optind - 1]);
+    }
+    if (take(&options[index], optarg, e) != 0) {
+      return -1;
+    }
+  }
+  *operands = argv + optind;
+  *operand_count = argc - optind;
+  if (*operand_count < min) {
+    return error_set(e, ERROR_USAGE, "an argument is missing; see `swarmgate %s --help`", argv[0]);
+  }
+  if (*operand_count > max) {
+    return error_set(e, ERROR_USAGE, "%s: one argument too many; see `swarmgate %s --help`",
+                     (*operands)[max], argv[0]);
+  }
+  return 0;
+}

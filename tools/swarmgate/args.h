@@ -1,0 +1,32 @@
+/** Options of a command, by getopt_long, into variables of the command's. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { ARGS_LIST_MAX = 64 };
+
+/** Values of an option that may be given several times; they point into argv. */
+struct args_list {
+  const char *items[ARGS_LIST_MAX];
+  size_t count;
+};
+
+/** An option `--name`; exactly one of the three says where it goes and whether it takes a value. */
+struct args_option {
+  const char *name;
+  const char **value;     /**< a value, at most once */
+  struct args_list *list; /**< a value, any number of times */
+  bool *flag;             /**< no value */
+};
+
+/**
+ * Reads options and operands, in any order. `--` ends the options.
+ *
+ * \param operands set to what is left of \p argv, at least \p min and at most \p max.
+ * \return 0, or -1 with ERROR_USAGE.
+ */
+int args_read(int argc, char **argv, const struct args_option *options, size_t option_count,
+              int min, int max, char ***operands, int *operand_count, struct error *e);

@@ -1,0 +1,23 @@
+/** The commands of `swarmgate`, a file each or a few that belong together. */
+#pragma once
+
+#include "args.h"
+
+#include "base/error.h"
+#include "config/config.h"
+
+/**
+ * What each command is: \p argv[0] is its last word. Output goes to standard output; \return 0, or
+ * -1 with the error, whose kind becomes the exit code.
+ */
+typedef int command_fn(int argc, char **argv, struct error *e);
+
+command_fn command_torrent_create;
+command_fn command_torrent_show, command_torrent_verify;
+command_fn command_torrent_list, command_torrent_remove;
+command_fn command_key_generate, command_key_jwks;
+command_fn command_token_issue, command_token_inspect, command_token_verify;
+command_fn command_db_stats, command_db_check;
+
+/** Loads the file of `--config`, which the command needs. \return 0, or -1 with ERROR_USAGE. */
+int command_config(const char *path, struct config *out, struct error *e);

@@ -1,0 +1,246 @@
+#include "command.h"
+
+#include "auth/token.h"
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/units.h"
+#include "image/reference.h"
+#include "tools/issuers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A duration option in seconds, rounded up to one. */
+static int seconds_of(const char *name, const char *text, int64_t fallback, int64_t *out,
+                      struct error *e) {
+  uint64_t ms;
+  if (text == NULL) {
+    *out = fallback;
+    return 0;
+  }
+  if (!units_duration(slice_str(text), &ms) || ms == 0) {
+    return error_set(e, ERROR_USAGE, "--%s %s: a duration such as 30s, 10m or 24h is wanted", name,
+                     text);
+  }
+  *out = (int64_t)((ms + 999) / 1000);
+  return 0;
+}
+
+struct issue {
+  struct args_list infohashes;
+  const char *scope, *sub;
+  int64_t ttl, session;
+};
+
+/* `t` is a copy: what is filled in here lives no longer than this. */
+static int print_signed(const struct key *key, struct token t, int64_t ttl, struct error *e) {
+  char id[33];
+  struct buf out = {0};
+  if (token_new_id(id, e) != 0) {
+    return -1;
+  }
+  t.id = slice_str(id);
+  t.issued = clock_now();
+  t.not_before = t.kind == TOKEN_SWARM ? t.issued : 0;
+  t.expires = t.issued + ttl;
+  t.session = t.session == 0 ? 0 : t.issued + t.session;
+  int result = token_sign(key, &t, &out, e);
+  if (result == 0) {
+    printf("%.*s\n", SLICE_ARG(buf_view(&out)));
+  }
+  buf_free(&out);
+  return result;
+}
+
+static int issue_swarm(const struct config *config, const struct issue *what, struct error *e) {
+  struct slice texts[ARGS_LIST_MAX];
+  struct key key;
+  unsigned char ignored[32];
+  if (what->infohashes.count > TOKEN_INFOHASHES_MAX) {
+    return error_set(e, ERROR_USAGE, "--infohash: a token names %d at most", TOKEN_INFOHASHES_MAX);
+  }
+  for (size_t i = 0; i < what->infohashes.count; i++) {
+    texts[i] = slice_str(what->infohashes.items[i]);
+    if (!hex_decode(texts[i], ignored, 20) && !hex_decode(texts[i], ignored, 32)) {
+      return error_set(e, ERROR_USAGE, "--infohash %s: 40 or 64 hex digits are wanted",
+                       what->infohashes.items[i]);
+    }
+  }
+  if (issuers_signing_key(config, &key, e) != 0) {
+    return -1;
+  }
+  struct token t = {.kind = TOKEN_SWARM,
+                    .issuer = slice_str(config->auth.issuer.text),
+                    .audience = slice_str(config->auth.audience.text),
+                    .subject = slice_str(what->sub),
+                    .session = what->session,
+                    .infohash_texts = texts,
+                    .infohash_count = what->infohashes.count};
+  int result = print_signed(&key, t, what->ttl, e);
+  key_free(&key);
+  return result;
+}
+
+static int issue_registry(const struct config *config, const struct issue *what, struct error *e) {
+  const struct config_token_service *service = &config->token_service;
+  struct slice name = slice_str(what->scope);
+  struct key key;
+  if (!slice_starts(name, SLICE("repository:")) || !slice_ends(name, SLICE(":pull"))) {
+    return error_set(e, ERROR_USAGE, "--registry-scope %s: repository:NAME:pull is wanted",
+                     what->scope);
+  }
+  name = slice_from(name, sizeof "repository:" - 1);
+  name.len = name.len < sizeof ":pull" - 1 ? 0 : name.len - (sizeof ":pull" - 1);
+  if (!image_name_valid(name)) {
+    return error_set(e, ERROR_USAGE, "--registry-scope %s: no valid repository name", what->scope);
+  }
+  if (!service->present) {
+    return error_set(e, ERROR_USAGE,
+                     "%s: token_service: missing; a registry token is signed by "
+                     "its signing_key",
+                     config->file);
+  }
+  if (key_load_private(service->signing_key.text, &key, e) != 0) {
+    struct error inner = *e;
+    return config_error(config, service->signing_key.line, e, "%s", inner.text);
+  }
+  struct token_access access = {.repository = name};
+  struct token t = {.kind = TOKEN_REGISTRY,
+                    .issuer = slice_str(service->issuer.text),
+                    .audience = slice_str(service->service.text),
+                    .subject = slice_str(what->sub),
+                    .access = &access,
+                    .access_count = 1};
+  int result = print_signed(&key, t, what->ttl, e);
+  key_free(&key);
+  return result;
+}
+
+int command_token_issue(int argc, char **argv, struct error *e) {
+  struct issue what = {0};
+  const char *config_path = NULL;
+  const char *ttl = NULL;
+  const char *session = NULL;
+  const struct args_option options[] = {{.name = "config", .value = &config_path},
+                                        {.name = "infohash", .list = &what.infohashes},
+                                        {.name = "registry-scope", .value = &what.scope},
+                                        {.name = "sub", .value = &what.sub},
+                                        {.name = "ttl", .value = &ttl},
+                                        {.name = "session", .value = &session}};
+  char **operands;
+  int count;
+  struct config config = {0};
+  if (args_read(argc, argv, options, sizeof options / sizeof *options, 0, 0, &operands, &count,
+                e) != 0) {
+    return -1;
+  }
+  if ((what.infohashes.count > 0) == (what.scope != NULL)) {
+    return error_set(e, ERROR_USAGE, "either --infohash or --registry-scope is wanted");
+  }
+  if (what.sub == NULL || what.sub[0] == '\0') {
+    return error_set(e, ERROR_USAGE, "--sub NAME is missing: whom the token is for");
+  }
+  if (what.scope != NULL && session != NULL) {
+    return error_set(e, ERROR_USAGE, "--session: registry tokens have no session");
+  }
+  if (command_config(config_path, &config, e) != 0) {
+    return -1;
+  }
+  int64_t usual = what.scope == NULL ? config.auth.ttl_swarm : config.token_service.ttl;
+  int result = seconds_of("ttl", ttl, usual, &what.ttl, e);
+  if (result == 0) {
+    result = seconds_of("session", session, what.scope == NULL ? config.auth.ttl_session : 0,
+                        &what.session, e);
+  }
+  if (result == 0) {
+    result =
+        what.scope == NULL ? issue_swarm(&config, &what, e) : issue_registry(&config, &what, e);
+  }
+  config_free(&config);
+  return result;
+}
+
+/* The operand, or standard input for `-`, with the white space around it taken off. */
+static int read_token(const char *operand, char text[TOKEN_REGISTRY_MAX + 2], struct slice *jws,
+                      struct error *e) {
+  size_t len = 0;
+  if (strcmp(operand, "-") != 0) {
+    *jws = slice_str(operand);
+    return 0;
+  }
+  while (len < TOKEN_REGISTRY_MAX + 2) {
+    ssize_t n = read(STDIN_FILENO, text + len, TOKEN_REGISTRY_MAX + 2 - len);
+    if (n <= 0) {
+      break;
+    }
+    len += (size_t)n;
+  }
+  if (len == TOKEN_REGISTRY_MAX + 2) {
+    return error_set(e, ERROR_DENIED, "the token on standard input is longer than %d bytes",
+                     TOKEN_REGISTRY_MAX);
+  }
+  while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
+    len--;
+  }
+  *jws = slice_of(text, len);
+  return 0;
+}
+
+static int print_parts(struct slice jws, struct error *e) {
+  struct arena arena = {0};
+  struct slice header;
+  struct slice claims;
+  int result = token_inspect(jws, &arena, &header, &claims, e);
+  if (result == 0) {
+    printf("{\"header\":%.*s,\n \"claims\":%.*s}\n", SLICE_ARG(header), SLICE_ARG(claims));
+  }
+  arena_free(&arena);
+  return result;
+}
+
+int command_token_inspect(int argc, char **argv, struct error *e) {
+  char **operands;
+  int count;
+  char text[TOKEN_REGISTRY_MAX + 2];
+  struct slice jws = {0};
+  if (args_read(argc, argv, NULL, 0, 1, 1, &operands, &count, e) != 0 ||
+      read_token(operands[0], text, &jws, e) != 0) {
+    return -1;
+  }
+  return print_parts(jws, e);
+}
+
+int command_token_verify(int argc, char **argv, struct error *e) {
+  const char *config_path = NULL;
+  const struct args_option options[] = {{.name = "config", .value = &config_path}};
+  char **operands;
+  int count;
+  char text[TOKEN_REGISTRY_MAX + 2];
+  struct slice jws = {0};
+  struct config config = {0};
+  struct trust trust = {0};
+  struct arena arena = {0};
+  struct token token;
+  struct error why = {0};
+  if (args_read(argc, argv, options, 1, 1, 1, &operands, &count, e) != 0 ||
+      read_token(operands[0], text, &jws, e) != 0 || command_config(config_path, &config, e) != 0) {
+    return -1;
+  }
+  int result = issuers_load(&config, &trust, e);
+  if (result == 0) {
+    enum token_verdict verdict =
+        token_verify(&trust, jws, TOKEN_SWARM | TOKEN_REGISTRY | TOKEN_WEBSEED, clock_now(), &arena,
+                     &token, &why);
+    if (verdict == TOKEN_VALID) {
+      result = print_parts(jws, e);
+    } else {
+      result = error_set(e, ERROR_DENIED, "the token does not verify: %s", why.text);
+    }
+  }
+  arena_free(&arena);
+  trust_free(&trust);
+  config_free(&config);
+  return result;
+}

@@ -1,0 +1,391 @@
+#include "command.h"
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "db/torrent_store.h"
+#include "image/source.h"
+#include "progress.h"
+#include "torrent/metainfo.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_MAX_LEN = sizeof "sha256-" + 64 };
+
+/* What was asked for, and what comes of it. */
+struct creation {
+  const char *source, *output, *config_path, *registry, *repository;
+  struct args_list announce, webseeds;
+  enum torrent_format format;
+  uint32_t piece_length; /* 0: auto */
+  bool json, registers;
+
+  struct config config;
+  struct db *db;
+  struct image_source *image;
+  struct arena arena; /* holds the torrents until they are registered, all in one transaction */
+  struct torrent_record *records;
+  size_t record_count;
+  json_t *blobs;
+};
+
+static int read_format(const char *text, enum torrent_format *out, struct error *e) {
+  if (text == NULL || strcmp(text, "v1") == 0) {
+    *out = TORRENT_V1;
+  } else if (strcmp(text, "v2") == 0) {
+    *out = TORRENT_V2;
+  } else if (strcmp(text, "hybrid") == 0) {
+    *out = TORRENT_HYBRID;
+  } else {
+    return error_set(e, ERROR_USAGE, "--format %s: v1, v2 or hybrid is wanted", text);
+  }
+  return 0;
+}
+
+static int read_piece_length(const char *text, uint32_t *out, struct error *e) {
+  uint64_t bytes;
+  *out = 0;
+  if (text == NULL || strcmp(text, "auto") == 0) {
+    return 0;
+  }
+  if (!slice_u64(slice_str(text), &bytes) || bytes < TORRENT_PIECE_MIN ||
+      bytes > TORRENT_PIECE_MAX || (bytes & (bytes - 1)) != 0) {
+    return error_set(e, ERROR_USAGE,
+                     "--piece-length %s: auto or a power of two from %d to %d is wanted", text,
+                     TORRENT_PIECE_MIN, TORRENT_PIECE_MAX);
+  }
+  *out = (uint32_t)bytes;
+  return 0;
+}
+
+struct feeding {
+  struct hasher *hasher;
+  struct progress progress;
+};
+
+static int feed(void *arg, struct slice bytes, struct error *e) {
+  struct feeding *f = arg;
+  progress_add(&f->progress, bytes.len);
+  return hasher_feed(f->hasher, bytes, e);
+}
+
+/* Reading checks the blob's digest, or finds it where the source could not know it before. */
+static int hash_blob(struct creation *c, const struct image_descriptor *blob, struct hashes *out,
+                     struct error *e) {
+  struct feeding f;
+  const struct hasher_options options = {
+      .format = c->format,
+      .size = blob->size,
+      .piece_length = c->piece_length == 0 ? torrent_piece_length(blob->size) : c->piece_length};
+  if (hasher_new(&options, &f.hasher, e) != 0) {
+    return -1;
+  }
+  progress_start(&f.progress, blob->digest == NULL ? c->source : blob->digest, blob->size);
+  int result = image_source_read(c->image, blob, feed, &f, e);
+  progress_end(&f.progress);
+  if (result != 0) {
+    hasher_cancel(f.hasher);
+    return -1;
+  }
+  return hasher_finish(f.hasher, out, e);
+}
+
+/* An empty blob has no torrent, but a registry may lie about one as well. */
+static int refuse_bytes(void *arg, struct slice bytes, struct error *e) {
+  (void)arg;
+  return bytes.len == 0 ? 0 : error_set(e, ERROR_MISMATCH, "a blob that should be empty is not");
+}
+
+static int write_torrent(struct creation *c, struct metainfo m, const char *file, struct error *e) {
+  struct slice announce[ARGS_LIST_MAX];
+  struct slice webseeds[ARGS_LIST_MAX];
+  struct buf bytes = {0};
+  for (size_t i = 0; i < c->announce.count; i++) {
+    announce[i] = slice_str(c->announce.items[i]);
+  }
+  for (size_t i = 0; i < c->webseeds.count; i++) {
+    webseeds[i] = slice_str(c->webseeds.items[i]);
+  }
+  m.announce = announce;
+  m.announce_count = c->announce.count;
+  m.webseeds = webseeds;
+  m.webseed_count = c->webseeds.count;
+  int result = metainfo_write(&m, &bytes, e);
+  if (result == 0) {
+    struct slice joined = arena_printf(&c->arena, "%s/%s", c->output, file);
+    result = joined.ptr == NULL ? error_set(e, ERROR_FAILED, "cannot write %s: out of memory", file)
+                                : file_write(joined.ptr, buf_view(&bytes), 0644, e);
+  }
+  buf_free(&bytes);
+  return result;
+}
+
+/* An entry of index.json, as the contract's section Torrents has it. */
+static int add_entry(struct creation *c, const struct image_descriptor *blob,
+                     const struct metainfo *m, const char *file, struct error *e) {
+  char v1[41];
+  char v2[65];
+  json_t *entry = json_pack("{s:s, s:I, s:s*}", "digest", blob->digest, "size",
+                            (json_int_t)blob->size, "mediaType", blob->media_type);
+  if (m != NULL && (m->format & TORRENT_V1) != 0) {
+    hex_encode(m->infohash, sizeof m->infohash, v1);
+    json_object_set_new(entry, "infohash", json_string(v1));
+  }
+  if (m != NULL && (m->format & TORRENT_V2) != 0) {
+    hex_encode(m->infohash_v2, sizeof m->infohash_v2, v2);
+    json_object_set_new(entry, "infohash_v2", json_string(v2));
+  }
+  if (file != NULL) {
+    json_object_set_new(entry, "file", json_string(file));
+  }
+  if (entry == NULL || json_array_append_new(c->blobs, entry) != 0) {
+    return error_set(e, ERROR_FAILED, "cannot list %s: out of memory", blob->digest);
+  }
+  return 0;
+}
+
+static int keep_record(struct creation *c, const struct metainfo *m, const char *digest,
+                       struct error *e) {
+  struct torrent_record *r = &c->records[c->record_count++];
+  *r = (struct torrent_record){.format = (uint8_t)m->format,
+                               .digest = slice_str(arena_copy(&c->arena, slice_str(digest))),
+                               .size = m->size,
+                               .info = m->info,
+                               .piece_layers = m->piece_layers};
+  memcpy(r->infohash, m->infohash, sizeof r->infohash);
+  memcpy(r->infohash_v2, m->infohash_v2, sizeof r->infohash_v2);
+  return r->digest.ptr == NULL ? error_set(e, ERROR_FAILED, "%s: out of memory", digest) : 0;
+}
+
+static int create_one(struct creation *c, const struct image_descriptor *blob, struct error *e) {
+  struct hashes hashes = {0};
+  struct metainfo m = {0};
+  char name[NAME_MAX_LEN];
+  char file[NAME_MAX_LEN + sizeof ".torrent"];
+  if (blob->size == 0) {
+    return image_source_read(c->image, blob, refuse_bytes, NULL, e) != 0
+               ? -1
+               : add_entry(c, blob, NULL, NULL, e);
+  }
+  if (hash_blob(c, blob, &hashes, e) != 0) {
+    return -1;
+  }
+  snprintf(name, sizeof name, "sha256-%s", blob->digest + sizeof "sha256:" - 1);
+  snprintf(file, sizeof file, "%s.torrent", name);
+  int result = metainfo_make(&hashes, slice_str(name), &c->arena, &m, e);
+  hashes_free(&hashes);
+  if (result == 0 && c->output != NULL) {
+    result = write_torrent(c, m, file, e);
+  }
+  if (result == 0) {
+    result = add_entry(c, blob, &m, c->output == NULL ? NULL : file, e);
+  }
+  if (result == 0 && c->registers) {
+    result = keep_record(c, &m, blob->digest, e);
+  }
+  return result;
+}
+
+static int register_all(struct db_txn *txn, void *arg, struct error *e) {
+  struct creation *c = arg;
+  for (size_t i = 0; i < c->record_count; i++) {
+    const struct torrent_record *r = &c->records[i];
+    if (torrent_store_put(txn, r, e) != 0 ||
+        torrent_store_allow(txn, r->infohash, slice_str(c->registry), slice_str(c->repository),
+                            e) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+/* Which of the configuration's registries a docker:// host is: by name, or by its url. */
+static const char *registry_of_host(const struct config *config, const char *host) {
+  for (size_t i = 0; i < config->registry_count; i++) {
+    const struct config_registry *r = &config->registries[i];
+    const char *authority = strstr(r->url.text, "://");
+    if (strcmp(r->name.text, host) == 0 ||
+        (authority != NULL && strncmp(authority + 3, host, strlen(host)) == 0 &&
+         strchr("/", authority[3 + strlen(host)]) != NULL)) {
+      return r->name.text;
+    }
+  }
+  return NULL;
+}
+
+/* Settles registry and repository that the torrents are registered to. */
+static int open_registration(struct creation *c, const struct image_reference *reference,
+                             struct error *e) {
+  const struct config *config = &c->config;
+  if (c->registry == NULL && reference->transport == IMAGE_DOCKER) {
+    c->registry = registry_of_host(config, reference->host);
+  }
+  if (c->registry == NULL && config->registry_count == 1) {
+    c->registry = config->registries[0].name.text;
+  }
+  if (c->registry == NULL) {
+    return error_set(e, ERROR_USAGE,
+                     "--registry NAME is missing: which registry of %s the torrents belong to",
+                     config->file);
+  }
+  bool known = config->registry_count == 0; /* a tracker that stands alone lists none */
+  for (size_t i = 0; i < config->registry_count; i++) {
+    known = known || strcmp(config->registries[i].name.text, c->registry) == 0;
+  }
+  if (!known) {
+    return error_set(e, ERROR_USAGE, "--registry %s: %s has no registry of that name", c->registry,
+                     config->file);
+  }
+  if (c->repository == NULL) {
+    c->repository = reference->repository;
+  }
+  if (c->repository == NULL || !image_name_valid(slice_str(c->repository))) {
+    return error_set(e, ERROR_USAGE,
+                     "--repository NAME is %s: which repository the torrents "
+                     "belong to",
+                     c->repository == NULL ? "missing" : "no valid name");
+  }
+  return db_open(config->data_dir.text, &c->db, e);
+}
+
+static int write_index(struct creation *c, struct error *e) {
+  json_t *index = json_pack("{s:s, s:s*, s:O}", "image", c->source, "digest",
+                            image_source_digest(c->image), "blobs", c->blobs);
+  char *text = index == NULL ? NULL : json_dumps(index, JSON_INDENT(2));
+  struct slice path = {0};
+  int result = 0;
+  json_decref(index);
+  if (text == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot write index.json: out of memory");
+  }
+  struct buf line = {0};
+  buf_str(&line, text);
+  buf_str(&line, "\n");
+  free(text);
+  if (c->output != NULL) {
+    path = arena_printf(&c->arena, "%s/index.json", c->output);
+    result = path.ptr == NULL || line.failed
+                 ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory")
+                 : file_write(path.ptr, buf_view(&line), 0644, e);
+  }
+  if (result == 0 && c->json) {
+    fwrite(line.ptr, 1, line.len, stdout);
+  }
+  buf_free(&line);
+  return result;
+}
+
+static void print_lines(const struct creation *c) {
+  size_t i;
+  json_t *blob;
+  json_array_foreach(c->blobs, i, blob) {
+    const char *infohash = json_string_value(json_object_get(blob, "infohash"));
+    const char *v2 = json_string_value(json_object_get(blob, "infohash_v2"));
+    printf("%s  %" JSON_INTEGER_FORMAT "  %s\n", json_string_value(json_object_get(blob, "digest")),
+           json_integer_value(json_object_get(blob, "size")),
+           infohash != NULL ? infohash
+           : v2 != NULL     ? v2
+                            : "empty, no torrent");
+  }
+}
+
+static int create_all(struct creation *c, struct error *e) {
+  size_t count;
+  const struct image_descriptor *blobs = image_source_blobs(c->image, &count);
+  c->blobs = json_array();
+  c->records = arena_alloc(&c->arena, (count + 1) * sizeof *c->records);
+  if (c->blobs == NULL || c->records == NULL) {
+    return error_set(e, ERROR_FAILED, "%s: out of memory", c->source);
+  }
+  if (c->output != NULL && file_make_folders(c->output, e) != 0) {
+    return -1;
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (create_one(c, &blobs[i], e) != 0) {
+      return -1;
+    }
+  }
+  if (c->registers && db_write_now(c->db, register_all, c, e) != 0) {
+    return -1;
+  }
+  if (write_index(c, e) != 0) {
+    return -1;
+  }
+  if (!c->json) {
+    print_lines(c);
+  }
+  return 0;
+}
+
+int command_torrent_create(int argc, char **argv, struct error *e) {
+  struct creation c = {0};
+  struct image_source_options from = {.tls_verify = true};
+  const char *format = NULL;
+  const char *piece_length = NULL;
+  const char *platform_text = NULL;
+  const char *tls_verify = NULL;
+  const struct args_option options[] = {
+      {.name = "output", .value = &c.output},
+      {.name = "announce", .list = &c.announce},
+      {.name = "webseed", .list = &c.webseeds},
+      {.name = "format", .value = &format},
+      {.name = "piece-length", .value = &piece_length},
+      {.name = "platform", .value = &platform_text},
+      {.name = "json", .flag = &c.json},
+      {.name = "register", .flag = &c.registers},
+      {.name = "config", .value = &c.config_path},
+      {.name = "registry", .value = &c.registry},
+      {.name = "repository", .value = &c.repository},
+      {.name = "authfile", .value = &from.authfile},
+      {.name = "creds", .value = &from.creds},
+      {.name = "cert-dir", .value = &from.cert_dir},
+      {.name = "tls-verify", .value = &tls_verify},
+  };
+  char **operands;
+  int count;
+  struct image_platform platform = {0};
+  struct image_reference reference = {0};
+  if (args_read(argc, argv, options, sizeof options / sizeof *options, 1, 1, &operands, &count,
+                e) != 0 ||
+      read_format(format, &c.format, e) != 0 ||
+      read_piece_length(piece_length, &c.piece_length, e) != 0) {
+    return -1;
+  }
+  if (tls_verify != NULL && strcmp(tls_verify, "true") != 0 && strcmp(tls_verify, "false") != 0) {
+    return error_set(e, ERROR_USAGE, "--tls-verify %s: true or false is wanted", tls_verify);
+  }
+  from.tls_verify = tls_verify == NULL || strcmp(tls_verify, "true") == 0;
+  c.source = operands[0];
+  if (c.output == NULL && !c.registers) {
+    c.output = ".";
+  }
+  int result = image_reference_parse(c.source, &c.arena, &reference, e);
+  if (result == 0 && platform_text != NULL) {
+    result = image_platform_parse(platform_text, &c.arena, &platform, e);
+    from.platform = &platform;
+  }
+  if (result == 0 && c.registers) {
+    result = command_config(c.config_path, &c.config, e) != 0
+                 ? -1
+                 : open_registration(&c, &reference, e);
+  } else if (result == 0 && (c.config_path != NULL || c.registry != NULL || c.repository != NULL)) {
+    result = error_set(e, ERROR_USAGE, "--config, --registry and --repository go with --register");
+  }
+  if (result == 0) {
+    result = image_source_open(&reference, &from, &c.image, e);
+  }
+  if (result == 0) {
+    result = create_all(&c, e);
+  }
+  json_decref(c.blobs);
+  image_source_close(c.image);
+  if (c.db != NULL) {
+    db_close(c.db);
+  }
+  config_free(&c.config);
+  arena_free(&c.arena);
+  return result;
+}

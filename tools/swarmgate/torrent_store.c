@@ -1,0 +1,121 @@
+#include "command.h"
+
+#include "base/hex.h"
+#include "db/torrent_store.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *format_name(uint8_t format) {
+  static const char *const names[] = {"?", "v1", "v2", "hybrid"};
+  return names[format <= 3 ? format : 0];
+}
+
+static bool print_torrent(void *arg, const struct torrent_record *r, const struct slice *registries,
+                          const struct slice *repositories, size_t count) {
+  (void)arg;
+  char infohash[41];
+  hex_encode(r->infohash, sizeof r->infohash, infohash);
+  printf("%s  %-6s  %12" PRIu64 "  %.*s\n", infohash, format_name(r->format), r->size,
+         SLICE_ARG(r->digest));
+  for (size_t i = 0; i < count; i++) {
+    printf("  %.*s/%.*s\n", SLICE_ARG(registries[i]), SLICE_ARG(repositories[i]));
+  }
+  return true;
+}
+
+static bool add_torrent(void *arg, const struct torrent_record *r, const struct slice *registries,
+                        const struct slice *repositories, size_t count) {
+  json_t *list = arg;
+  char infohash[41];
+  char v2[65];
+  hex_encode(r->infohash, sizeof r->infohash, infohash);
+  hex_encode(r->infohash_v2, sizeof r->infohash_v2, v2);
+  json_t *allowed = json_array();
+  for (size_t i = 0; i < count; i++) {
+    json_array_append_new(allowed, json_pack("{s:s%, s:s%}", "registry", registries[i].ptr,
+                                             registries[i].len, "repository", repositories[i].ptr,
+                                             repositories[i].len));
+  }
+  json_t *torrent =
+      json_pack("{s:s%, s:I, s:s, s:o}", "digest", r->digest.ptr, r->digest.len, "size",
+                (json_int_t)r->size, "format", format_name(r->format), "repositories", allowed);
+  if ((r->format & 1) != 0) {
+    json_object_set_new(torrent, "infohash", json_string(infohash));
+  }
+  if ((r->format & 2) != 0) {
+    json_object_set_new(torrent, "infohash_v2", json_string(v2));
+  }
+  return json_array_append_new(list, torrent) == 0;
+}
+
+static int list_lines(struct db_txn *txn, void *arg, struct error *e) {
+  return torrent_store_each(txn, print_torrent, arg, e);
+}
+
+static int list_json(struct db_txn *txn, void *arg, struct error *e) {
+  return torrent_store_each(txn, add_torrent, arg, e);
+}
+
+int command_torrent_list(int argc, char **argv, struct error *e) {
+  const char *config_path = NULL;
+  bool json = false;
+  const struct args_option options[] = {{.name = "config", .value = &config_path},
+                                        {.name = "json", .flag = &json}};
+  char **operands;
+  int count;
+  struct config config = {0};
+  struct db *db = NULL;
+  if (args_read(argc, argv, options, 2, 0, 0, &operands, &count, e) != 0 ||
+      command_config(config_path, &config, e) != 0) {
+    return -1;
+  }
+  json_t *list = json ? json_array() : NULL;
+  int result = db_open(config.data_dir.text, &db, e);
+  if (result == 0) {
+    result = db_read(db, json ? list_json : list_lines, list, e);
+    db_close(db);
+  }
+  if (result == 0 && json) {
+    json_dumpf(list, stdout, JSON_INDENT(2));
+    puts("");
+  }
+  json_decref(list);
+  config_free(&config);
+  return result;
+}
+
+static int remove_torrent(struct db_txn *txn, void *arg, struct error *e) {
+  return torrent_store_remove(txn, arg, e);
+}
+
+int command_torrent_remove(int argc, char **argv, struct error *e) {
+  const char *config_path = NULL;
+  const struct args_option options[] = {{.name = "config", .value = &config_path}};
+  char **operands;
+  int count;
+  struct config config = {0};
+  struct db *db = NULL;
+  unsigned char infohash[32];
+  if (args_read(argc, argv, options, 1, 1, 1, &operands, &count, e) != 0) {
+    return -1;
+  }
+  /* Of a v2 infohash the store knows the first 20 bytes. */
+  if (!hex_decode(slice_str(operands[0]), infohash, 20) &&
+      !hex_decode(slice_str(operands[0]), infohash, 32)) {
+    return error_set(e, ERROR_USAGE, "%s: an infohash of 40 or 64 hex digits is wanted",
+                     operands[0]);
+  }
+  if (command_config(config_path, &config, e) != 0) {
+    return -1;
+  }
+  int result = db_open(config.data_dir.text, &db, e);
+  if (result == 0) {
+    result = db_write_now(db, remove_torrent, infohash, e);
+    db_close(db);
+  }
+  config_free(&config);
+  return result;
+}

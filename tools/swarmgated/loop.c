@@ -1,0 +1,199 @@
+#include "loop.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+
+enum {
+  LISTENERS_MAX = 16,
+  TRACKER_ROUTES = 2,
+  STOP_GRACE_MS = 5000,
+  EXPIRE_EVERY_MS = 1000,
+};
+
+struct loop {
+  uv_loop_t uv;
+  uv_thread_t thread;
+  uv_async_t stop;
+  uv_timer_t expire;
+  const struct shared *shared;
+  struct http_client *client;
+  struct gateway *gateway;
+  struct http_server *tracker_server, *gateway_server;
+  struct http_route tracker_routes[TRACKER_ROUTES];
+  struct http_route gateway_routes[GATEWAY_ROUTES];
+  struct sockaddr_storage bound[2 * LISTENERS_MAX]; /* the tracker's, then the gateway's */
+  size_t bound_count;
+  unsigned servers; /* that have not stopped yet */
+  bool started, stopping;
+};
+
+static void on_client_stopped(void *arg) {
+  (void)arg; /* nothing is left that keeps the loop alive */
+}
+
+/* The gateway's exchanges use the client, so that it goes after the servers. */
+static void on_server_stopped(void *arg) {
+  struct loop *loop = arg;
+  loop->servers--;
+  if (loop->servers == 0) {
+    gateway_free(loop->gateway);
+    loop->gateway = NULL;
+    if (loop->client != NULL) {
+      http_client_stop(loop->client, on_client_stopped, loop);
+    }
+  }
+}
+
+static void on_stop(uv_async_t *async) {
+  struct loop *loop = async->data;
+  struct http_server *servers[] = {loop->tracker_server, loop->gateway_server};
+  if (loop->stopping) {
+    return;
+  }
+  loop->stopping = true;
+  uv_close((uv_handle_t *)&loop->stop, NULL);
+  uv_close((uv_handle_t *)&loop->expire, NULL);
+  loop->servers++; /* held until both have been told, for a server may stop at once */
+  for (size_t i = 0; i < 2; i++) {
+    if (servers[i] != NULL) {
+      loop->servers++;
+      http_server_stop(servers[i], STOP_GRACE_MS, on_server_stopped, loop);
+    }
+  }
+  on_server_stopped(loop);
+}
+
+static void on_expire(uv_timer_t *timer) {
+  struct loop *loop = timer->data;
+  tracker_expire(loop->shared->tracker);
+}
+
+static void log_listening(const struct log *log, const char *role,
+                          const struct sockaddr_storage *address) {
+  char host[NI_MAXHOST] = "?";
+  char port[NI_MAXSERV] = "?";
+  getnameinfo((const struct sockaddr *)address, sizeof *address, host, sizeof host, port,
+              sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+  log_write(log, LOG_LEVEL_INFO,
+            address->ss_family == AF_INET6 ? "%s listens on [%s]:%s" : "%s listens on %s:%s", role,
+            host, port);
+}
+
+/* One role's server, on all its addresses. */
+static int listen_all(struct loop *loop, const struct loop *first, const char *role,
+                      const struct http_route *routes, size_t route_count,
+                      const struct config_texts *addresses, struct http_server **out,
+                      struct error *e) {
+  const struct config *config = loop->shared->config;
+  const struct http_server_options options = {
+      .routes = routes, .route_count = route_count, .log = &config->log};
+  *out = http_server_new(&loop->uv, &options);
+  if (*out == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot make the %s's server: out of memory", role);
+  }
+  for (size_t i = 0; i < addresses->count; i++) {
+    struct sockaddr_storage *bound = &loop->bound[loop->bound_count];
+    if (first != NULL) {
+      *bound = first->bound[loop->bound_count];
+      if (http_server_listen_at(*out, (const struct sockaddr *)bound, e) != 0) {
+        return -1;
+      }
+    } else {
+      if (http_server_listen(*out, addresses->items[i].text, bound, e) != 0) {
+        struct error inner = *e;
+        return config_error(config, addresses->items[i].line, e, "%s.listen: %s", role, inner.text);
+      }
+      log_listening(&config->log, role, bound);
+    }
+    loop->bound_count++;
+  }
+  return 0;
+}
+
+static int open_roles(struct loop *loop, const struct loop *first, struct error *e) {
+  const struct shared *shared = loop->shared;
+  if (shared->tracker != NULL) {
+    loop->tracker_routes[0] =
+        (struct http_route){"GET", "/announce", tracker_announce_handle, shared->tracker};
+    loop->tracker_routes[1] =
+        (struct http_route){"GET", "/scrape", tracker_scrape_handle, shared->tracker};
+    if (listen_all(loop, first, "tracker", loop->tracker_routes, TRACKER_ROUTES,
+                   &shared->config->tracker.listen, &loop->tracker_server, e) != 0) {
+      return -1;
+    }
+    if (first == NULL) {
+      uv_timer_start(&loop->expire, on_expire, EXPIRE_EVERY_MS, EXPIRE_EVERY_MS);
+    }
+  }
+  if (shared->gateway != NULL) {
+    loop->client = http_client_new(&loop->uv);
+    if (loop->client == NULL) {
+      return error_set(e, ERROR_FAILED, "cannot make the gateway's client: out of memory");
+    }
+    loop->gateway = gateway_new(shared->gateway, loop->client, e);
+    if (loop->gateway == NULL) {
+      return -1;
+    }
+    gateway_routes(loop->gateway, loop->gateway_routes);
+    return listen_all(loop, first, "gateway", loop->gateway_routes, GATEWAY_ROUTES,
+                      &shared->config->gateway.listen, &loop->gateway_server, e);
+  }
+  return 0;
+}
+
+struct loop *loop_new(const struct shared *shared, const struct loop *first, struct error *e) {
+  struct loop *loop = calloc(1, sizeof *loop);
+  if (loop == NULL || uv_loop_init(&loop->uv) != 0) {
+    free(loop);
+    error_set(e, ERROR_FAILED, "cannot make an event loop: out of memory or descriptors");
+    return NULL;
+  }
+  loop->shared = shared;
+  int failed = uv_async_init(&loop->uv, &loop->stop, on_stop);
+  if (failed != 0) {
+    error_set(e, ERROR_FAILED, "cannot make an event loop: %s", uv_strerror(failed));
+    uv_loop_close(&loop->uv);
+    free(loop);
+    return NULL;
+  }
+  uv_timer_init(&loop->uv, &loop->expire);
+  loop->stop.data = loop;
+  loop->expire.data = loop;
+  if (open_roles(loop, first, e) != 0) {
+    loop_free(loop);
+    return NULL;
+  }
+  return loop;
+}
+
+static void run(void *arg) {
+  struct loop *loop = arg;
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+int loop_start(struct loop *loop, struct error *e) {
+  int failed = uv_thread_create(&loop->thread, run, loop);
+  if (failed != 0) {
+    return error_set(e, ERROR_FAILED, "cannot start a thread: %s", uv_strerror(failed));
+  }
+  loop->started = true;
+  return 0;
+}
+
+void loop_stop(struct loop *loop) {
+  uv_async_send(&loop->stop);
+}
+
+void loop_free(struct loop *loop) {
+  if (loop == NULL) {
+    return;
+  }
+  if (loop->started) {
+    uv_thread_join(&loop->thread);
+  } else {
+    on_stop(&loop->stop);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+  }
+  uv_loop_close(&loop->uv);
+  free(loop);
+}

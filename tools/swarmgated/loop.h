@@ -1,0 +1,32 @@
+/** One of the server's event loops: its listeners, and what cannot be shared between loops. */
+#pragma once
+
+#include "config/config.h"
+#include "gateway/gateway.h"
+#include "tracker/tracker.h"
+
+struct loop;
+
+/** What all loops share; outlives them. A role that does not run is NULL. */
+struct shared {
+  const struct config *config;
+  struct tracker *tracker;
+  const struct gateway_options *gateway;
+};
+
+/**
+ * Makes a loop and listens on all of the configuration's addresses.
+ *
+ * \param first the loop that has bound the addresses already, or NULL for the first.
+ * \return NULL with \p e.
+ */
+struct loop *loop_new(const struct shared *shared, const struct loop *first, struct error *e);
+
+/** Runs until loop_stop(), on a thread of its own. \return 0, or -1 with \p e. */
+int loop_start(struct loop *loop, struct error *e);
+
+/** Lets answers under way finish for a while and ends the loop; from any thread. */
+void loop_stop(struct loop *loop);
+
+/** Waits for the loop's end, when it was started, and frees it. */
+void loop_free(struct loop *loop);

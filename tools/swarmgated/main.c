@@ -1,0 +1,334 @@
+#include "loop.h"
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "tools/issuers.h"
+
+#include <getopt.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+enum {
+  LOOPS_MAX = 256,
+  PASSWORD_MAX = 4096,  /* bytes */
+  TOKENS_MAX = 1 << 20, /* verified tokens remembered, about 256 bytes each */
+};
+
+/* All that a running server holds, in the order in which it is made. */
+struct server {
+  struct config config;
+  struct trust trust;
+  struct key signing_key;
+  struct db *db;
+  struct tracker *tracker;
+  struct gateway_registry *registries;
+  struct image_credentials *credentials; /* one a registry */
+  struct gateway_options gateway;
+  struct shared shared;
+  struct loop *loops[LOOPS_MAX];
+  size_t loop_count;
+};
+
+static void server_free(struct server *s) {
+  for (size_t i = 0; i < s->loop_count; i++) {
+    loop_free(s->loops[i]);
+  }
+  tracker_free(s->tracker);
+  if (s->db != NULL) {
+    db_close(s->db);
+  }
+  for (size_t i = 0; s->credentials != NULL && i < s->config.registry_count; i++) {
+    image_credentials_free(&s->credentials[i]);
+  }
+  free(s->credentials);
+  free(s->registries);
+  key_free(&s->signing_key);
+  trust_free(&s->trust);
+  config_free(&s->config);
+}
+
+/* What this release does not do yet is refused, never silently left out. */
+static int check_roles(const struct config *c, struct error *e) {
+  if (!c->tracker.present && !c->gateway.present) {
+    return error_set(e, ERROR_USAGE,
+                     "%s: tracker and gateway are both left out: there is nothing "
+                     "to run",
+                     c->file);
+  }
+  if (c->token_service.present) {
+    return config_error(c, c->token_service.line, e,
+                        "token_service: not supported yet by swarmgated; a file with it is for "
+                        "`swarmgate token issue` alone");
+  }
+  if (c->gateway.present && c->auth.signing_keys.count == 0) {
+    return error_set(e, ERROR_USAGE, "%s: auth.signing_keys: missing; the gateway signs tokens",
+                     c->file);
+  }
+  return 0;
+}
+
+static int read_password(const struct config *c, const struct config_registry *r,
+                         struct image_credentials *out, struct error *e) {
+  struct buf bytes = {0};
+  if (r->username.text == NULL) {
+    return 0;
+  }
+  if (file_read(r->password_file.text, PASSWORD_MAX, &bytes, e) != 0) {
+    struct error inner = *e;
+    return config_error(c, r->password_file.line, e, "%s", inner.text);
+  }
+  /* The line's end that an editor leaves is no part of the password. */
+  while (bytes.len > 0 && (bytes.ptr[bytes.len - 1] == '\n' || bytes.ptr[bytes.len - 1] == '\r')) {
+    bytes.len--;
+  }
+  out->username = strdup(r->username.text);
+  out->password = strndup(bytes.ptr == NULL ? "" : bytes.ptr, bytes.len);
+  if (bytes.ptr != NULL) {
+    explicit_bzero(bytes.ptr, bytes.cap);
+  }
+  buf_free(&bytes);
+  return out->username == NULL || out->password == NULL
+             ? error_set(e, ERROR_FAILED, "cannot read %s: out of memory", r->password_file.text)
+             : 0;
+}
+
+static int load_registries(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  s->registries = calloc(c->registry_count + 1, sizeof *s->registries);
+  s->credentials = calloc(c->registry_count + 1, sizeof *s->credentials);
+  if (s->registries == NULL || s->credentials == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  for (size_t i = 0; i < c->registry_count; i++) {
+    const struct config_registry *r = &c->registries[i];
+    if (read_password(c, r, &s->credentials[i], e) != 0) {
+      return -1;
+    }
+    s->registries[i] = (struct gateway_registry){
+        .name = r->name.text,
+        .upstream = {.url = r->url.text,
+                     .tls = {.ca_file = r->ca_file.text},
+                     .credentials = r->username.text == NULL ? NULL : &s->credentials[i]}};
+  }
+  return 0;
+}
+
+/* Everything that the configuration names, without running anything: what --check-config does. */
+static int load(struct server *s, const char *path, struct error *e) {
+  const struct config *c = &s->config;
+  if (config_load(path, &s->config, e) != 0 || check_roles(c, e) != 0 ||
+      issuers_load(c, &s->trust, e) != 0 || load_registries(s, e) != 0) {
+    return -1;
+  }
+  if (c->auth.signing_keys.count > 0 && issuers_signing_key(c, &s->signing_key, e) != 0) {
+    return -1;
+  }
+  return 0;
+}
+
+/* Reads the key of sessions, and makes it when it is missing: 64 hex digits, for its owner alone.
+ */
+static int session_key(const struct config_text *path, unsigned char key[SESSION_KEY],
+                       struct error *e) {
+  struct buf bytes = {0};
+  char text[2 * SESSION_KEY + 2]; /* digits, newline, NUL */
+  struct error missing = {0};
+  struct stat status;
+  if (file_read(path->text, sizeof text, &bytes, &missing) == 0) {
+    struct slice digits = buf_view(&bytes);
+    while (digits.len > 0 && digits.ptr[digits.len - 1] == '\n') {
+      digits.len--;
+    }
+    bool good = hex_decode(digits, key, SESSION_KEY);
+    buf_free(&bytes);
+    if (!good) {
+      return error_set(e, ERROR_USAGE,
+                       "%s: no session key of 64 hex digits; remove it, and a new "
+                       "one is made",
+                       path->text);
+    }
+    if (stat(path->text, &status) == 0 && (status.st_mode & 077) != 0) {
+      return error_set(e, ERROR_USAGE, "%s: others may read the session key; chmod 600 it",
+                       path->text);
+    }
+    return 0;
+  }
+  if (missing.kind != ERROR_NOT_FOUND) {
+    *e = missing;
+    return -1;
+  }
+  if (RAND_bytes(key, SESSION_KEY) != 1) {
+    return error_set(e, ERROR_FAILED, "cannot make a session key: no randomness");
+  }
+  hex_encode(key, SESSION_KEY, text);
+  text[sizeof text - 2] = '\n';
+  return file_create(path->text, slice_of(text, sizeof text - 1), 0600, e);
+}
+
+static int start_tracker(struct server *s, struct error *e) {
+  const struct config_tracker *t = &s->config.tracker;
+  struct tracker_options options = {.interval = t->interval,
+                                    .min_interval = t->min_interval,
+                                    .numwant_default = t->numwant_default,
+                                    .numwant_max = t->numwant_max,
+                                    .session_max = t->session_max,
+                                    .max_peers = t->max_peers,
+                                    .trust = &s->trust,
+                                    .max_tokens = TOKENS_MAX,
+                                    .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
+                                    .db = s->db};
+  if (session_key(&t->session_key, options.session_key, e) != 0) {
+    return -1;
+  }
+  int result = tracker_new(&options, &s->tracker, e);
+  explicit_bzero(options.session_key, sizeof options.session_key);
+  return result;
+}
+
+static void prepare_gateway(struct server *s) {
+  const struct config *c = &s->config;
+  s->gateway = (struct gateway_options){.url = c->gateway.url.text,
+                                        .announce_url = c->tracker.url.text,
+                                        .registries = s->registries,
+                                        .registry_count = c->registry_count,
+                                        .format = (enum torrent_format)c->gateway.format,
+                                        .signing_key = &s->signing_key,
+                                        .issuer = c->auth.issuer.text,
+                                        .audience = c->auth.audience.text,
+                                        .swarm_ttl = c->auth.ttl_swarm,
+                                        .webseed_ttl = c->auth.ttl_webseed,
+                                        .session_ttl = c->auth.ttl_session,
+                                        .trust = &s->trust,
+                                        .db = s->db,
+                                        .log = &c->log};
+}
+
+/* A connection takes a descriptor: as many as we may have. */
+static void raise_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+static int start(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  unsigned loops = uv_available_parallelism();
+  if (file_make_folders(c->data_dir.text, e) != 0 || db_open(c->data_dir.text, &s->db, e) != 0) {
+    return -1;
+  }
+  if (c->tracker.present && start_tracker(s, e) != 0) {
+    return -1;
+  }
+  if (c->gateway.present) {
+    prepare_gateway(s);
+  }
+  s->shared = (struct shared){
+      .config = c, .tracker = s->tracker, .gateway = c->gateway.present ? &s->gateway : NULL};
+  for (unsigned i = 0; i < loops && i < LOOPS_MAX; i++) {
+    struct loop *loop = loop_new(&s->shared, i == 0 ? NULL : s->loops[0], e);
+    if (loop == NULL) {
+      return -1;
+    }
+    s->loops[s->loop_count++] = loop;
+  }
+  for (size_t i = 0; i < s->loop_count; i++) {
+    if (loop_start(s->loops[i], e) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+/* Signals are blocked in every thread and taken here, so that no handler runs in the middle. */
+static void wait_for_end(struct server *s, const sigset_t *signals) {
+  const struct log *log = &s->config.log;
+  log_write(log, LOG_LEVEL_INFO, "ready: swarmgated %s, %zu loops", SWARMGATE_VERSION,
+            s->loop_count);
+  for (;;) {
+    int got = 0;
+    if (sigwait(signals, &got) == 0 && got != SIGHUP) {
+      log_write(log, LOG_LEVEL_INFO, "stopping: %s", strsignal(got));
+      return;
+    }
+    log_write(log, LOG_LEVEL_WARN, "reloading is not supported yet: restart to take up changes");
+  }
+}
+
+static int serve(struct server *s, struct error *e) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  raise_descriptors();
+  int result = start(s, e);
+  if (result == 0) {
+    wait_for_end(s, &signals);
+  }
+  for (size_t i = 0; i < s->loop_count; i++) {
+    loop_stop(s->loops[i]);
+  }
+  return result;
+}
+
+static const char usage[] =
+    "usage: swarmgated --config FILE [--check-config] [--version]\n\n"
+    "The server: a BitTorrent tracker that answers holders of registry-signed tokens alone, and a\n"
+    "gateway that hands out torrents, tokens and blobs to whom the registry would serve.\n\n"
+    "  --config FILE    the configuration, YAML\n"
+    "  --check-config   read it, and the keys it names, and stop; exit 2 when something is wrong\n";
+
+int main(int argc, char **argv) {
+  static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                          {"check-config", no_argument, NULL, 'k'},
+                                          {"version", no_argument, NULL, 'v'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+  const char *path = NULL;
+  bool check = false;
+  int got;
+  while ((got = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    switch (got) {
+    case 'c':
+      path = optarg;
+      break;
+    case 'k':
+      check = true;
+      break;
+    case 'v':
+      puts("swarmgated " SWARMGATE_VERSION);
+      return 0;
+    case 'h':
+      fputs(usage, stdout);
+      return 0;
+    default:
+      return ERROR_USAGE;
+    }
+  }
+  if (path == NULL || optind != argc) {
+    fputs(usage, stderr);
+    return ERROR_USAGE;
+  }
+  struct server server = {0};
+  struct error e = {0};
+  int result = load(&server, path, &e);
+  if (result == 0 && !check) {
+    result = serve(&server, &e);
+  }
+  server_free(&server);
+  if (result != 0) {
+    fprintf(stderr, "swarmgated: %s\n", e.text);
+    return (int)e.kind;
+  }
+  return 0;
+}
