@@ -1,0 +1,177 @@
+"""The gateway in front of a real docker-registry: who gets a torrent, what the webseed serves."""
+
+import hashlib
+import json
+import os
+
+import pytest
+from conftest import USERS, registry_row
+from support.announce import announce, bdecode, failure, get
+from support.gate import Gate
+from support.jws import unb64
+from support.process import run
+
+
+def create(gate, registry, name="team/app:1", *more):
+    done = gate.tool("torrent", "create", f"docker://{registry.address}/{name}", "--register", "--json", "--config", gate.config,
+                     "--authfile", registry.auth_file("alice"), *more)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def index(gate, registry):
+    return create(gate, registry)
+
+
+@pytest.fixture
+def layer(index):
+    return max(index["blobs"], key=lambda blob: blob["size"])
+
+
+def blob_path(name, blob):
+    return f"/v1/{name}/blobs/{blob['digest']}"
+
+
+def torrent(gate, registry, blob, name="team/app", headers=None):
+    return get(gate.gateway, blob_path(name, blob), headers if headers is not None else registry.basic("alice"))
+
+
+def errors_of(body):
+    return [error["code"] for error in json.loads(body)["errors"]]
+
+
+def webseed_of(metainfo):
+    urls = metainfo[b"url-list"]
+    return (urls[0] if isinstance(urls, list) else urls).decode()
+
+
+def bytes_of(registry, blob):
+    digest = blob["digest"].split(":")[1]
+    with open(os.path.join(registry.folder, "storage/docker/registry/v2/blobs/sha256", digest[:2], digest, "data"), "rb") as f:
+        return f.read()
+
+
+def test_torrent_with_tokens_inside(gate, registry, layer):
+    status, headers, body = torrent(gate, registry, layer)
+    assert status == 200 and headers["Content-Type"] == "application/x-bittorrent"
+    metainfo = bdecode(body)
+    info = metainfo[b"info"]
+    assert info[b"private"] == 1 and info[b"length"] == layer["size"]
+    assert info[b"name"] == layer["digest"].replace(":", "-").encode()
+    url, token = metainfo[b"announce"].decode().split("?jwt=")
+    assert url == gate.announce_url
+    claims = json.loads(unb64(token.split(".")[1]))
+    assert claims["infohash"] in (layer["infohash"], [layer["infohash"]])
+    assert claims["sub"] == "registry.example/alice"
+    assert (claims["registry"], claims["repository"]) == ("registry.example", "team/app")
+    assert claims["exp"] - claims["iat"] == 600 and claims["session"] - claims["iat"] == 24 * 3600
+    assert failure(announce(gate.tracker, layer["infohash"], token)) is None
+    assert webseed_of(metainfo).startswith(gate.gateway_url + "/webseed/") and webseed_of(metainfo).endswith("/")
+    verified = gate.tool("token", "verify", "--config", gate.config, "-", input=token, check=False)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_who_is_let_in(gate, registry, index, layer):
+    status, headers, body = torrent(gate, registry, layer, headers={})
+    assert status == 401 and headers["WWW-Authenticate"].startswith("Basic realm=") and errors_of(body) == ["UNAUTHORIZED"]
+    assert torrent(gate, registry, layer, headers=registry.basic("alice", "wrong"))[0] == 401
+    assert torrent(gate, registry, layer, headers={"Authorization": "Bearer nonsense"})[0] == 401
+    unknown = {"digest": "sha256:" + "0" * 64}
+    missing = [torrent(gate, registry, unknown), torrent(gate, registry, layer, name="no/such")]
+    assert [(status, errors_of(body)) for status, _, body in missing] == [(404, ["BLOB_UNKNOWN"])] * 2
+    for path in ("/v1/", "/v1/team/app", "/v1/team/app/blobs/", "/v1/team/app/blobs/sha256:zz", "/v1//blobs/" + layer["digest"],
+                 "/v1/TEAM/app/blobs/" + layer["digest"], "/v1/../team/app/blobs/" + layer["digest"],
+                 "/v1/" + "a" * 300 + "/blobs/" + layer["digest"]):
+        status, _, body = get(gate.gateway, path, registry.basic("alice"))
+        assert status in (400, 404) and errors_of(body), path
+
+
+def test_a_blob_in_a_repository_that_does_not_have_it(gate, registry, layer):
+    assert torrent(gate, registry, layer, name="other/app")[0] == 404
+
+
+def test_webseed(gate, registry, layer):
+    url = webseed_of(bdecode(torrent(gate, registry, layer)[2]))
+    path, name, whole = url[len(gate.gateway_url):], layer["digest"].replace(":", "-"), bytes_of(registry, layer)
+    for file in (name, layer["digest"], layer["digest"].replace(":", "%3A"), f"{name}/{name}"):
+        status, headers, body = get(gate.gateway, path + file)
+        assert status == 200 and body == whole, file
+        assert headers["Accept-Ranges"] == "bytes" and headers["ETag"] and not headers["Content-Encoding"]
+    status, headers, body = get(gate.gateway, path + name, method="HEAD")
+    assert status == 200 and int(headers["Content-Length"]) == len(whole) and body == b""
+    last = len(whole) - 1
+    for asked, first, end in (("bytes=0-0", 0, 0), ("bytes=5-99", 5, 99), (f"bytes={last}-", last, last), ("bytes=-7", last - 6, last),
+                              (f"bytes=10-{last + 1000}", 10, last), (f"bytes=-{last + 1000}", 0, last)):
+        status, headers, body = get(gate.gateway, path + name, {"Range": asked})
+        assert status == 206 and body == whole[first:end + 1], asked
+        assert headers["Content-Range"] == f"bytes {first}-{end}/{len(whole)}"
+    status, headers, _ = get(gate.gateway, path + name, {"Range": f"bytes={len(whole)}-"})
+    assert status == 416 and headers["Content-Range"] == f"bytes */{len(whole)}"
+    for asked in ("bytes=1-2,4-5", "bytes=x", "items=0-1", "bytes=5-1"):
+        status, _, body = get(gate.gateway, path + name, {"Range": asked})
+        assert status == 200 and body == whole, asked
+
+
+def test_webseed_refusals(gate, registry, index, layer):
+    url = webseed_of(bdecode(torrent(gate, registry, layer)[2]))
+    path, name = url[len(gate.gateway_url):], layer["digest"].replace(":", "-")
+    token = path.split("/")[2]
+    other = next(blob for blob in index["blobs"] if blob is not layer)
+    assert get(gate.gateway, f"{path}{other['digest'].replace(':', '-')}")[0] in (403, 404)
+    swarm = gate.token(layer["infohash"])
+    for bad in ("x", "", swarm, token[:-4] + "AAAA", token + ".x", token.split(".")[0] + ".." + token.split(".")[2], "x" * 20000):
+        assert get(gate.gateway, f"/webseed/{bad}/{name}")[0] in (403, 404, 431), bad[:30]
+    assert get(gate.gateway, f"/webseed/{swarm}/{name}")[0] == 403
+    assert failure(announce(gate.tracker, layer["infohash"], token)) == "token invalid"
+    process = gate.process
+    gate.stop()
+    assert token not in process.output() and token.split(".")[2] not in process.output()
+
+
+@pytest.mark.parametrize("kind", ["v2", "hybrid"])
+def test_other_formats(registry, tmp_path, kind):
+    import libtorrent
+    with Gate(str(tmp_path), [registry_row(registry, str(tmp_path))], gateway={"torrents": {"format": kind}}) as gate:
+        index = create(gate, registry, "team/app:1", "--format", kind)
+        layer = max(index["blobs"], key=lambda blob: blob["size"])
+        status, _, body = torrent(gate, registry, layer)
+        assert status == 200
+        info = libtorrent.torrent_info(libtorrent.bdecode(body))
+        assert str(info.info_hashes().v2) == layer["infohash_v2"]
+        token = bdecode(body)[b"announce"].decode().split("?jwt=")[1]
+        assert failure(announce(gate.tracker, layer["infohash_v2"], token)) is None
+        if kind == "hybrid":
+            assert failure(announce(gate.tracker, layer["infohash"], token)) is None
+
+
+def test_not_registered_yet(gate, registry, index):
+    # other/app has blobs that alice may read, but nobody has made torrents of them.
+    raw = run(["skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile", registry.auth_file("alice"),
+               f"docker://{registry.address}/other/app:1"]).stdout
+    blob = json.loads(raw)["layers"][0]
+    status, _, body = torrent(gate, registry, blob, name="other/app")
+    assert status == 404 and "torrent create" in json.loads(body)["errors"][0]["message"]
+
+
+def test_registry_down(registry, tmp_path):
+    row = {**registry_row(registry, str(tmp_path)), "url": "http://127.0.0.1:1"}
+    with Gate(str(tmp_path), [row]) as gate:
+        status, _, body = get(gate.gateway, "/v1/team/app/blobs/sha256:" + "0" * 64, registry.basic("alice"))
+        assert status == 502 and errors_of(body)
+
+
+def test_credentials_stay_secret(gate, registry, layer):
+    torrent(gate, registry, layer)
+    torrent(gate, registry, layer, headers=registry.basic("alice", "wrong-password"))
+    process = gate.process
+    gate.stop()
+    basic = registry.basic("alice")["Authorization"].split()[1]
+    for secret in (USERS["alice"], USERS["gateway"], basic, "wrong-password"):
+        assert secret not in process.output()
+
+
+def test_digest_of_what_the_webseed_gives(gate, registry, index):
+    for blob in index["blobs"]:
+        url = webseed_of(bdecode(torrent(gate, registry, blob)[2]))
+        _, _, body = get(gate.gateway, url[len(gate.gateway_url):] + blob["digest"].replace(":", "-"))
+        assert "sha256:" + hashlib.sha256(body).hexdigest() == blob["digest"]

@@ -1,0 +1,230 @@
+"""swarmgate and swarmgated as a person at a terminal meets them: output, errors, exit codes."""
+
+import base64
+import hashlib
+import json
+import os
+import stat
+import subprocess
+
+import pytest
+from conftest import registry_row
+from support.gate import Gate
+from support.jws import unb64
+from support.process import binary, run
+
+
+def tool(*argv, **more):
+    return run([binary("swarmgate"), *argv], check=False, **more)
+
+
+def one_line(done, status):
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("swarmgate: "), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("argv", [
+    [], ["torrent"], ["nonsense"], ["torrent", "nonsense"], ["torrent", "create"], ["torrent", "create", "a:b", "c"],
+    ["torrent", "create", "blob:x", "--nonsense"], ["torrent", "create", "blob:x", "--format", "v3"],
+    ["torrent", "create", "blob:x", "--piece-length", "12345"], ["torrent", "create", "blob:x", "--output"],
+    ["torrent", "create", "docker://UPPER/Case"], ["torrent", "create", "nonsense:x"], ["key", "generate", "--use", "x", "--out", "k"],
+    ["key", "generate", "--use", "announce"], ["key", "generate", "--use", "registry", "--alg", "EdDSA", "--out", "k"],
+    ["token", "issue"], ["db", "stats"], ["db", "check", "--config", "/does/not/exist"], ["torrent", "list"],
+])
+def test_wrong_usage(argv, tmp_path):
+    done = tool(*argv, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr, (argv, done)
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_and_version():
+    for program in ("swarmgate", "swarmgated"):
+        assert run([binary(program), "--version"]).stdout.startswith(program + " 0.")
+        assert "usage:" in run([binary(program), "--help"]).stdout
+    assert "--register" in tool("torrent", "create", "--help").stdout
+
+
+def test_blob_show_verify(tmp_path):
+    data = os.urandom(700_000)
+    blob = tmp_path / "blob"
+    blob.write_bytes(data)
+    done = tool("torrent", "create", f"blob:{blob}", "--output", tmp_path / "new" / "out", "--announce", "http://t/announce?jwt=SECRET",
+                "--announce", "http://u/announce", "--webseed", "http://w/webseed/SECRET/")
+    assert done.returncode == 0, done.stderr
+    digest = hashlib.sha256(data).hexdigest()
+    file = tmp_path / "new" / "out" / f"sha256-{digest}.torrent"
+    index = json.loads((tmp_path / "new" / "out" / "index.json").read_text())
+    assert [blob["digest"] for blob in index["blobs"]] == ["sha256:" + digest] and index["blobs"][0]["file"] == file.name
+    shown = tool("torrent", "show", file).stdout
+    assert index["blobs"][0]["infohash"] in shown and "SECRET" not in shown and "http://u/announce" in shown
+    assert tool("torrent", "verify", file, blob).returncode == 0
+    blob.write_bytes(data[:400_000] + b"\x00" + data[400_001:] if data[400_000] else data[:400_000] + b"\x01" + data[400_001:])
+    assert "piece" in one_line(tool("torrent", "verify", file, blob), 5)
+    blob.write_bytes(data[:-1])
+    one_line(tool("torrent", "verify", file, blob), 5)
+    one_line(tool("torrent", "verify", file, tmp_path / "missing"), 4)
+    one_line(tool("torrent", "show", tmp_path / "missing"), 4)
+    (tmp_path / "bad.torrent").write_bytes(b"d4:infod" + b"l" * 5000)
+    one_line(tool("torrent", "show", tmp_path / "bad.torrent"), 1)
+
+
+def test_same_torrent_everywhere(tmp_path):
+    (tmp_path / "blob").write_bytes(b"x" * 1_000_000)
+    for out in ("a", "b"):
+        assert tool("torrent", "create", f"blob:{tmp_path}/blob", "--output", tmp_path / out, "--announce", "http://t/announce").returncode == 0
+    names = os.listdir(tmp_path / "a")
+    assert names == os.listdir(tmp_path / "b")
+    name = next(name for name in names if name.endswith(".torrent"))
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_keys(tmp_path):
+    for alg in ("ES256", "RS256", "EdDSA"):
+        out = tmp_path / f"{alg}.pem"
+        assert tool("key", "generate", "--use", "announce", "--alg", alg, "--out", out).returncode == 0
+        assert stat.S_IMODE(os.stat(out).st_mode) == 0o600
+        before = out.read_bytes()
+        one_line(tool("key", "generate", "--use", "announce", "--alg", alg, "--out", out), 1)
+        assert out.read_bytes() == before
+    keys = json.loads(tool("key", "jwks", *sorted(tmp_path.glob("*.pem"))).stdout)["keys"]
+    assert [key["alg"] for key in keys] == ["ES256", "EdDSA", "RS256"]
+    assert all(key["use"] == "sig" and key["kid"] and "d" not in key for key in keys)
+    one_line(tool("key", "jwks", tmp_path / "missing"), 4)
+
+
+def test_tokens(tmp_path):
+    gate = Gate(str(tmp_path))
+    token = gate.token("ab" * 20, "cd" * 32, ttl="90s", session="2h")
+    claims = json.loads(unb64(token.split(".")[1]))
+    assert claims["exp"] - claims["iat"] == 90 and claims["session"] - claims["iat"] == 7200
+    assert claims["infohash"] == ["ab" * 20, "cd" * 32]
+    assert json.loads(tool("token", "inspect", token).stdout)["claims"] == claims
+    assert tool("token", "verify", "--config", gate.config, "-", input=token + "\n").returncode == 0
+    forged = ".".join([*token.split(".")[:2], base64.urlsafe_b64encode(bytes(64)).rstrip(b"=").decode()])
+    one_line(tool("token", "verify", "--config", gate.config, forged), 3)
+    one_line(tool("token", "inspect", "x.y"), 3)
+    one_line(tool("token", "issue", "--config", gate.config, "--sub", "x", "--infohash", "zz"), 2)
+    one_line(tool("token", "issue", "--config", gate.config, "--infohash", "ab" * 20), 2)
+    os.chmod(gate.key, 0o644)
+    assert "chmod" in one_line(tool("token", "issue", "--config", gate.config, "--sub", "x", "--infohash", "ab" * 20), 2)
+
+
+def test_registry_token(tmp_path):
+    gate = Gate(str(tmp_path), token_service={"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"})
+    gate.tool("key", "generate", "--use", "registry", "--out", tmp_path / "registry.pem")
+    token = gate.tool("token", "issue", "--config", gate.config, "--registry-scope", "repository:team/app:pull", "--sub", "alice").stdout.strip()
+    head, claims = (json.loads(unb64(part)) for part in token.split(".")[:2])
+    assert claims["access"] == [{"type": "repository", "name": "team/app", "actions": ["pull"]}]
+    assert claims["aud"] == "registry.example" and len(head["kid"].split(":")) == 12
+    refused = run([binary("swarmgated"), "--config", gate.config], check=False)
+    assert refused.returncode == 2 and "not supported yet" in refused.stderr
+
+
+def test_registry_token_opens_what_is_registered(registry, tmp_path):
+    """A token of the registry's own issuer covers the infohashes registered to its repositories."""
+    from support.announce import announce, failure
+    service = {"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"}
+    issuer = Gate(str(tmp_path / "issuer"), token_service=service)
+    issuer.tool("key", "generate", "--use", "registry", "--out", tmp_path / "issuer" / "registry.pem")
+    (tmp_path / "keys.json").write_text(issuer.tool("key", "jwks", tmp_path / "issuer" / "registry.pem").stdout)
+    trust = [{"issuer": "auth.example", "audience": "registry.example", "keys": str(tmp_path / "issuer" / "registry.pem"),
+              "algorithms": ["ES256"], "accept": ["registry"], "registry": "registry.example"}]
+    with Gate(str(tmp_path), [registry_row(registry, str(tmp_path))], auth={"trust": trust}) as gate:
+        index = json.loads(gate.tool("torrent", "create", f"docker://{registry.address}/team/app:1", "--register", "--json", "--config",
+                                     gate.config, "--authfile", registry.auth_file("alice")).stdout)
+        infohash = index["blobs"][0]["infohash"]
+
+        def token(name):
+            return issuer.tool("token", "issue", "--config", issuer.config, "--registry-scope", f"repository:{name}:pull", "--sub",
+                               "alice").stdout.strip()
+
+        assert failure(announce(gate.tracker, infohash, token("team/app"))) is None
+        assert failure(announce(gate.tracker, infohash, token("other/app"))) == "not authorised for this torrent"
+        assert failure(announce(gate.tracker, "00" * 20, token("team/app"))) == "not authorised for this torrent"
+
+
+def test_sources_agree(registry, tmp_path):
+    """docker://, oci: and docker-archive: of one image; what skopeo made, we read."""
+    source = f"docker://{registry.address}/team/app:1"
+    auth = registry.auth_file("alice")
+    run(["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--src-authfile", auth, source, f"oci:{tmp_path}/oci:1"])
+    run(["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--src-authfile", auth, source,
+         f"docker-archive:{tmp_path}/archive.tar:team/app:1"])
+    made = {}
+    for name, ref in (("docker", source), ("oci", f"oci:{tmp_path}/oci:1"), ("archive", f"docker-archive:{tmp_path}/archive.tar")):
+        done = tool("torrent", "create", ref, "--authfile", auth, "--json", "--output", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        made[name] = json.loads(done.stdout)
+    assert made["docker"]["digest"] == made["oci"]["digest"]
+    assert made["docker"]["blobs"] == made["oci"]["blobs"]
+    diffs = [blob["digest"] for blob in made["archive"]["blobs"][1:]]
+    with open(f"{tmp_path}/oci/blobs/sha256/{made['oci']['blobs'][0]['digest'][7:]}", encoding="utf-8") as f:
+        assert diffs == json.load(f)["rootfs"]["diff_ids"]
+
+
+def test_registry_errors(registry, tmp_path):
+    source = f"docker://{registry.address}/team/app:1"
+    one_line(tool("torrent", "create", source, "--output", tmp_path, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}), 3)
+    one_line(tool("torrent", "create", source, "--output", tmp_path, "--creds", "alice:wrong"), 3)
+    one_line(tool("torrent", "create", f"docker://{registry.address}/team/app:none", "--output", tmp_path, "--authfile",
+                  registry.auth_file("alice")), 4)
+    one_line(tool("torrent", "create", f"docker://{registry.address}/no/such:1", "--output", tmp_path, "--authfile",
+                  registry.auth_file("alice")), 4)
+    one_line(tool("torrent", "create", "docker://127.0.0.1:1/team/app:1", "--output", tmp_path), 1)
+    one_line(tool("torrent", "create", f"oci:{tmp_path}/none", "--output", tmp_path), 4)
+    one_line(tool("torrent", "create", f"blob:{tmp_path}/none", "--output", tmp_path), 4)
+
+
+def test_list_remove_stats_check(gate, registry):
+    def create():
+        gate.tool("torrent", "create", f"docker://{registry.address}/team/app:1", "--register", "--config", gate.config, "--authfile",
+                  registry.auth_file("alice"))
+
+    create()
+    create()
+    listed = json.loads(gate.tool("torrent", "list", "--config", gate.config, "--json").stdout)
+    assert len(listed) == 3
+    assert all(entry["repositories"] == [{"registry": "registry.example", "repository": "team/app"}] for entry in listed)
+    assert "torrents" in gate.tool("db", "stats", "--config", gate.config).stdout
+    assert "all sound" in gate.tool("db", "check", "--config", gate.config).stdout
+    gate.tool("torrent", "remove", "--config", gate.config, listed[0]["infohash"])
+    assert len(json.loads(gate.tool("torrent", "list", "--config", gate.config, "--json").stdout)) == 2
+    one_line(gate.tool("torrent", "remove", "--config", gate.config, listed[0]["infohash"], check=False), 4)
+
+
+@pytest.mark.parametrize("change,says", [
+    ({"trackr": {}}, "trackr"), ({"tracker": {"listen": "127.0.0.1:1"}}, "tracker.listen"), ({"tracker": {"interval": "900"}}, "tracker.interval"),
+    ({"tracker": {"tls": {"certificate": "a", "key": "b"}}}, "not supported yet"), ({"tracker": {"zones": {"a": ["10.0.0.0/8"]}}}, "not supported yet"),
+    ({"tracker": {"store": "redis://h:1/0"}}, "not supported yet"), ({"tracker": {"revocations": "http://x/"}}, "not supported yet"),
+    ({"tracker": {"trusted_proxies": ["10.0.0.0/8"]}}, "not supported yet"), ({"admin": {"listen": ["127.0.0.1:0"]}}, "not supported yet"),
+    ({"auth": {"signing_keys": ["missing.pem"]}}, "missing.pem"), ({"tracker": None, "gateway": None}, "nothing"),
+])
+def test_configuration_is_checked(tmp_path, change, says):
+    gate = Gate(str(tmp_path), **change)
+    for more in (["--check-config"], []):
+        done = run([binary("swarmgated"), "--config", gate.config, *more], check=False)
+        assert done.returncode == 2 and says in done.stderr and "swarmgated.yaml" in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_check_config_runs_nothing(tmp_path):
+    gate = Gate(str(tmp_path))
+    assert run([binary("swarmgated"), "--config", gate.config, "--check-config"]).returncode == 0
+    assert not (tmp_path / "data").exists()
+
+
+def test_smallest_configuration(tmp_path):
+    from support.process import Process, free_port
+    tool("key", "generate", "--use", "announce", "--out", tmp_path / "announce.pem")
+    (tmp_path / "c.yaml").write_text(f"data_dir: data\ntracker:\n  listen: [\"127.0.0.1:{free_port()}\"]\nauth:\n  signing_keys: [announce.pem]\n")
+    with Process([binary("swarmgated"), "--config", str(tmp_path / "c.yaml")]) as running:
+        running.wait_line("ready")
+        assert running.stop() == 0
+
+
+def test_two_servers_on_one_port(tmp_path):
+    with Gate(str(tmp_path / "a")) as first:
+        second = Gate(str(tmp_path / "b"), tracker={"listen": [first.tracker]})
+        done = subprocess.run([binary("swarmgated"), "--config", second.config], capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode != 0 and "in use" in done.stderr

@@ -1,0 +1,1 @@
+"""What the integration tests and the demo share: real programs, started, awaited and ended."""

@@ -1,0 +1,91 @@
+"""Debian's docker-registry, with htpasswd, so that every repository is private."""
+
+import base64
+import json
+import os
+import subprocess
+
+from .process import Process, free_port, run, wait_for
+
+
+class Registry:
+    """
+    Listens on host:port and keeps its blobs in `folder`. `prefix` goes in front of the command line, for
+    a network namespace.
+    """
+
+    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=()):
+        os.makedirs(folder, exist_ok=True)
+        self.folder, self.users, self.prefix = folder, users, list(prefix)
+        self.address = f"{host}:{port or free_port(host)}"
+        passwords = os.path.join(folder, "htpasswd")
+        with open(passwords, "w", encoding="utf-8") as f:
+            for user, password in users.items():
+                f.write(subprocess.run(["htpasswd", "-niB", "-C", "4", user], input=password, text=True,
+                                       stdout=subprocess.PIPE, check=True).stdout.strip() + "\n")
+        self.config = os.path.join(folder, "registry.yml")
+        with open(self.config, "w", encoding="utf-8") as f:
+            # JSON is YAML.
+            json.dump({
+                "version": "0.1",
+                "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": True}},
+                "storage": {"filesystem": {"rootdirectory": os.path.join(folder, "storage")},
+                            "delete": {"enabled": True}},
+                "http": {"addr": self.address, "secret": "not used by one registry alone"},
+                "auth": {"htpasswd": {"realm": "registry", "path": passwords}},
+            }, f)
+        self.process = None
+
+    def start(self):
+        self.process = Process([*self.prefix, "docker-registry", "serve", self.config],
+                               env={**os.environ, "OTEL_TRACES_EXPORTER": "none"})
+        self.process.wait_line("listening on")
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.stop()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *ignored):
+        self.stop()
+
+    @property
+    def url(self):
+        return "http://" + self.address
+
+    def auth_file(self, user, path=None):
+        """An auth.json for one user, as containers-auth.json(5) has it; returns its path."""
+        path = path or os.path.join(self.folder, f"auth-{user}.json")
+        secret = base64.b64encode(f"{user}:{self.users[user]}".encode()).decode()
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({"auths": {self.address: {"auth": secret}}}, f)
+        os.chmod(path, 0o600)
+        return path
+
+    def basic(self, user, password=None):
+        """The Authorization header of a user."""
+        secret = f"{user}:{password or self.users[user]}"
+        return {"Authorization": "Basic " + base64.b64encode(secret.encode()).decode()}
+
+    def push(self, source, name, user):
+        """skopeo copy SOURCE to NAME, such as team/app:1."""
+        run([*self.prefix, "skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
+             "--preserve-digests", "--authfile", self.auth_file(user), source, f"docker://{self.address}/{name}"])
+
+    def bytes_sent(self):
+        """Bytes of all GET answers so far, from the registry's own log."""
+        total = 0
+        for line in self.process.lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("http.request.method") == "GET" and entry.get("msg") == "response completed":
+                total += int(entry.get("http.response.written", 0))
+        return total
+
+
+__all__ = ["Registry", "wait_for"]
