@@ -32,6 +32,8 @@ static void check(const struct image_manifest *m, struct arena *arena) {
   }
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct arena arena = {0};
   struct image_manifest m;

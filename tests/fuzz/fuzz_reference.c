@@ -31,6 +31,8 @@ static void check(const char *text, struct arena *arena) {
   }
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct arena arena = {0};
   check(arena_copy(&arena, slice_of(data, size)), &arena);
