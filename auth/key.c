@@ -199,13 +199,18 @@ static EVP_PKEY *public_half(EVP_PKEY *pkey) {
   return half;
 }
 
+/* White space of JSON (RFC 8259, 2). */
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 int keyset_parse(struct slice bytes, const char *name, struct keyset *out, struct error *e) {
   *out = (struct keyset){0};
   if (bytes.len > KEYSET_BYTES_MAX) {
     return error_set(e, ERROR_USAGE, "%s: larger than %d bytes", name, KEYSET_BYTES_MAX);
   }
   struct slice text = bytes;
-  while (text.len > 0 && memchr(" \t\r\n", text.ptr[0], 4) != NULL) {
+  while (text.len > 0 && is_blank(text.ptr[0])) {
     text = slice_from(text, 1);
   }
   if (text.len > 0 && text.ptr[0] == '{') {
@@ -217,16 +222,19 @@ int keyset_parse(struct slice bytes, const char *name, struct keyset *out, struc
   }
   EVP_PKEY *half = public_half(pkey);
   EVP_PKEY_free(pkey);
-  out->keys = calloc(1, sizeof *out->keys);
-  if (half == NULL || out->keys == NULL) {
-    EVP_PKEY_free(half);
-    keyset_free(out);
+  struct key key;
+  if (half == NULL) {
     return error_set(e, ERROR_FAILED, "%s: out of memory", name);
   }
-  if (key_adopt(half, out->keys, e) != 0) {
-    keyset_free(out);
+  if (key_adopt(half, &key, e) != 0) {
     return error_context(e, "%s", name);
   }
+  out->keys = malloc(sizeof key);
+  if (out->keys == NULL) {
+    key_free(&key);
+    return error_set(e, ERROR_FAILED, "%s: out of memory", name);
+  }
+  *out->keys = key;
   out->count = 1;
   return 0;
 }

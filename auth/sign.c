@@ -69,12 +69,16 @@ static json_t *claims_of(const struct token *t) {
   return json;
 }
 
-static json_t *header_of(const struct key *key, enum token_kind kind) {
-  CLEANUP_FREE char *made = NULL;
-  const char *kid = key->kid;
-  if (kind == TOKEN_REGISTRY || kid == NULL) {
-    kid = made = kind == TOKEN_REGISTRY ? key_libtrust_id(key) : key_thumbprint(key);
+/* malloc'ed; NULL when there is no memory. */
+static char *kid_of(const struct key *key, enum token_kind kind) {
+  if (kind == TOKEN_REGISTRY) {
+    return key_libtrust_id(key);
   }
+  return key->kid == NULL ? key_thumbprint(key) : strdup(key->kid);
+}
+
+static json_t *header_of(const struct key *key, enum token_kind kind) {
+  CLEANUP_FREE char *kid = kid_of(key, kind);
   return kid == NULL ? NULL
                      : json_pack("{s:s, s:s, s:s}", "alg", key_algorithm_name(key->algorithm),
                                  "typ", claims_typ(kind), "kid", kid);

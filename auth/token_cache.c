@@ -292,7 +292,7 @@ struct token_cache *token_cache_new(const struct trust *trust, size_t max_tokens
   for (size_t i = 0; i < SHARDS; i++) {
     struct shard *shard = &cache->shards[i];
     pthread_mutex_init(&shard->lock, NULL);
-    shard->buckets = calloc(cache->buckets, sizeof *shard->buckets);
+    shard->buckets = calloc(cache->buckets, sizeof(struct entry *));
     ok = ok && shard->buckets != NULL;
   }
   if (!ok) {

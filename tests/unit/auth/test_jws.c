@@ -3,6 +3,8 @@
 #include "unit/auth/rig.h"
 #include "unit/cmocka_all.h"
 
+#include <openssl/err.h>
+
 static const struct {
   const char *name;
   enum key_algorithm algorithm;
@@ -101,6 +103,22 @@ static void each_key_verifies_its_own_alone(void **state) {
   }
 }
 
+/* What OpenSSL has to say about a bad signature must not wait in the queue for the TLS code. */
+static void no_error_is_left_behind(void **state) {
+  struct rig *rig = *state;
+  static const unsigned char zeros[512];
+  ERR_clear_error();
+  for (int key = 0; key < RIG_KEYS; key++) {
+    struct jws jws;
+    assert_int_equal(jws_read(rig_jws(rig, key, "{}", SLICE("x")), &rig->arena, &jws, NULL), 0);
+    for (size_t len = 0; len <= sizeof zeros; len += 32) {
+      jws.signature = slice_of(zeros, len);
+      assert_false(jws_verify(&rig->keys[key], &jws));
+    }
+    assert_int_equal(ERR_peek_error(), 0);
+  }
+}
+
 static void a_full_buffer_is_told(void **state) {
   struct rig *rig = *state;
   struct buf out = {.limit = 64};
@@ -116,6 +134,7 @@ int main(void) {
       cmocka_unit_test(the_example_of_eddsa_is_made_again),
       cmocka_unit_test(parts_are_cut),
       cmocka_unit_test(each_key_verifies_its_own_alone),
+      cmocka_unit_test(no_error_is_left_behind),
       cmocka_unit_test(a_full_buffer_is_told),
   };
   return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);

@@ -377,6 +377,8 @@ static const struct row claims[] = {
     {"a list", RIGHT, NULL, INFOHASH("[\"" RIG_HEX_V1 "\",\"" RIG_HEX_V2 "\"]")},
     {"unknown claims are ignored", RIGHT, NULL,
      SWARM(",\"scope\":{\"a\":[1,2.5,null,\"\\u00e9\"]}")},
+    {"brackets within a string are no nesting", RIGHT, NULL,
+     SWARM(",\"a\":\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\\\"")},
     {"infohash absent", FORGED, NULL, "{" ISS AUD EXP "}"},
     {"infohash null", FORGED, NULL, INFOHASH("null")},
     {"infohash a number", FORGED, NULL, INFOHASH("1")},
@@ -534,7 +536,7 @@ static size_t run(struct rig *rig, const char *family, const struct row *rows, s
 static void none_of_the_forged_passes(void **state) {
   struct rig *rig = *state;
   size_t refused = 0;
-#define RUN(family) refused += run(rig, #family, family, sizeof family / sizeof *(family))
+#define RUN(family) refused += run(rig, #family, (family), sizeof(family) / sizeof *(family))
   RUN(algorithms);
   RUN(keys);
   RUN(encodings);
