@@ -80,11 +80,10 @@ static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void 
     if (result != ARCHIVE_EOF && result < ARCHIVE_WARN) {
       return refuse_reader(tar, e);
     }
-    if (result == ARCHIVE_EOF ? seen != size : (uint64_t)offset != seen) {
-      return error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
-    }
     if (result == ARCHIVE_EOF) {
-      return 0;
+      return seen == size
+                 ? 0
+                 : error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
     }
     seen += len;
     if (len > 0 && sink(arg, slice_of(bytes, len), e) != 0) {

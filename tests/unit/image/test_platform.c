@@ -44,6 +44,7 @@ static void test_distance(void **state) {
       {"linux/amd64", "linux/amd64", 0},
       {"linux/amd64/v1", "linux/amd64", 0},
       {"linux/amd64/v2", "linux/amd64", UINT64_MAX},
+      {"linux/amd64/v3", "linux/amd64", UINT64_MAX},
       {"linux/amd64", "linux/amd64/v3", 2},
       {"linux/arm64", "linux/arm64/v8", 0},
       {"linux/arm64/v8", "linux/arm64", 0},

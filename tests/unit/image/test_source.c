@@ -3,6 +3,8 @@
 
 #include "unit/image/fixture.h"
 
+#include <fcntl.h>
+
 #define INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 
@@ -177,22 +179,41 @@ static void test_blob_of_nothing(void **state) {
   fixture_must_fail(f, arena_printf(&f->arena, "blob:%s", f->dir).ptr, ERROR_FAILED, "regular");
 }
 
-static int truncate_it(void *arg, struct slice bytes, struct error *e) {
+/* What happens to a file of 200,000 bytes while it is read. */
+struct change {
+  const char *path;
+  off_t size;
+  struct timespec modified;
+};
+
+static int change(void *arg, struct slice bytes, struct error *e) {
   (void)bytes, (void)e;
-  return truncate(arg, 100000);
+  const struct change *c = arg;
+  const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, c->modified};
+  return truncate(c->path, c->size) != 0 || utimensat(AT_FDCWD, c->path, times, 0) != 0 ? -1 : 0;
 }
 
 static void test_blob_that_changes(void **state) {
   struct fixture *f = *state;
-  char bytes[200000] = {0};
+  static const char bytes[200000];
+  const char *path = fixture_path(f, "file");
+  struct stat before;
   fixture_write(f, "file", slice_of(bytes, sizeof bytes));
-  fixture_must_open(f, arena_printf(&f->arena, "blob:%s/file", f->dir).ptr);
-  char name[128];
-  snprintf(name, sizeof name, "%s/file", f->dir);
-  assert_int_equal(image_source_read(f->source, fixture_blob(f, 0), truncate_it, name, &f->e), -1);
-  assert_int_equal(f->e.kind, ERROR_FAILED);
-  assert_non_null(strstr(f->e.text, "changed"));
-  assert_null(fixture_blob(f, 0)->digest);
+  assert_int_equal(stat(path, &before), 0);
+  struct change changes[] = {{path, 100000, before.st_mtim},
+                             {path, 300000, before.st_mtim},
+                             {path, 200000, {.tv_sec = before.st_mtim.tv_sec + 1}}};
+  for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+    fixture_write(f, "file", slice_of(bytes, sizeof bytes));
+    struct change back = {path, sizeof bytes, before.st_mtim};
+    assert_int_equal(change(&back, SLICE(""), NULL), 0);
+    fixture_must_open(f, arena_printf(&f->arena, "blob:%s", path).ptr);
+    assert_int_equal(image_source_read(f->source, fixture_blob(f, 0), change, &changes[i], &f->e),
+                     -1);
+    assert_int_equal(f->e.kind, ERROR_FAILED);
+    assert_non_null(strstr(f->e.text, "changed"));
+    assert_null(fixture_blob(f, 0)->digest);
+  }
 }
 
 static int give_up(void *arg, struct slice bytes, struct error *e) {

@@ -179,6 +179,7 @@ static void test_status(void **state) {
        ERROR_DENIED, "log in"},
       {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND, "403"},
       {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND, "without a login"},
+      {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n", ERROR_FAILED, "https://"},
       {"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n", ERROR_FAILED, "answered 500"},
       {"HTTP/1.1 204 No Content\r\n", ERROR_FAILED, "answered 204"},
       {"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\n", ERROR_FAILED,
