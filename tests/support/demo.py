@@ -208,7 +208,8 @@ class Demo:
         print(f"skopeo inspect: {len(seen['Layers'])} layers, {seen['Digest']}")
         podman = ["podman", "--root", self.path("podman"), "--runroot", self.path("podman-run"), "--storage-driver",
                   "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
-        run([*podman, "pull", "-q", f"oci:{layout}:1"])
+        # By a relative path, for podman makes the image's name of it.
+        run([*podman, "pull", "-q", "oci:layout:1"], cwd=self.folder)
         image = run([*podman, "images", "--quiet", "--no-trunc"]).stdout.split()[0]
         root = run([*podman, "image", "mount", image]).stdout.strip()
         with open(os.path.join(root, "etc/motd"), encoding="utf-8") as f:
