@@ -10,14 +10,15 @@ static void write_number(struct bencode_writer *w, struct slice key, uint32_t va
 /* BEP 23 and BEP 7: address and port, in network order, one after another. */
 static void write_compact(struct bencode_writer *w, const struct swarm_peer *peers, unsigned count,
                           size_t address_len) {
-  bencode_write_string_head(w, count * (address_len + sizeof(uint16_t)));
+  unsigned char bytes[SWARM_WANT_MAX * (sizeof peers->at.address + sizeof(uint16_t))];
+  unsigned char *at = bytes;
   for (unsigned i = 0; i < count; i++) {
-    unsigned char bytes[sizeof peers->at.address + sizeof(uint16_t)];
     uint16_t port = htons(peers[i].at.port);
-    memcpy(bytes, peers[i].at.address, address_len);
-    memcpy(bytes + address_len, &port, sizeof port);
-    bencode_write_raw(w, slice_of(bytes, address_len + sizeof port));
+    peer_copy_address(at, peers[i].at.address, address_len);
+    memcpy(at + address_len, &port, sizeof port);
+    at += address_len + sizeof port;
   }
+  bencode_write_string(w, slice_of(bytes, (size_t)(at - bytes)));
 }
 
 static void write_dicts(struct bencode_writer *w, const struct swarm_peer *peers, unsigned count,

@@ -2,9 +2,8 @@
 #include "tracker/siphash.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { PEER_FIRST = 2 }; /* entries of a table's first allocation; doubled up to PEER_CHUNK */
+enum { PEER_STEP = 2 }; /* entries by which the last chunk grows until it is whole */
 
 void peers_init(struct peers *p, uint32_t address_len, const unsigned char *key) {
   *p = (struct peers){.address_len = address_len, .key = key};
@@ -28,7 +27,7 @@ struct peer *peers_at(const struct peers *p, uint32_t i) {
 
 static uint32_t hash(const struct peers *p, const unsigned char *address, uint16_t port) {
   unsigned char bytes[16 + sizeof port];
-  memcpy(bytes, address, p->address_len);
+  peer_copy_address(bytes, address, p->address_len);
   memcpy(bytes + p->address_len, &port, sizeof port);
   return (uint32_t)siphash(p->key, bytes, p->address_len + sizeof port);
 }
@@ -122,7 +121,7 @@ uint32_t peers_find(const struct peers *p, const unsigned char *address, uint16_
   uint32_t i = peers_at(p, bucket_of(hash(p, address, port), p->count))->head;
   while (i != PEERS_NONE) {
     const struct peer *peer = peers_at(p, i);
-    if (peer->port == port && memcmp(peer->address, address, p->address_len) == 0) {
+    if (peer->port == port && peer_same_address(peer->address, address, p->address_len)) {
       break;
     }
     i = peer->next;
@@ -130,21 +129,14 @@ uint32_t peers_find(const struct peers *p, const unsigned char *address, uint16_
   return i;
 }
 
-/* Twice the room in the first chunk, as long as it is the only one and not whole. */
-static bool grow_chunk(struct peers *p) {
-  unsigned char *chunk = realloc(p->chunks[0], (size_t)2 * p->room * entry_size(p));
-  if (chunk == NULL) {
-    return false;
+/* Room for one entry more. The last chunk grows in steps, so that the many small swarms waste
+ * little; the list of chunks doubles whenever its length is a power of two. */
+static bool make_room(struct peers *p) {
+  if (p->count < p->room) {
+    return true;
   }
-  p->chunks[0] = chunk;
-  p->room *= 2;
-  return true;
-}
-
-static bool add_chunk(struct peers *p) {
-  uint32_t chunks = p->room / PEER_CHUNK;
-  /* The list of chunks doubles when it is full: whenever its length is a power of two. */
-  if ((chunks & (chunks - 1)) == 0) {
+  uint32_t chunks = p->room / PEER_CHUNK, used = p->room % PEER_CHUNK;
+  if (used == 0 && (chunks & (chunks - 1)) == 0) {
     unsigned char **grown =
         realloc(p->chunks, (chunks == 0 ? 1 : 2 * (size_t)chunks) * sizeof *grown);
     if (grown == NULL) {
@@ -152,21 +144,14 @@ static bool add_chunk(struct peers *p) {
     }
     p->chunks = grown;
   }
-  uint32_t room = chunks == 0 ? PEER_FIRST : PEER_CHUNK;
-  p->chunks[chunks] = malloc(room * entry_size(p));
-  if (p->chunks[chunks] == NULL) {
+  unsigned char *chunk =
+      realloc(used == 0 ? NULL : p->chunks[chunks], (used + PEER_STEP) * entry_size(p));
+  if (chunk == NULL) {
     return false;
   }
-  p->room += room;
+  p->chunks[chunks] = chunk;
+  p->room += PEER_STEP;
   return true;
-}
-
-/* Room for one entry more. Most swarms are small, so the first chunk grows in steps. */
-static bool make_room(struct peers *p) {
-  if (p->count < p->room) {
-    return true;
-  }
-  return p->room > 0 && p->room < PEER_CHUNK ? grow_chunk(p) : add_chunk(p);
 }
 
 /* Gives memory back, but for one chunk, so that a peer that comes and goes costs none. */
@@ -174,7 +159,7 @@ static void trim_room(struct peers *p) {
   if (p->count == 0) {
     peers_free(p);
   } else if (p->room >= p->count + 2 * PEER_CHUNK) {
-    p->room -= PEER_CHUNK;
+    p->room = (p->room - 1) / PEER_CHUNK * PEER_CHUNK;
     free(p->chunks[p->room / PEER_CHUNK]);
   }
 }
@@ -187,7 +172,7 @@ uint32_t peers_add(struct peers *p, const unsigned char *address, uint16_t port,
   struct peer *peer = peers_at(p, i);
   memset(peer, 0, entry_size(p));
   peer->port = port;
-  memcpy(peer->address, address, p->address_len);
+  peer_copy_address(peer->address, address, p->address_len);
   split_bucket(p, i);
   p->count++;
   link_entry(p, i);

@@ -1,7 +1,5 @@
 #include "tracker/pick.h"
 
-#include <string.h>
-
 enum { SKIPPED_MAX = 16 }; /* peers that must not be given are passed over, up to so many */
 
 /* splitmix64 (Steele, Lea and Flood, 2014): it spreads load, and need not be unforeseeable. */
@@ -12,12 +10,12 @@ static uint32_t random_below(uint64_t *state, uint32_t bound) {
   return (uint32_t)(((x ^ x >> 31) >> 32) * bound >> 32);
 }
 
-static bool may_be_given(const struct pick *pick, const struct peers *p, const struct peer *peer) {
-  const struct swarm_announce *asker = pick->asker;
-  bool same_place = peer->port == asker->at.port && p->address_len == asker->at.address_len &&
-                    memcmp(peer->address, asker->at.address, p->address_len) == 0;
-  return !same_place && memcmp(peer->id, asker->peer_id, PEER_ID) != 0 &&
-         !peer_silent(peer, pick->now, pick->timeout);
+/* The asker's own entry has its id by now, and so has one of the other family (BEP 7). Ids of one
+ * client begin alike and end at random. */
+static bool may_be_given(const struct pick *pick, const struct peer *peer) {
+  const unsigned char *id = pick->asker->peer_id;
+  bool same = peer->id[PEER_ID - 1] == id[PEER_ID - 1] && memcmp(peer->id, id, PEER_ID) == 0;
+  return !same && !peer_silent(peer, pick->now, pick->timeout);
 }
 
 /* Picks up to want of the entries from first to end, in a row from a random one on: neighbours in
@@ -33,10 +31,10 @@ static unsigned pick_range(const struct pick *pick, const struct peers *p, uint3
   for (uint32_t steps = 0; steps < count && steps < want + SKIPPED_MAX && got < want; steps++) {
     const struct peer *peer = peers_at(p, first + at);
     at = at + 1 < count ? at + 1 : 0;
-    if (may_be_given(pick, p, peer)) {
+    if (may_be_given(pick, peer)) {
       out->at.address_len = p->address_len;
       out->at.port = peer->port;
-      memcpy(out->at.address, peer->address, p->address_len);
+      peer_copy_address(out->at.address, peer->address, p->address_len);
       memcpy(out->id, peer->id, PEER_ID);
       out++;
       got++;

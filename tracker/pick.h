@@ -10,8 +10,8 @@ struct pick {
 };
 
 /**
- * Picks up to `want` peers of both families at random, never the asker, each once, at a cost that
- * depends on `want` alone. To a seed none is a seed; others get seeds for half, or for what the
- * others leave.
+ * Picks up to `want` peers of both families at random, each once, never one with the asker's peer
+ * id, at a cost that depends on `want` alone. To a seed none is a seed; others get seeds for half,
+ * or for what the others leave.
  */
 void pick_peers(const struct pick *pick, const struct peers family[2], struct swarm_answer *out);

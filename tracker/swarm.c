@@ -4,7 +4,6 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <uv.h>
 
 enum {
@@ -193,7 +192,7 @@ static uint32_t find_by_id(const struct peers *p, const struct swarm_announce *a
   uint32_t end = p->count < SWARM_SEARCH_MAX ? p->count : SWARM_SEARCH_MAX;
   for (uint32_t i = 0; i < end; i++) {
     const struct peer *peer = peers_at(p, i);
-    if (memcmp(peer->address, a->at.address, p->address_len) == 0 &&
+    if (peer_same_address(peer->address, a->at.address, p->address_len) &&
         memcmp(peer->id, a->peer_id, PEER_ID) == 0) {
       return i;
     }
@@ -326,7 +325,7 @@ bool swarm_store_knows(struct swarm_store *store, const unsigned char *infohash,
     for (uint32_t i = 0; i < p->count && i < SWARM_SEARCH_MAX && !found; i++) {
       const struct peer *peer = peers_at(p, i);
       found = memcmp(peer->token, token, PEER_TOKEN) == 0 &&
-              memcmp(peer->address, from->address, p->address_len) == 0 &&
+              peer_same_address(peer->address, from->address, p->address_len) &&
               !peer_silent(peer, now, store->timeout);
     }
   }

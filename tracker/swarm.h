@@ -101,8 +101,8 @@ bool swarm_store_knows(struct swarm_store *store, const unsigned char *infohash,
 
 /**
  * Takes silent peers out, a part of all in each call, so that it stays short: called once a second,
- * it goes round in about half a minute. Until then such a peer is not given out, and proves
- * nothing, but is counted.
+ * it goes round in about half a minute, or longer where a shard has more than 250,000 peers. Until
+ * then a silent peer is not given out, and proves nothing, but is counted.
  */
 void swarm_store_expire(struct swarm_store *store, uint32_t now);
 

@@ -235,7 +235,8 @@ void tracker_announce(struct tracker *t, const struct tracker_request *r,
 
 /* --- scrape --- */
 
-/* A scrape names no peer: any of the address's in the swarms it may see proves the session. */
+/* A scrape names no peer: any of the address's in the swarms it asks for proves the session. Those
+ * outside the token cannot, and are not searched. */
 static bool session_known(struct tracker *t, const struct tracker_request *r,
                           const struct scrape *s, const bool *covered,
                           const struct standing *standing) {

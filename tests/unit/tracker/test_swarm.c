@@ -72,6 +72,14 @@ static void counts_peers_by_what_they_have(void **state) {
   c = swarm_store_scrape(store, infohash);
   assert_int_equal(c.downloaders, 3);
   assert_int_equal(swarm_store_peers(store), 4);
+  /* One that goes while it is paused. */
+  a.said.event = SWARM_PAUSED;
+  say(store, &a, NOW);
+  a.said.event = SWARM_STOPPED;
+  say(store, &a, NOW);
+  c = swarm_store_scrape(store, infohash);
+  assert_int_equal(c.incomplete, 2);
+  assert_int_equal(c.downloaders, 2);
   swarm_store_free(store);
 }
 

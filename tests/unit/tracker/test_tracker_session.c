@@ -90,6 +90,7 @@ static void goes_on_after_exp_by_its_tracker_id(void **state) {
   rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%s", id);
   rig_assert_welcome(rig);
   assert_int_equal(rig_number(rig, "incomplete"), 1);
+  assert_null(rig_get(rig->answer, "tracker id").ptr);
   /* Now its entry will do. */
   rig_announce_with(rig, rig->token, RIG_QUERY);
   rig_assert_welcome(rig);
@@ -157,16 +158,19 @@ static void an_id_gathers_addresses(void **state) {
   assert_null(rig_get(rig->answer, "tracker id").ptr);
   rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%s", "foreign");
   assert_null(rig_get(rig->answer, "tracker id").ptr);
+  /* A session goes on, but adds nothing. */
+  rig->now = RIG_NOW + 700;
+  rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%s", v4_id);
+  rig_assert_welcome(rig);
+  assert_null(rig_get(rig->answer, "tracker id").ptr);
   struct tracker *first = rig->tracker;
   assert_int_equal(tracker_new(&rig->options, &rig->tracker, NULL), 0);
   tracker_free(first);
-  rig->now = RIG_NOW + 700;
   rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%s", both);
   rig_assert_welcome(rig);
   rig_from(rig, "10.0.0.1");
   rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%s", both);
   rig_assert_welcome(rig);
-  /* Without the right to join nothing is added. */
   rig_from(rig, "10.0.0.2");
   rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%s", both);
   rig_assert_failure(rig, "token expired");
