@@ -2,6 +2,7 @@
 
 #include "auth/claims.h"
 #include "auth/jws.h"
+#include "base/cleanup.h"
 
 #include <stdlib.h>
 
@@ -17,10 +18,24 @@ void trust_free(struct trust *trust) {
   *trust = (struct trust){0};
 }
 
+enum { LIBTRUST_ID_LEN = 12 * 4 + 11 };
+
+/* A registry token names its key as docker-registry wants it, whatever the JWKS of that very key
+ * calls it: both names are made of the key itself, and only a token that has the form of it costs a
+ * hash. */
+static bool is_libtrust_id(const struct key *key, struct slice kid) {
+  if (kid.len != LIBTRUST_ID_LEN) {
+    return false;
+  }
+  CLEANUP_FREE char *id = key_libtrust_id(key);
+  return id != NULL && slice_equal(kid, slice_str(id));
+}
+
 static bool kid_fits(const struct keyset *keys, const struct key *key,
                      const struct claims_header *header) {
   return !keys->named ||
-         (header->has_kid && key->kid != NULL && slice_equal(header->kid, slice_str(key->kid)));
+         (header->has_kid && key->kid != NULL &&
+          (slice_equal(header->kid, slice_str(key->kid)) || is_libtrust_id(key, header->kid)));
 }
 
 /* The search for a row and key that verify, for the reason when there is none. */

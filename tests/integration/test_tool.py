@@ -121,14 +121,15 @@ def test_registry_token(tmp_path):
     assert refused.returncode == 2 and "not supported yet" in refused.stderr
 
 
-def test_registry_token_opens_what_is_registered(registry, tmp_path):
+@pytest.mark.parametrize("keys", ["keys.json", "issuer/registry.pem"])
+def test_registry_token_opens_what_is_registered(registry, tmp_path, keys):
     """A token of the registry's own issuer covers the infohashes registered to its repositories."""
     from support.announce import announce, failure
     service = {"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"}
     issuer = Gate(str(tmp_path / "issuer"), token_service=service)
     issuer.tool("key", "generate", "--use", "registry", "--out", tmp_path / "issuer" / "registry.pem")
     (tmp_path / "keys.json").write_text(issuer.tool("key", "jwks", tmp_path / "issuer" / "registry.pem").stdout)
-    trust = [{"issuer": "auth.example", "audience": "registry.example", "keys": str(tmp_path / "issuer" / "registry.pem"),
+    trust = [{"issuer": "auth.example", "audience": "registry.example", "keys": str(tmp_path / keys),
               "algorithms": ["ES256"], "accept": ["registry"], "registry": "registry.example"}]
     with Gate(str(tmp_path), [registry_row(registry, str(tmp_path))], auth={"trust": trust}) as gate:
         index = json.loads(gate.tool("torrent", "create", f"docker://{registry.address}/team/app:1", "--register", "--json", "--config",
