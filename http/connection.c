@@ -46,10 +46,8 @@ void connection_cut(struct http_connection *c) {
   }
   c->broken = true;
   if (is_answering(c) && c->x->abandoned != NULL) {
-    http_abandoned *abandoned = c->x->abandoned;
-    c->x->abandoned = NULL;
     c->busy = true;
-    abandoned(c->x->abandoned_arg);
+    c->x->abandoned(c->x->abandoned_arg);
   }
   drop(c);
 }

@@ -99,7 +99,6 @@ void http_answer_start(struct http_exchange *x, int status, const struct http_fi
   if (x->connection->server->stopping) {
     x->keep_alive = false;
   }
-  x->answer_start = x->out.len;
   compose_head(x, status, fields, field_count, length);
 }
 
@@ -168,7 +167,6 @@ void http_answer_abort(struct http_exchange *x) {
   if (x->sent_some) {
     c->broken = true;
     x->abandoned = NULL; /* who gives it up knows */
-    x->proceed = NULL;
     x->body_left = 0;
     connection_answered(c);
     return;

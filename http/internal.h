@@ -54,6 +54,7 @@ static inline void link_append(struct link *list, struct link *l) {
 /* --- the bytes --- */
 
 struct http_connection;
+struct socket;
 
 /** What a connection asks of its transport. */
 struct transport {
@@ -152,7 +153,7 @@ enum stage {
  */
 struct http_exchange {
   struct http_connection *connection;
-  struct link spare; /**< of the server's exchanges that nobody uses */
+  struct http_exchange *next_spare; /**< of the server's exchanges that nobody uses */
   enum stage stage;
   struct arena arena;
 
@@ -180,7 +181,7 @@ struct http_exchange {
   /* the answer */
   struct buf out;      /**< what is to be sent */
   struct buf sending;  /**< what a write() of the transport is sending */
-  size_t answer_start; /**< where in out this answer begins */
+  size_t answer_start; /**< where in out this answer, or its 100, begins */
   size_t unsent;       /**< of sending, when the deadline for it was set */
   uint64_t body_left;  /**< bytes announced and not sent yet */
   bool started;        /**< an answer has been composed */
@@ -198,6 +199,16 @@ enum request_state { REQUEST_MORE, REQUEST_WHOLE, REQUEST_REFUSED };
 void request_reset(struct http_exchange *x);
 /** Whether a byte of a request has been read since request_reset(). */
 bool request_begun(const struct http_exchange *x);
+/** Refuses the request. \return -1, for llhttp. */
+int request_refuse(struct http_exchange *x, int status, const char *why);
+/**
+ * Looks at the lines of a head before llhttp does.
+ *
+ * \param ended set when the head ends with the bytes that are returned.
+ * \return how many of the bytes may be given to llhttp: all, or up to the end of the head, or up to
+ * what is refused.
+ */
+size_t head_scan(struct http_exchange *x, struct slice bytes, bool *ended);
 /**
  * Reads on.
  *
@@ -228,8 +239,9 @@ struct http_server {
   uint64_t test_clock; /**< instead of the loop's clock when not 0: moved by hand */
   unsigned durations[DEADLINES];
   struct link deadlines[DEADLINES];
-  struct link connections, ready, listeners, spare_exchanges;
-  struct link spare_sockets; /**< memory of closed connections, kept by tcp.c */
+  struct link connections, ready, listeners;
+  struct http_exchange *spare_exchanges; /**< the last that came back first */
+  struct socket *spare_sockets;          /**< of closed connections, kept by tcp.c */
   unsigned connection_count, spare_exchange_count, spare_socket_count;
   struct addresses addresses;
   uint64_t date_second;       /**< for which date is valid */

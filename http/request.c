@@ -1,6 +1,6 @@
 #include "http/internal.h"
 
-static int refuse(struct http_exchange *x, int status, const char *why) {
+int request_refuse(struct http_exchange *x, int status, const char *why) {
   x->refusal = status;
   x->refusal_why = why;
   return -1;
@@ -34,7 +34,7 @@ bool request_begun(const struct http_exchange *x) {
 static int append(struct http_exchange *x, struct span *span, const char *at, size_t len) {
   buf_append(&x->head, at, len);
   if (x->head.failed) {
-    return refuse(x, 503, "out of memory");
+    return request_refuse(x, 503, "out of memory");
   }
   /* No overflow: the whole head is bounded by head_max. */
   span->len += (uint32_t)len;
@@ -53,7 +53,7 @@ static int on_field(llhttp_t *parser, const char *at, size_t len) {
   }
   if (!x->name_open) {
     if (x->field_count == HTTP_FIELDS_MAX) {
-      return refuse(x, 431, "more fields than are taken");
+      return request_refuse(x, 431, "more fields than are taken");
     }
     x->names[x->field_count++] = (struct span){(uint32_t)x->head.len, 0};
     x->name_open = true;
@@ -79,10 +79,10 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
   struct http_exchange *x = parser->data;
   size_t max = x->connection->server->limits.body_max;
   if (len > max - x->body.len) {
-    return refuse(x, 413, "the body is larger than is taken");
+    return request_refuse(x, 413, "the body is larger than is taken");
   }
   buf_append(&x->body, at, len);
-  return x->body.failed ? refuse(x, 503, "out of memory") : 0;
+  return x->body.failed ? request_refuse(x, 503, "out of memory") : 0;
 }
 
 static int on_message_complete(llhttp_t *parser) {
@@ -115,7 +115,7 @@ static int split_target(struct http_exchange *x) {
   struct span path = x->target;
   struct slice target = text(x, path);
   if (target.len == 0 || memchr(target.ptr, '#', target.len) != NULL) {
-    return refuse(x, 400, "the request's target is not a path or an http URL");
+    return request_refuse(x, 400, "the request's target is not a path or an http URL");
   }
   if (target.ptr[0] != '/') {
     size_t scheme =
@@ -130,7 +130,7 @@ static int split_target(struct http_exchange *x) {
       end++;
     }
     if (scheme == 0 || end == scheme || !is_host(slice_of(target.ptr + scheme, end - scheme))) {
-      return refuse(x, 400, "the request's target is not a path or an http URL");
+      return request_refuse(x, 400, "the request's target is not a path or an http URL");
     }
     path.at += (uint32_t)end;
     path.len -= (uint32_t)end;
@@ -148,7 +148,7 @@ static int split_target(struct http_exchange *x) {
     x->path = (struct span){(uint32_t)x->head.len, 1};
     buf_append(&x->head, "/", 1);
   }
-  return x->head.failed ? refuse(x, 503, "out of memory") : 0;
+  return x->head.failed ? request_refuse(x, 503, "out of memory") : 0;
 }
 
 static int on_headers_complete(llhttp_t *parser) {
@@ -165,41 +165,41 @@ static int on_headers_complete(llhttp_t *parser) {
     struct slice value = slice_trim(text(x, x->values[i]));
     x->values[i] = (struct span){(uint32_t)(value.ptr - x->head.ptr), (uint32_t)value.len};
     if (name.len == 0) {
-      return refuse(x, 400, "a field has no name");
+      return request_refuse(x, 400, "a field has no name");
     }
     if (slice_equal_nocase(name, SLICE("host"))) {
       hosts++;
       if (!is_host(value)) {
-        return refuse(x, 400, "Host is not a host");
+        return request_refuse(x, 400, "Host is not a host");
       }
     } else if (slice_equal_nocase(name, SLICE("content-length"))) {
       if (!slice_u64(value, &length)) {
-        return refuse(x, 400, "Content-Length is not a length");
+        return request_refuse(x, 400, "Content-Length is not a length");
       }
     } else if (slice_equal_nocase(name, SLICE("transfer-encoding"))) {
       codings++;
       if (!slice_equal_nocase(value, SLICE("chunked"))) {
-        return refuse(x, 400, "only chunked is taken as Transfer-Encoding");
+        return request_refuse(x, 400, "only chunked is taken as Transfer-Encoding");
       }
     } else if (slice_equal_nocase(name, SLICE("expect"))) {
       if (!slice_equal_nocase(value, SLICE("100-continue"))) {
-        return refuse(x, 417, "only 100-continue can be expected");
+        return request_refuse(x, 417, "only 100-continue can be expected");
       }
       wants_continue = true;
     }
   }
   if (hosts > 1 || (hosts == 0 && !x->http_1_0)) {
-    return refuse(x, 400, "one Host is needed");
+    return request_refuse(x, 400, "one Host is needed");
   }
   /* RFC 9112, section 6.1: such framing is faulty. */
   if (codings > 1 || (codings == 1 && x->http_1_0)) {
-    return refuse(x, 400, "Transfer-Encoding is given twice, or with HTTP/1.0");
+    return request_refuse(x, 400, "Transfer-Encoding is given twice, or with HTTP/1.0");
   }
   if (split_target(x) != 0) {
     return -1;
   }
   if (length > body_max) {
-    return refuse(x, 413, "the body is larger than is taken");
+    return request_refuse(x, 413, "the body is larger than is taken");
   }
   x->keep_alive = llhttp_should_keep_alive(parser) != 0;
   /* Nothing is upgraded to, and CONNECT is a method like others: what follows is a request. */
@@ -222,103 +222,6 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* --- the lines of a head, looked at before llhttp sees them --- */
-
-/* Keeps the last bytes of the request line, which may come in any cuts. */
-static void keep_tail(struct http_exchange *x, const char *bytes, size_t len) {
-  const size_t room = sizeof x->line_tail;
-  if (len >= room) {
-    memcpy(x->line_tail, bytes + len - room, room);
-  } else {
-    memmove(x->line_tail, x->line_tail + len, room - len);
-    memcpy(x->line_tail + room - len, bytes, len);
-  }
-}
-
-static int check_version(struct http_exchange *x) {
-  struct slice version = slice_of(x->line_tail, sizeof x->line_tail);
-  if (slice_equal(version, SLICE("HTTP/1.1")) || slice_equal(version, SLICE("HTTP/1.0"))) {
-    return 0;
-  }
-  return slice_starts(version, SLICE("HTTP/"))
-             ? refuse(x, 505, "only HTTP/1.1 and HTTP/1.0 are spoken")
-             : refuse(x, 400, "the request line does not end in an HTTP version");
-}
-
-/*
- * How many of the bytes may be given to llhttp: up to the end of the head, which sets \p ended, or
- * to where it is refused. llhttp 8.1.0 takes a bare CR for a line end (CVE-2023-30589) and joins
- * folded lines, and behind a proxy that reads them otherwise, either smuggles a request.
- */
-static size_t scan_head(struct http_exchange *x, struct slice bytes, bool *ended) {
-  const size_t max = x->connection->server->limits.head_max;
-  const char *p = bytes.ptr;
-  const char *end = bytes.ptr + bytes.len;
-  bool cut = bytes.len > max - x->head_size;
-  if (cut) {
-    end = bytes.ptr + (max - x->head_size);
-  }
-  while (p < end) {
-    const char *run = p;
-    while (p < end && (unsigned char)*p > '\r') {
-      p++;
-    }
-    if (p > run) {
-      if (x->carriage_return) {
-        p = run;
-        refuse(x, 400, "a CR without LF");
-        break;
-      }
-      if (x->line_size == 0 && x->lines > 0 && *run == ' ') {
-        p = run;
-        refuse(x, 400, "a field line begins with white space");
-        break;
-      }
-      if (x->lines == 0) {
-        keep_tail(x, run, (size_t)(p - run));
-      }
-      x->line_size += (size_t)(p - run);
-      continue;
-    }
-    if (x->carriage_return) {
-      if (*p != '\n') {
-        refuse(x, 400, "a CR without LF");
-        break;
-      }
-      p++;
-      x->carriage_return = false;
-      if (x->line_size > 0) {
-        x->lines++;
-        x->line_size = 0;
-      } else if (x->lines > 0) {
-        *ended = true;
-        break;
-      }
-    } else if (*p == '\r') {
-      if (x->lines == 0 && x->line_size > 0 && check_version(x) != 0) {
-        break;
-      }
-      x->carriage_return = true;
-      p++;
-    } else if (*p == '\t' && (x->line_size > 0 || x->lines == 0)) {
-      x->line_size++;
-      p++;
-    } else {
-      refuse(x, 400,
-             *p == '\n'   ? "an LF without CR"
-             : *p == '\t' ? "a field line begins with white space"
-                          : "a control character in the head");
-      break;
-    }
-  }
-  size_t used = (size_t)(p - bytes.ptr);
-  if (cut && p == end && !*ended && x->refusal == 0) {
-    refuse(x, 431, "the head is larger than is taken");
-  }
-  x->head_size += used;
-  return used;
-}
-
 /* --- reading --- */
 
 static int malformed(struct http_exchange *x, llhttp_errno_t code) {
@@ -328,9 +231,9 @@ static int malformed(struct http_exchange *x, llhttp_errno_t code) {
   const char *reason = llhttp_get_error_reason(&x->parser);
   /* Otherwise it is no version at all, and then the request is malformed. */
   if (code == HPE_INVALID_VERSION && strcmp(reason, "Invalid HTTP version") == 0) {
-    return refuse(x, 505, "only HTTP/1.1 and HTTP/1.0 are spoken");
+    return request_refuse(x, 505, "only HTTP/1.1 and HTTP/1.0 are spoken");
   }
-  return refuse(x, 400, reason);
+  return request_refuse(x, 400, reason);
 }
 
 /* Gives bytes to llhttp. \return whether the request is whole; refusal is set when it is not one.
@@ -361,7 +264,7 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
       x->parser.data = x;
     }
     bool ended = false;
-    size_t head = scan_head(x, bytes, &ended);
+    size_t head = head_scan(x, bytes, &ended);
     int found = x->refusal;
     const char *why = x->refusal_why;
     /* llhttp's error comes first when it lies before what the scan found, in whatever cuts the
@@ -369,7 +272,7 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
     x->refusal = 0;
     bool whole = execute(x, slice_of(bytes.ptr, head), used);
     if (x->refusal == 0 && found != 0) {
-      refuse(x, found, why);
+      request_refuse(x, found, why);
     }
     if (x->refusal != 0) {
       return REQUEST_REFUSED;
@@ -381,7 +284,7 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
       return REQUEST_MORE;
     }
     if (x->stage == STAGE_HEAD) {
-      refuse(x, 400, "the head does not end where its lines do");
+      request_refuse(x, 400, "the head does not end where its lines do");
       return REQUEST_REFUSED;
     }
     done = head;
@@ -395,7 +298,7 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
   x->body_size += *used;
   *used += done;
   if (x->refusal == 0 && !whole && rest.len > left) {
-    refuse(x, 413, "the body's chunks take more than is taken");
+    request_refuse(x, 413, "the body's chunks take more than is taken");
   }
   return x->refusal != 0 ? REQUEST_REFUSED : whole ? REQUEST_WHOLE : REQUEST_MORE;
 }

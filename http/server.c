@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SPARE_EXCHANGES_MAX = 64 };
+enum { HEAD_MAX = 32 * 1024, BODY_MAX = 64 * 1024, SPARE_EXCHANGES_MAX = 64 };
 
 static unsigned or_default(unsigned value, unsigned fallback) {
   return value == 0 ? fallback : value;
 }
 
 static struct http_limits with_defaults(struct http_limits l) {
-  l.head_max = l.head_max == 0 ? 32 * 1024 : l.head_max;
-  l.body_max = l.body_max == 0 ? 64 * 1024 : l.body_max;
+  l.head_max = l.head_max == 0 ? HEAD_MAX : l.head_max;
+  l.body_max = l.body_max == 0 ? BODY_MAX : l.body_max;
   l.connections_max = or_default(l.connections_max, 16384);
   l.per_address_max = or_default(l.per_address_max, 1024);
   l.head_timeout_ms = or_default(l.head_timeout_ms, 10 * 1000);
@@ -75,7 +75,6 @@ void server_sweep(struct http_server *s) {
     return;
   }
   uint64_t next = s->stopping ? s->stop_due : UINT64_MAX;
-  s->timer_due = 0; /* What is set meanwhile is counted below. */
   for (enum deadline kind = DEADLINE_HEAD; kind < DEADLINES; kind++) {
     struct link *list = &s->deadlines[kind];
     while (!link_empty(list)) {
@@ -154,16 +153,14 @@ static void free_exchange(struct http_exchange *x) {
 }
 
 struct http_exchange *server_lend(struct http_server *s) {
-  if (!link_empty(&s->spare_exchanges)) {
-    /* The last one that came back: its memory is still in the processor's cache. */
-    struct link *last = s->spare_exchanges.prev;
-    link_remove(last);
-    s->spare_exchange_count--;
-    return LINK_OWNER(last, struct http_exchange, spare);
-  }
-  struct http_exchange *x = calloc(1, sizeof *x);
+  struct http_exchange *x = s->spare_exchanges;
   if (x != NULL) {
-    link_init(&x->spare);
+    s->spare_exchanges = x->next_spare;
+    s->spare_exchange_count--;
+    return x;
+  }
+  x = calloc(1, sizeof *x);
+  if (x != NULL) {
     request_reset(x);
   }
   return x;
@@ -187,7 +184,9 @@ void server_take_back(struct http_server *s, struct http_exchange *x) {
   empty(&x->out);
   empty(&x->sending);
   request_reset(x);
-  link_append(&s->spare_exchanges, &x->spare);
+  /* The last comes first: its memory is still in the processor's cache. */
+  x->next_spare = s->spare_exchanges;
+  s->spare_exchanges = x;
   s->spare_exchange_count++;
 }
 
@@ -215,8 +214,6 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
   link_init(&s->connections);
   link_init(&s->ready);
   link_init(&s->listeners);
-  link_init(&s->spare_exchanges);
-  link_init(&s->spare_sockets);
   addresses_init(&s->addresses);
   uv_timer_init(loop, &s->timer);
   uv_idle_init(loop, &s->idle);
@@ -243,10 +240,10 @@ void server_handle_closed(struct http_server *s) {
   if (s->open_handles > 0) {
     return;
   }
-  while (!link_empty(&s->spare_exchanges)) {
-    struct link *first = s->spare_exchanges.next;
-    link_remove(first);
-    free_exchange(LINK_OWNER(first, struct http_exchange, spare));
+  for (struct http_exchange *x = s->spare_exchanges; x != NULL;) {
+    struct http_exchange *next = x->next_spare;
+    free_exchange(x);
+    x = next;
   }
   tcp_free_spares(s);
   addresses_free(&s->addresses);

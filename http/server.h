@@ -2,6 +2,10 @@
  * The HTTP/1.x server: listeners on one libuv loop, connections, and the exchange of a request and
  * its answer (RFC 9110, RFC 9112). A process runs one server a loop, a loop a core; the kernel
  * spreads connections over them by SO_REUSEPORT. Nothing here is shared between loops.
+ *
+ * What is not HTTP/1.x as the RFCs have it is answered with a 4xx or 505 and a line of text, and
+ * the connection is closed. As libuv writes to sockets that may be closed, the program ignores
+ * SIGPIPE.
  */
 #pragma once
 
@@ -59,7 +63,8 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
 
 /**
  * Listens on \p address, `host:port` or `[v6]:port` with a literal address; port 0 takes a free
- * one. May be called several times. IPv6 sockets are v6 only.
+ * one. May be called several times. IPv6 sockets are v6 only. An address that a socket listens on
+ * already is refused, though SO_REUSEPORT would share it.
  *
  * \param bound when not NULL, gets the address with the port really taken, for the other loops.
  * \return 0, or -1: ERROR_USAGE for an address that cannot be read, ERROR_FAILED otherwise.

@@ -27,7 +27,7 @@ struct socket {
   uv_tcp_t tcp;
   uv_write_t write;
   uv_shutdown_t shutdown;
-  struct link spare;
+  struct socket *next_spare;
 };
 
 static struct socket *socket_of(struct http_connection *c) {
@@ -43,13 +43,13 @@ static void close_handle(void *handle, uv_close_cb closed) {
 /* --- a connection's socket --- */
 
 static struct socket *take_socket(struct http_server *s) {
-  if (!link_empty(&s->spare_sockets)) {
-    struct link *last = s->spare_sockets.prev;
-    link_remove(last);
-    s->spare_socket_count--;
-    return LINK_OWNER(last, struct socket, spare);
+  struct socket *socket = s->spare_sockets;
+  if (socket == NULL) {
+    return malloc(sizeof *socket);
   }
-  return malloc(sizeof(struct socket));
+  s->spare_sockets = socket->next_spare;
+  s->spare_socket_count--;
+  return socket;
 }
 
 static void keep_socket(struct http_server *s, struct socket *socket) {
@@ -57,16 +57,16 @@ static void keep_socket(struct http_server *s, struct socket *socket) {
     free(socket);
     return;
   }
-  link_init(&socket->spare);
-  link_append(&s->spare_sockets, &socket->spare);
+  socket->next_spare = s->spare_sockets;
+  s->spare_sockets = socket;
   s->spare_socket_count++;
 }
 
 void tcp_free_spares(struct http_server *s) {
-  while (!link_empty(&s->spare_sockets)) {
-    struct link *first = s->spare_sockets.next;
-    link_remove(first);
-    free(LINK_OWNER(first, struct socket, spare));
+  for (struct socket *socket = s->spare_sockets; socket != NULL;) {
+    struct socket *next = socket->next_spare;
+    free(socket);
+    socket = next;
   }
 }
 
@@ -109,12 +109,21 @@ static void on_written(uv_write_t *write, int status) {
   connection_sent(&socket->connection, status == 0);
 }
 
+/* libuv's type does not say that what is sent is not written to. */
+static uv_buf_t buffer_of(struct slice bytes) {
+  const union {
+    const char *is;
+    char *asked;
+  } base = {bytes.ptr};
+  return (uv_buf_t){.base = base.asked, .len = bytes.len};
+}
+
 static ssize_t try_write(struct http_connection *c, const struct slice *pieces, size_t count) {
   uv_buf_t bufs[PIECES_MAX];
   unsigned used = 0;
   for (size_t i = 0; i < count && used < PIECES_MAX; i++) {
     if (pieces[i].len > 0) {
-      bufs[used++] = (uv_buf_t){.base = (char *)(uintptr_t)pieces[i].ptr, .len = pieces[i].len};
+      bufs[used++] = buffer_of(pieces[i]);
     }
   }
   if (used == 0) {
@@ -126,7 +135,7 @@ static ssize_t try_write(struct http_connection *c, const struct slice *pieces, 
 
 static void write_all(struct http_connection *c, struct slice bytes) {
   struct socket *socket = socket_of(c);
-  uv_buf_t buf = {.base = (char *)(uintptr_t)bytes.ptr, .len = bytes.len};
+  uv_buf_t buf = buffer_of(bytes);
   socket->write.data = socket;
   /* It fails for handles and requests that are in no state to be used, which these never are. */
   uv_write(&socket->write, (uv_stream_t *)&socket->tcp, &buf, 1, on_written);
@@ -145,10 +154,14 @@ static void set_read(struct http_connection *c, bool on) {
   }
 }
 
+static void on_ended(uv_shutdown_t *shutdown, int status) {
+  (void)shutdown;
+  (void)status; /* When it fails the other end is gone, and reading says so. */
+}
+
 static void end(struct http_connection *c) {
   struct socket *socket = socket_of(c);
-  /* When it fails the other end is gone, and reading says so. */
-  uv_shutdown(&socket->shutdown, (uv_stream_t *)&socket->tcp, NULL);
+  uv_shutdown(&socket->shutdown, (uv_stream_t *)&socket->tcp, on_ended);
 }
 
 static void close_socket(struct http_connection *c) {
@@ -311,6 +324,14 @@ static int read_address(const char *text, struct sockaddr_storage *out) {
             : uv_ip4_addr(name, (int)port, (struct sockaddr_in *)out);
 }
 
+/* Holds the address for a moment without SO_REUSEPORT, for with it the address of another process
+ * of this user could be taken without a word; and writes the port that was free for a port 0. */
+static int take_port(struct sockaddr *address) {
+  CLEANUP_FD int fd = bind_socket(address, false);
+  socklen_t len = address_size(address);
+  return fd < 0 ? -1 : getsockname(fd, address, &len);
+}
+
 int http_server_listen(struct http_server *server, const char *address,
                        struct sockaddr_storage *bound, struct error *e) {
   struct sockaddr_storage storage;
@@ -319,15 +340,9 @@ int http_server_listen(struct http_server *server, const char *address,
     return error_set(e, ERROR_USAGE, "`%s` is not an address such as 127.0.0.1:8080 or [::1]:8080",
                      address);
   }
-  /* Held for a moment without SO_REUSEPORT, for with it the address of another process of this user
-   * could be taken without a word; and a free port must be the same for all loops. */
-  CLEANUP_FD int probe = bind_socket(any, false);
-  socklen_t len = sizeof storage;
-  if (probe < 0 || getsockname(probe, any, &len) != 0) {
+  if (take_port(any) != 0) {
     return error_errno(e, errno, "listening on %s", address);
   }
-  close(probe);
-  probe = -1;
   if (http_server_listen_at(server, any, e) != 0) {
     return error_context(e, "%s", address);
   }

@@ -1,7 +1,7 @@
 #include "peer.h"
 
 #include <netinet/in.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 static const struct http_limits seconds = {
     .head_timeout_ms = 1000, .idle_timeout_ms = 5000, .send_timeout_ms = 3000};
@@ -108,6 +108,21 @@ static void test_a_reader_must_go_on_reading(void **state) {
   peer_close(&p);
 }
 
+static void test_a_head_behind_an_answer_has_its_time(void **state) {
+  (void)state;
+  struct peer p;
+  peer_open(&p, &seconds);
+  http_memory_take(p.m, 100);
+  peer_feed(&p, GET("/large") "GET /no");
+  http_memory_advance(p.m, 2900);
+  http_memory_take(p.m, SIZE_MAX);
+  http_memory_advance(p.m, 999);
+  assert_false(http_memory_closed(p.m));
+  http_memory_advance(p.m, 1);
+  assert_int_equal(peer_count(&p, "HTTP/1.1 408 "), 1);
+  peer_close(&p);
+}
+
 static void test_pipelined_requests_wait_their_turn(void **state) {
   (void)state;
   struct peer p;
@@ -138,7 +153,7 @@ static void test_reading_stops_while_enough_is_there(void **state) {
     fed++;
     assert_true(fed < 16 * 1024);
   }
-  assert_true(fed * strlen(GET("/now")) >= 16 * 1024);
+  assert_true(fed * strlen(GET("/now")) >= 16384);
   http_answer(p.x, 200, NULL, 0, SLICE("one"));
   http_memory_take(p.m, SIZE_MAX);
   assert_int_equal(peer_count(&p, "HTTP/1.1 200 "), fed + 1);
@@ -169,12 +184,11 @@ static void test_the_head_is_bounded(void **state) {
   for (int beyond = 0; beyond <= 1; beyond++) {
     struct peer p;
     peer_open(&p, &limits);
+    /* 35 bytes stand around the value. */
     char head[600];
-    const char *start = "GET /now HTTP/1.1\r\nHost: a\r\nX: ";
-    size_t len = strlen(start);
-    memcpy(head, start, len);
-    memset(head + len, 'x', 500);
-    strcpy(head + 496 + beyond, "\r\n\r\n");
+    int len = snprintf(head, sizeof head, "GET /now HTTP/1.1\r\nHost: a\r\nX: %0*d\r\n\r\n",
+                       500 - 35 + beyond, 0);
+    assert_int_equal(len, 500 + beyond);
     peer_feed(&p, head);
     assert_int_equal(peer_count(&p, beyond ? "HTTP/1.1 431 " : "HTTP/1.1 200 "), 1);
     assert_int_equal(http_memory_closed(p.m), beyond);
@@ -341,9 +355,11 @@ static void wait_for_it(struct http_exchange *x, void *context) {
   http_exchange_on_abandoned(x, on_abandoned, context);
 }
 
+enum when { NEVER, AFTER, AROUND }; /* the answer, and the stop */
+
 static void test_stops_with_grace(void **state) {
   (void)state;
-  for (int answered = 0; answered <= 1; answered++) {
+  for (enum when answered = NEVER; answered <= AROUND; answered++) {
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
     struct waiting w = {0};
@@ -353,6 +369,9 @@ static void test_stops_with_grace(void **state) {
     struct http_memory *busy = http_memory_connect(server, NULL);
     struct http_memory *idle = http_memory_connect(server, NULL);
     http_memory_feed(busy, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    if (answered == AROUND) {
+      http_answer_start(w.x, 200, NULL, 0, 3);
+    }
     bool stopped = false;
     http_server_stop(server, 500, on_stopped, &stopped);
     uv_run(&loop, UV_RUN_NOWAIT);
@@ -360,16 +379,20 @@ static void test_stops_with_grace(void **state) {
     assert_false(http_memory_closed(busy));
     assert_false(stopped);
     assert_null(http_memory_connect(server, NULL));
-    if (answered) {
+    if (answered == AFTER) {
       http_answer(w.x, 200, NULL, 0, SLICE("end"));
       assert_true(slice_ends(http_memory_output(busy), SLICE("Connection: close\r\n\r\nend")));
+    } else if (answered == AROUND) {
+      http_answer_send(w.x, SLICE("end"), NULL, NULL);
+      http_answer_end(w.x);
+      assert_true(slice_ends(http_memory_output(busy), SLICE("Length: 3\r\n\r\nend")));
     } else {
       http_memory_advance(busy, 499);
       assert_false(http_memory_closed(busy));
       http_memory_advance(busy, 1);
       assert_int_equal(http_memory_output(busy).len, 0);
     }
-    assert_int_equal(w.abandoned, !answered);
+    assert_int_equal(w.abandoned, answered == NEVER);
     assert_true(http_memory_released(busy));
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_true(stopped);
@@ -386,6 +409,7 @@ int main(void) {
       cmocka_unit_test(test_a_body_must_come_in_time),
       cmocka_unit_test(test_a_handler_has_all_the_time),
       cmocka_unit_test(test_a_reader_must_go_on_reading),
+      cmocka_unit_test(test_a_head_behind_an_answer_has_its_time),
       cmocka_unit_test(test_pipelined_requests_wait_their_turn),
       cmocka_unit_test(test_reading_stops_while_enough_is_there),
       cmocka_unit_test(test_who_does_not_read_is_not_served),

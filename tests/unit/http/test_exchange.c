@@ -186,6 +186,17 @@ static void test_given_up(void **state) {
   assert_int_equal(peer_count(&p, "HTTP/1.1 502 "), 1);
   assert_false(http_memory_closed(p.m));
   peer_close(&p);
+  /* When the head has left, though nothing was sent yet: cut. */
+  peer_open(&p, NULL);
+  peer_feed(&p, GET("/later"));
+  http_answer_start(p.x, 200, NULL, 0, 5);
+  peer_feed(&p, GET("/now"));
+  assert_true(peer_ends(&p, "\r\n\r\n"));
+  http_answer_abort(p.x);
+  http_memory_feed(p.m, SLICE(""));
+  assert_true(http_memory_released(p.m));
+  assert_int_equal(peer_count(&p, "HTTP/1.1 "), 1);
+  peer_close(&p);
   /* Later: cut. */
   peer_open(&p, NULL);
   peer_feed(&p, GET("/later"));

@@ -70,6 +70,7 @@ struct expected {
 #define POST    "POST / HTTP/1.1\r\n" HOST
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 #define TEN     "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
 
 static const struct expected good[] = {
     {"plain", R(GET "\r\n"), "200", false, "GET|/|||"},
@@ -114,6 +115,9 @@ static const struct expected good[] = {
     {"DELETE", R("DELETE / HTTP/1.1\r\n" HOST "\r\n"), "405", false, NULL},
     {"CONNECT, a path", R("CONNECT /x HTTP/1.1\r\n" HOST "\r\n" GET "X: 2\r\n\r\n"), "405", false,
      "GET|/||2|"},
+    {"CONNECT with a body",
+     R("CONNECT /x HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc" GET "X: 2\r\n\r\n"), "405",
+     false, "GET|/||2|"},
     {"two spaces", R("GET  / HTTP/1.1\r\n" HOST "\r\n"), "200", false, "GET|/|||"},
 };
 
@@ -208,6 +212,14 @@ static const struct expected bad[] = {
      true, NULL},
     {"chunks too large", R(CHUNKED "65\r\n" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "1\r\n"), "413",
      true, NULL},
+    {"chunk extension without end",
+     R(CHUNKED "1;" HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED
+           HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED),
+     "413", true, NULL},
+    {"trailers without end",
+     R(CHUNKED "0\r\nX: " HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED
+           HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED),
+     "413", true, NULL},
     {"other expectation", R(GET "Expect: tea\r\n\r\n"), "417", true, NULL},
 };
 
