@@ -149,6 +149,16 @@ static int choose_scheme(struct docker_source *s, const char *scheme, struct err
   return s->registry == NULL ? -1 : 0;
 }
 
+/* Makes one error of those of https and of plain http. */
+static void blame(struct error *why, const struct error *plain, int status) {
+  if (status == 0 && plain->kind == ERROR_FAILED) {
+    struct error secure = *why;
+    error_set(why, ERROR_FAILED, "%s; and over plain http: %s", secure.text, plain->text);
+  } else if (status != 400) { /* which is what a TLS port says to plain http */
+    *why = *plain;
+  }
+}
+
 static int docker_manifest(struct image_source *base, const struct image_descriptor *d,
                            struct buf *out, struct image_served *served, struct error *e) {
   struct docker_source *s = (struct docker_source *)base;
@@ -164,9 +174,8 @@ static int docker_manifest(struct image_source *base, const struct image_descrip
     struct error second = {0};
     t = fresh;
     result = choose_scheme(s, "http", &second) == 0 ? transfer_run(&t, &get, &second) : -1;
-    /* 400 is what a TLS port says to plain http: then the first error is the one that helps. */
-    if (t.status != 0 && t.status != 400) {
-      why = second;
+    if (result != 0) {
+      blame(&why, &second, t.status);
     }
   }
   s->may_be_plain = false;

@@ -284,13 +284,31 @@ static void test_nobody_there(void **state) {
   fixture_must_fail(f, reference(f, &r, ":1"), ERROR_FAILED, "https://127.0.0.1");
 }
 
+/* The plain http that a loopback host is asked over next has errors of its own to tell. */
+static void test_plain_http_fails_too(void **state) {
+  struct fixture *f = *state;
+  struct registry_thread r = {0};
+  add(&r, TAG, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " TAG "\r\n", SLICE(""));
+  add(&r, "/v2/team/app/manifests/locked",
+      "HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: Bearer realm=\"/token\"\r\n",
+      SLICE(""));
+  add(&r, "/token?scope=repository%3Ateam%2Fapp%3Apull", "HTTP/1.1 401 No\r\nContent-Length: 0\r\n",
+      SLICE(""));
+  registry_run(&r);
+  fixture_must_fail(f, reference(f, &r, ":1"), ERROR_FAILED, "and over plain http");
+  fixture_must_fail(f, reference(f, &r, ":1"), ERROR_FAILED, "redirects: that is more than");
+  fixture_must_fail(f, reference(f, &r, ":locked"), ERROR_DENIED, "refuses the login");
+  registry_end(&r);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_image),         TEST(test_index),     TEST(test_status),
-      TEST(test_manifest_lies), TEST(test_blob_lies), TEST(test_sink_gives_up),
-      TEST(test_nobody_there),
+      TEST(test_image),        TEST(test_index),
+      TEST(test_status),       TEST(test_manifest_lies),
+      TEST(test_blob_lies),    TEST(test_sink_gives_up),
+      TEST(test_nobody_there), TEST(test_plain_http_fails_too),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
