@@ -78,7 +78,8 @@ int http_server_listen_at(struct http_server *server, const struct sockaddr *add
 
 /**
  * Stops listening, closes idle connections, lets answers under way finish for \p grace_ms at most,
- * then cuts them. \p closed is called on the loop when all is freed, the server included.
+ * then cuts them. \p closed, unless NULL, is called on the loop when all is freed, the server
+ * included.
  */
 void http_server_stop(struct http_server *server, unsigned grace_ms, void (*closed)(void *arg),
                       void *arg);
@@ -110,7 +111,8 @@ uv_loop_t *http_exchange_loop(const struct http_exchange *x);
  * Answers with a whole body, which is copied. Content-Length, Date and Connection are added. For
  * HEAD the body is counted but not sent.
  *
- * \param fields further fields; values with CR, LF or NUL are refused by an assertion.
+ * \param fields further fields. A value with CR, LF or NUL is a bug (assertion); without assertions
+ * its field is left out.
  */
 void http_answer(struct http_exchange *x, int status, const struct http_field *fields,
                  size_t field_count, struct slice body);
