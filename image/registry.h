@@ -32,6 +32,7 @@ void registry_free(struct registry *registry);
  * pointer; all are valid during `head` only. */
 struct registry_answer {
   int status;
+  bool redirected; /**< it is no answer of the registry's own, but of where that has led to */
   struct slice content_type, docker_content_digest, content_range, etag;
   struct slice www_authenticate; /**< several fields are joined by commas (RFC 9110, 5.3) */
   bool has_length;

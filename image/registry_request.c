@@ -205,6 +205,7 @@ static bool tell_head(struct registry_request *r, const struct http_fetch_answer
   }
   struct registry_answer answer = {
       .status = http_fetch_status(a),
+      .redirected = r->redirects > 0,
       .content_type = http_fetch_field(a, SLICE("Content-Type")),
       .docker_content_digest = http_fetch_field(a, SLICE("Docker-Content-Digest")),
       .content_range = http_fetch_field(a, SLICE("Content-Range")),
