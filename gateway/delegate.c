@@ -32,7 +32,9 @@ struct delegate_answer delegate_judge(const struct registry_answer *a, struct sl
     }
     break;
   case 401:
-    if (is_line(a->www_authenticate)) {
+    /* Credentials are not taken along a redirect: a challenge there would ask the caller to tell
+     * the registry's login to another. */
+    if (!a->redirected && is_line(a->www_authenticate)) {
       answer.verdict = DELEGATE_CHALLENGE;
       answer.challenge = a->www_authenticate;
     }

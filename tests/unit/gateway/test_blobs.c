@@ -219,6 +219,20 @@ static void takes_no_credentials_along_a_redirect(void **state) {
   http_memory_free(m);
 }
 
+/* The registry's login is none of a stranger's business. */
+static void passes_on_no_challenge_of_a_redirect(void **state) {
+  struct world *w = *state;
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  w->registry.redirect = w->storage.url;
+  w->storage.status = 401;
+  w->storage.challenge = "Basic realm=\"tell me\"";
+  struct http_memory *m = ask(w, "", "Authorization: " ALICE "\r\n");
+  struct reply r = world_wait(w, m);
+  assert_problem(&r, 502, "UNAVAILABLE");
+  assert_null(memmem(r.head.ptr, r.head.len, "tell me", 7));
+  http_memory_free(m);
+}
+
 static void gives_up_redirects_in_a_circle(void **state) {
   struct world *w = *state;
   world_register(w, TORRENT_V1, WORLD_REPOSITORY);
@@ -491,6 +505,7 @@ int main(void) {
       TEST(believes_the_digest_or_else_the_size),
       TEST(needs_the_digest_while_no_size_is_known),
       TEST(takes_no_credentials_along_a_redirect),
+      TEST(passes_on_no_challenge_of_a_redirect),
       TEST(gives_up_redirects_in_a_circle),
       TEST(answers_502_without_a_registry),
       TEST(answers_502_when_the_registry_hangs_up),
