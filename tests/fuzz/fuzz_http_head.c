@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { INPUT_MAX = 64 * 1024 };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(bool holds) {
@@ -67,7 +69,7 @@ static bool same_but_dates(struct slice a, struct slice b) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  if (size > 64 * 1024) {
+  if (size > INPUT_MAX) {
     return 0;
   }
   uint32_t seed = 1;
