@@ -373,6 +373,7 @@ static void test_stops_with_grace(void **state) {
       http_answer_start(w.x, 200, NULL, 0, 3);
     }
     bool stopped = false;
+    http_memory_advance(busy, 0); /* from now on the clock stands */
     http_server_stop(server, 500, on_stopped, &stopped);
     uv_run(&loop, UV_RUN_NOWAIT);
     assert_true(http_memory_released(idle));
