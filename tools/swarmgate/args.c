@@ -40,9 +40,13 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
     if (got == ':') {
       return error_set(e, ERROR_USAGE, "%s: needs a value", argv[optind - 1]);
     }
+    if (got != 0 && optopt != 0) {
+      return error_set(e, ERROR_USAGE, "-%c: no such option; see `swarmgate %s --help`", optopt,
+                       argv[0]);
+    }
     if (got != 0) {
-      return error_set(e, ERROR_USAGE, "%s: no such option; see `swarmgate --help`",
-                       argv[optind - 1]);
+      return error_set(e, ERROR_USAGE, "%s: no such option; see `swarmgate %s --help`",
+                       argv[optind - 1], argv[0]);
     }
     if (take(&options[index], optarg, e) != 0) {
       return -1;

@@ -7,7 +7,7 @@
 #include "config/config.h"
 
 /**
- * What each command is: \p argv[0] is its last word. Output goes to standard output; \return 0, or
+ * What each command is: \p argv[0] is its two words. Output goes to standard output; \return 0, or
  * -1 with the error, whose kind becomes the exit code.
  */
 typedef int command_fn(int argc, char **argv, struct error *e);

@@ -6,48 +6,78 @@
 struct command {
   const char *first, *second;
   command_fn *run;
-  const char *usage; /* what follows the two words, and then a few lines about it */
+  const char *brief;
+  const char *usage; /* what follows the two words, and then more about it; within 80 columns */
 };
 
 static const struct command commands[] = {
-    {"torrent", "create", command_torrent_create,
-     "SOURCE [--output DIR] [--announce URL]... [--webseed URL]...\n"
-     "    [--format v1|v2|hybrid] [--piece-length auto|BYTES] [--platform OS/ARCH] [--json]\n"
-     "    [--register --config FILE [--registry NAME] [--repository NAME]]\n"
-     "    [--authfile FILE] [--creds USER:PASSWORD] [--tls-verify true|false] [--cert-dir DIR]\n"
-     "  Makes a torrent of every distinct blob of an image, and index.json, in DIR (default: the\n"
-     "  current folder; with --register alone, nowhere). SOURCE is docker://HOST/NAME[:TAG],\n"
-     "  oci:DIR[:TAG], docker-archive:FILE[:REF] or blob:FILE. --register tells the gateway and\n"
-     "  the tracker of FILE about them; the registry is not asked."},
-    {"torrent", "show", command_torrent_show,
-     "FILE\n  Prints what a torrent says; tokens in its URLs are left out."},
-    {"torrent", "verify", command_torrent_verify,
-     "FILE DATA\n  Checks a data file against a torrent; exit 5 when they differ."},
-    {"torrent", "list", command_torrent_list,
-     "--config FILE [--json]\n  Lists the registered torrents and their repositories."},
-    {"torrent", "remove", command_torrent_remove,
-     "--config FILE INFOHASH\n  Forgets a registered torrent."},
-    {"key", "generate", command_key_generate,
-     "--use announce|registry [--alg ES256|RS256|EdDSA] --out FILE\n"
-     "  Makes a private key, PEM, mode 0600. ES256 unless said otherwise; a registry key is ES256 "
-     "or\n"
-     "  RS256, as registries take no other. An existing FILE is never overwritten."},
-    {"key", "jwks", command_key_jwks,
-     "FILE...\n  Prints the public JWKS of private or public keys."},
-    {"token", "issue", command_token_issue,
-     "--config FILE --infohash HEX [--infohash HEX]... --sub NAME [--ttl 10m] [--session 24h]\n"
-     "swarmgate token issue --config FILE --registry-scope repository:NAME:pull --sub NAME "
-     "[--ttl 10m]\n"
-     "  Prints a token, nothing else."},
-    {"token", "inspect", command_token_inspect,
-     "TOKEN|-\n  Prints header and claims without checking anything; - reads standard input."},
-    {"token", "verify", command_token_verify,
-     "--config FILE TOKEN|-\n"
-     "  Checks a token against the issuers that FILE trusts and prints its claims; exit 3 when it\n"
-     "  does not verify. - reads standard input."},
-    {"db", "stats", command_db_stats, "--config FILE\n  Prints what is stored."},
-    {"db", "check", command_db_check,
-     "--config FILE\n  Reads every record and checks it; exit 1 when one is damaged."},
+    {"torrent", "create", command_torrent_create, "make torrents of the blobs of an image",
+     "SOURCE [OPTION]...\n\n"
+     "Makes a torrent of every distinct blob of an image, and index.json. SOURCE is\n"
+     "docker://HOST/NAME[:TAG][@DIGEST], oci:DIR[:TAG], docker-archive:FILE[:REF] or\n"
+     "blob:FILE.\n\n"
+     "  --output DIR            where to; default: here, and with --register nowhere\n"
+     "  --announce URL          of a tracker; may be given several times\n"
+     "  --webseed URL           of a webseed; may be given several times\n"
+     "  --format FORMAT         v1 (default), v2 or hybrid\n"
+     "  --piece-length BYTES    a power of two; default: auto, by the blob's size\n"
+     "  --platform OS/ARCH      what to take of an index; default: this machine's\n"
+     "  --json                  print index.json\n\n"
+     "  --register              tell tracker and gateway; the registry is not asked\n"
+     "  --config FILE           of swarmgated; goes with --register\n"
+     "  --registry NAME         whose blobs they are, where SOURCE does not say it\n"
+     "  --repository NAME       likewise\n\n"
+     "  --authfile FILE         registry credentials, as podman login writes them\n"
+     "  --creds USER:PASSWORD   registry credentials; others can see them in ps\n"
+     "  --tls-verify BOOL       false: do not check certificates, allow plain http\n"
+     "  --cert-dir DIR          *.crt, *.cert and *.key for the registry\n"},
+    {"torrent", "show", command_torrent_show, "print what a torrent says",
+     "FILE\n\n"
+     "Prints what a torrent says; tokens in its URLs are left out.\n"},
+    {"torrent", "verify", command_torrent_verify, "check data against a torrent",
+     "FILE DATA\n\n"
+     "Checks the file DATA against the torrent FILE; exit 5 when they differ.\n"},
+    {"torrent", "list", command_torrent_list, "list the registered torrents",
+     "--config FILE [--json]\n\n"
+     "Lists the registered torrents and their repositories.\n"},
+    {"torrent", "remove", command_torrent_remove, "forget a registered torrent",
+     "--config FILE INFOHASH\n\n"
+     "Forgets a registered torrent.\n"},
+    {"key", "generate", command_key_generate, "make a private key",
+     "--use USE [--alg ALG] --out FILE\n\n"
+     "Makes a private key, PEM, mode 0600. An existing FILE is never overwritten.\n\n"
+     "  --use USE    announce: signs swarm and webseed tokens; registry: signs\n"
+     "               registry tokens\n"
+     "  --alg ALG    ES256 (default), RS256 or EdDSA, which registries do not take\n"
+     "  --out FILE   where to\n"},
+    {"key", "jwks", command_key_jwks, "print public keys as JWKS",
+     "FILE...\n\n"
+     "Prints the public JWKS of private or public keys.\n"},
+    {"token", "issue", command_token_issue, "sign a token",
+     "--config FILE --sub NAME --infohash HEX...\n"
+     "                             [--ttl TIME] [--session TIME]\n"
+     "       swarmgate token issue --config FILE --sub NAME --registry-scope SCOPE\n"
+     "                             [--ttl TIME]\n\n"
+     "Prints a token, nothing else.\n\n"
+     "  --config FILE            of swarmgated\n"
+     "  --infohash HEX           a swarm token for it; may be given several times\n"
+     "  --registry-scope SCOPE   a registry token for repository:NAME:pull\n"
+     "  --sub NAME               whom it is for\n"
+     "  --ttl TIME               how long it lets its holder join: 30s, 10m, 24h\n"
+     "  --session TIME           how long its holder may stay in the swarm\n"},
+    {"token", "inspect", command_token_inspect, "print a token, unchecked",
+     "TOKEN|-\n\n"
+     "Prints header and claims and checks nothing; - reads standard input.\n"},
+    {"token", "verify", command_token_verify, "check a token and print it",
+     "--config FILE TOKEN|-\n\n"
+     "Checks a token against the issuers that FILE trusts and prints its header and\n"
+     "claims; exit 3 when it does not verify. - reads standard input.\n"},
+    {"db", "stats", command_db_stats, "print what is stored",
+     "--config FILE\n\n"
+     "Prints what is stored.\n"},
+    {"db", "check", command_db_check, "check what is stored",
+     "--config FILE\n\n"
+     "Reads every record and checks it; exit 1 when one is damaged.\n"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -58,33 +88,43 @@ int command_config(const char *path, struct config *out, struct error *e) {
   return config_load(path, out, e);
 }
 
-static void print_overview(FILE *to) {
-  fputs("usage: swarmgate COMMAND [ARGUMENT]...\n\n"
-        "Container images through private BitTorrent swarms: the tool for operators and nodes.\n\n",
-        to);
+/* The commands that begin with `first`; NULL: all. \return whether there are any. */
+static bool print_overview(FILE *to, const char *first) {
+  bool any = false;
   for (size_t i = 0; i < COMMAND_COUNT; i++) {
-    const char *end = strstr(commands[i].usage, "\n");
-    fprintf(to, "  %s %s %.*s\n", commands[i].first, commands[i].second,
-            (int)(end - commands[i].usage), commands[i].usage);
+    if (first != NULL && strcmp(first, commands[i].first) != 0) {
+      continue;
+    }
+    if (!any) {
+      fputs("usage: swarmgate COMMAND [ARGUMENT]...\n\n"
+            "Container images through private BitTorrent swarms: the tool for operators and\n"
+            "nodes.\n\n",
+            to);
+    }
+    any = true;
+    fprintf(to, "  %s %-*s %s\n", commands[i].first, (int)(15 - strlen(commands[i].first)),
+            commands[i].second, commands[i].brief);
   }
-  fputs(
-      "\n`swarmgate COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 wrong usage or\n"
-      "configuration, 3 not authorised, 4 not found or hidden, 5 data did not match its digest.\n",
-      to);
-}
-
-static int print_usage(const struct command *c) {
-  printf("usage: swarmgate %s %s %s\n", c->first, c->second, c->usage);
-  return 0;
+  if (any) {
+    fputs("\n`swarmgate COMMAND --help` says more, as does swarmgate(1). Exit codes: 0 done,\n"
+          "1 failed, 2 wrong usage or configuration, 3 not authorised, 4 not found or\n"
+          "hidden, 5 data did not match its digest.\n",
+          to);
+  }
+  return any;
 }
 
 static int run(const struct command *c, int argc, char **argv) {
+  char words[32];
   struct error e = {0};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0) {
-      return print_usage(c);
+      printf("usage: swarmgate %s %s %s", c->first, c->second, c->usage);
+      return 0;
     }
   }
+  snprintf(words, sizeof words, "%s %s", c->first, c->second);
+  argv[0] = words;
   if (c->run(argc, argv, &e) == 0) {
     if (fflush(stdout) != 0) {
       perror("swarmgate: cannot write to standard output");
@@ -97,13 +137,13 @@ static int run(const struct command *c, int argc, char **argv) {
   return (int)e.kind;
 }
 
+static bool is_help(const char *word) {
+  return strcmp(word, "--help") == 0 || strcmp(word, "help") == 0;
+}
+
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--version") == 0) {
     puts("swarmgate " SWARMGATE_VERSION);
-    return 0;
-  }
-  if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
-    print_overview(stdout);
     return 0;
   }
   for (size_t i = 0; argc > 2 && i < COMMAND_COUNT; i++) {
@@ -111,9 +151,16 @@ int main(int argc, char **argv) {
       return run(&commands[i], argc - 2, argv + 2);
     }
   }
+  if (argc > 1 && is_help(argv[1])) {
+    print_overview(stdout, NULL);
+    return 0;
+  }
+  if (argc == 3 && is_help(argv[2]) && print_overview(stdout, argv[1])) {
+    return 0;
+  }
   if (argc < 2) {
-    print_overview(stderr);
-  } else {
+    print_overview(stderr, NULL);
+  } else if (argc > 2 || !print_overview(stderr, argv[1])) {
     fprintf(stderr, "swarmgate: %s%s%s: no such command; see `swarmgate --help`\n", argv[1],
             argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
   }

@@ -1,6 +1,6 @@
 /**
  * Progress of a long command on standard error: a bar with bytes, rate and time left on a terminal,
- * a plain line now and then elsewhere.
+ * no wider than it is; a plain line now and then elsewhere.
  */
 #pragma once
 

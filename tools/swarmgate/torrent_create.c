@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "base/units.h"
 #include "db/torrent_store.h"
 #include "image/source.h"
 #include "progress.h"
@@ -76,6 +77,9 @@ static int feed(void *arg, struct slice bytes, struct error *e) {
 static int hash_blob(struct creation *c, const struct image_descriptor *blob, struct hashes *out,
                      struct error *e) {
   struct feeding f;
+  char label[NAME_MAX_LEN + 64]; /* `2/7 0123456789ab…` */
+  size_t count;
+  const struct image_descriptor *first = image_source_blobs(c->image, &count);
   const struct hasher_options options = {
       .format = c->format,
       .size = blob->size,
@@ -83,7 +87,9 @@ static int hash_blob(struct creation *c, const struct image_descriptor *blob, st
   if (hasher_new(&options, &f.hasher, e) != 0) {
     return -1;
   }
-  progress_start(&f.progress, blob->digest == NULL ? c->source : blob->digest, blob->size);
+  snprintf(label, sizeof label, "%zu/%zu %s", (size_t)(blob - first) + 1, count,
+           blob->digest == NULL ? "" : blob->digest + sizeof "sha256:" - 1);
+  progress_start(&f.progress, blob->digest == NULL ? c->source : label, blob->size);
   int result = image_source_read(c->image, blob, feed, &f, e);
   progress_end(&f.progress);
   if (result != 0) {
@@ -279,16 +285,18 @@ static int write_index(struct creation *c, struct error *e) {
 }
 
 static void print_lines(const struct creation *c) {
+  char size[UNITS_TEXT_MAX];
   size_t i;
   json_t *blob;
   json_array_foreach(c->blobs, i, blob) {
     const char *infohash = json_string_value(json_object_get(blob, "infohash"));
     const char *v2 = json_string_value(json_object_get(blob, "infohash_v2"));
-    printf("%s  %" JSON_INTEGER_FORMAT "  %s\n", json_string_value(json_object_get(blob, "digest")),
-           json_integer_value(json_object_get(blob, "size")),
+    units_print_size((uint64_t)json_integer_value(json_object_get(blob, "size")), size);
+    printf("%s  %s\n  %s\n",
            infohash != NULL ? infohash
            : v2 != NULL     ? v2
-                            : "empty, no torrent");
+                            : "empty, no torrent",
+           size, json_string_value(json_object_get(blob, "digest")));
   }
 }
 

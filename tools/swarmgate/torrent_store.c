@@ -1,9 +1,9 @@
 #include "command.h"
 
 #include "base/hex.h"
+#include "base/units.h"
 #include "db/torrent_store.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +17,10 @@ static bool print_torrent(void *arg, const struct torrent_record *r, const struc
                           const struct slice *repositories, size_t count) {
   (void)arg;
   char infohash[41];
+  char size[UNITS_TEXT_MAX];
   hex_encode(r->infohash, sizeof r->infohash, infohash);
-  printf("%s  %-6s  %12" PRIu64 "  %.*s\n", infohash, format_name(r->format), r->size,
-         SLICE_ARG(r->digest));
+  units_print_size(r->size, size);
+  printf("%s  %-6s  %s\n  %.*s\n", infohash, format_name(r->format), size, SLICE_ARG(r->digest));
   for (size_t i = 0; i < count; i++) {
     printf("  %.*s/%.*s\n", SLICE_ARG(registries[i]), SLICE_ARG(repositories[i]));
   }
