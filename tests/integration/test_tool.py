@@ -229,3 +229,19 @@ def test_two_servers_on_one_port(tmp_path):
         second = Gate(str(tmp_path / "b"), tracker={"listen": [first.tracker]})
         done = subprocess.run([binary("swarmgated"), "--config", second.config], capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode != 0 and "in use" in done.stderr
+
+
+@pytest.mark.parametrize("host,known,warned", [("0.0.0.0", False, True), ("[::]", False, True), ("127.0.0.1", False, False), ("0.0.0.0", True, False)])
+def test_wildcard_in_torrents_is_warned_of(registry, tmp_path, host, known, warned):
+    """Nodes cannot reach 0.0.0.0: the default URLs of a wildcard address want to be set."""
+    from support.process import Process, free_port
+    sections = {}
+    for role in ("tracker", "gateway"):
+        sections[role] = {"listen": [f"{host}:{free_port()}"], **({"url": "http://gate.example"} if known else {})}
+    gate = Gate(str(tmp_path), [registry_row(registry, str(tmp_path))], **sections)
+    with Process([binary("swarmgated"), "--config", gate.config]) as running:
+        running.wait_line("ready")
+        warnings = [line for line in running.output().splitlines() if '"warn"' in line]
+    assert len(warnings) == (2 if warned else 0), warnings
+    for key in ("tracker.url", "gateway.url") if warned else ():
+        assert any(f"set {key} in" in line for line in warnings)

@@ -191,8 +191,21 @@ static int start_tracker(struct server *s, struct error *e) {
   return result;
 }
 
+/* A default URL is made of the address that is listened on; of a wildcard nobody can reach that. */
+static void warn_of_wildcard(const struct config *c, const char *key, const struct config_text *url,
+                             const char *listen) {
+  size_t host = (size_t)(strrchr(listen, ':') - listen);
+  if (url->line == 0 && strspn(listen, "[:0.]") >= host) {
+    log_write(&c->log, LOG_LEVEL_WARN,
+              "torrents will send nodes to %s: set %s in %s to a URL they can reach", url->text,
+              key, c->file);
+  }
+}
+
 static void prepare_gateway(struct server *s) {
   const struct config *c = &s->config;
+  warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
+  warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->registries,
@@ -282,11 +295,14 @@ static int serve(struct server *s, struct error *e) {
 }
 
 static const char usage[] =
-    "usage: swarmgated --config FILE [--check-config] [--version]\n\n"
-    "The server: a BitTorrent tracker that answers holders of registry-signed tokens alone, and a\n"
-    "gateway that hands out torrents, tokens and blobs to whom the registry would serve.\n\n"
-    "  --config FILE    the configuration, YAML\n"
-    "  --check-config   read it, and the keys it names, and stop; exit 2 when something is wrong\n";
+    "usage: swarmgated --config FILE [--check-config]\n\n"
+    "The server: a BitTorrent tracker that answers only holders of registry-signed\n"
+    "tokens, and a gateway that hands out torrents, tokens and blobs to whom the\n"
+    "registry would serve.\n\n"
+    "  --config FILE    the configuration, YAML; see swarmgated.yaml(5)\n"
+    "  --check-config   read it and the keys it names, and stop; exit 2 when\n"
+    "                   something is wrong\n"
+    "  --version        print the version\n";
 
 int main(int argc, char **argv) {
   static const struct option options[] = {{"config", required_argument, NULL, 'c'},
