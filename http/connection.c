@@ -138,9 +138,10 @@ static void settle(struct http_connection *c) {
       return;
     }
     bool begun = is_answering(c) || request_begun(x);
+    /* A write may have no byte left to send and still be under way: its end comes from the loop. */
     if (!begun && x->in.len > 0 && may_begin(c)) {
       server_ready(c);
-    } else if (!begun && (x->in.len == 0 || c->last) && connection_waiting(c) == 0) {
+    } else if (!begun && (x->in.len == 0 || c->last) && !c->writing) {
       if (c->last || c->ended || c->server->stopping) {
         c->linger = c->linger || x->in.len > 0;
         finish(c);

@@ -13,6 +13,7 @@ struct http_memory {
   struct buf output;
   size_t room;       /* bytes the peer still takes; SIZE_MAX: any */
   struct slice rest; /* of the write under way */
+  bool catches_up;
   bool writing, reading, ended, released;
 };
 
@@ -38,8 +39,13 @@ static ssize_t try_write(struct http_connection *c, const struct slice *pieces, 
 }
 
 static void write_all(struct http_connection *c, struct slice bytes) {
-  memory_of(c)->rest = bytes;
-  memory_of(c)->writing = true;
+  struct http_memory *m = memory_of(c);
+  m->rest = bytes;
+  m->writing = true;
+  if (m->catches_up) {
+    buf_slice(&m->output, bytes);
+    m->rest = slice_from(bytes, bytes.len);
+  }
 }
 
 static size_t unsent(struct http_connection *c) {
@@ -207,6 +213,10 @@ void http_memory_take(struct http_memory *m, size_t bytes) {
     connection_sent(&m->connection, true);
   }
   run(m);
+}
+
+void http_memory_catch_up(struct http_memory *m) {
+  m->catches_up = true;
 }
 
 void http_memory_advance(struct http_memory *m, uint64_t milliseconds) {

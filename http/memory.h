@@ -60,6 +60,11 @@ bool http_memory_released(struct http_memory *m);
  * value, is no bound. What waited and fits is taken at once. */
 void http_memory_take(struct http_memory *m, size_t bytes);
 
+/** From now on the peer takes at once what does not fit a first try and is left to be written: it
+ * read on between the two. The server is told by the next http_memory_take(), as libuv does it from
+ * the loop. */
+void http_memory_catch_up(struct http_memory *m);
+
 /** Moves the server's clock, which stands still otherwise, and fires the time-outs that are due
  * then. The clock of a server of the caller's is the loop's until the first call. */
 void http_memory_advance(struct http_memory *m, uint64_t milliseconds);
