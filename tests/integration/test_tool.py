@@ -28,7 +28,9 @@ def one_line(done, status):
     [], ["torrent"], ["nonsense"], ["torrent", "nonsense"], ["torrent", "create"], ["torrent", "create", "a:b", "c"],
     ["torrent", "create", "blob:x", "--nonsense"], ["torrent", "create", "blob:x", "--format", "v3"],
     ["torrent", "create", "blob:x", "--piece-length", "12345"], ["torrent", "create", "blob:x", "--output"],
-    ["torrent", "create", "docker://UPPER/Case"], ["torrent", "create", "nonsense:x"], ["key", "generate", "--use", "x", "--out", "k"],
+    ["torrent", "create", "blob:/etc/passwd", "--announce", ""], ["torrent", "create", "blob:/etc/passwd", "--webseed", "host/path"],
+    ["torrent", "create", "blob:/etc/passwd", "--announce", "http://h/a b"], ["torrent", "create", "blob:/etc/passwd", "--tls-verify=x"],
+    ["torrent", "create", "blob:/etc/passwd", "--tls-verify", "false"], ["torrent", "create", "docker://UPPER/Case"], ["torrent", "create", "nonsense:x"], ["key", "generate", "--use", "x", "--out", "k"],
     ["key", "generate", "--use", "announce"], ["key", "generate", "--use", "registry", "--alg", "EdDSA", "--out", "k"],
     ["token", "issue"], ["db", "stats"], ["db", "check", "--config", "/does/not/exist"], ["torrent", "list"],
 ])
@@ -43,6 +45,37 @@ def test_help_and_version():
         assert run([binary(program), "--version"]).stdout.startswith(program + " 0.")
         assert "usage:" in run([binary(program), "--help"]).stdout
     assert "--register" in tool("torrent", "create", "--help").stdout
+
+
+@pytest.mark.parametrize("argv,says", [
+    ([], "--config"), (["--config"], "config"), (["--nonsense"], "nonsense"), (["--config", "x", "y"], "arguments"),
+    (["--config", "/does/not/exist"], "/does/not/exist"),
+])
+def test_wrong_usage_of_the_server(argv, says):
+    done = run([binary("swarmgated"), *argv], check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and says in done.stderr, done
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["torrent", "create", "--help"], ["token", "inspect", "e30.e30.AAAA"]])
+def test_output_that_cannot_be_written(argv):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([binary("swarmgate"), *argv], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert "No space left" in one_line(done, 1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        # As a shell starts it: python itself ignores SIGPIPE, and children inherit that.
+        done = subprocess.run([binary("swarmgate"), *argv], stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+                              restore_signals=True)
+    finally:
+        os.close(writer)
+    assert "Broken pipe" in one_line(done, 1)
+
+
+def test_tls_verify_as_skopeo_takes_it(tmp_path):
+    for flag in ("--tls-verify", "--tls-verify=true", "--tls-verify=false"):
+        done = tool("torrent", "create", "docker://127.0.0.1:1/team/app:1", flag, "--output", tmp_path)
+        assert "connect" in one_line(done, 1)
 
 
 def test_blob_show_verify(tmp_path):

@@ -5,9 +5,18 @@
 
 enum { OPTIONS_MAX = 32 };
 
+static int take_truth(const struct args_option *o, const char *value, struct error *e) {
+  *o->truth = value == NULL || strcmp(value, "true") == 0;
+  return *o->truth || strcmp(value, "false") == 0
+             ? 0
+             : error_set(e, ERROR_USAGE, "--%s=%s: true or false is wanted", o->name, value);
+}
+
 static int take(const struct args_option *o, const char *value, struct error *e) {
   if (o->flag != NULL) {
     *o->flag = true;
+  } else if (o->truth != NULL) {
+    return take_truth(o, value, e);
   } else if (o->list != NULL) {
     if (o->list->count == ARGS_LIST_MAX) {
       return error_set(e, ERROR_USAGE, "--%s: given more than %d times", o->name, ARGS_LIST_MAX);
@@ -27,7 +36,9 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
   struct option table[OPTIONS_MAX + 1] = {0};
   for (size_t i = 0; i < option_count; i++) {
     table[i].name = options[i].name;
-    table[i].has_arg = options[i].flag == NULL ? required_argument : no_argument;
+    table[i].has_arg = options[i].flag != NULL    ? no_argument
+                       : options[i].truth != NULL ? optional_argument
+                                                  : required_argument;
   }
   optind = 0;
   for (;;) {
@@ -60,6 +71,21 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
   if (*operand_count > max) {
     return error_set(e, ERROR_USAGE, "%s: one argument too many; see `swarmgate %s --help`",
                      (*operands)[max], argv[0]);
+  }
+  return 0;
+}
+
+int args_check_urls(const char *name, const struct args_list *urls, struct error *e) {
+  for (size_t i = 0; i < urls->count; i++) {
+    const char *url = urls->items[i];
+    const char *host = strstr(url, "://");
+    bool good = host != NULL && host != url && host[3] != '\0' && host[3] != '/';
+    for (const char *p = url; good && *p != '\0'; p++) {
+      good = *p > ' ' && *p < 0x7f;
+    }
+    if (!good) {
+      return error_set(e, ERROR_USAGE, "--%s %s: a URL is wanted", name, url);
+    }
   }
   return 0;
 }

@@ -14,12 +14,13 @@ struct args_list {
   size_t count;
 };
 
-/** An option `--name`; exactly one of the three says where it goes and whether it takes a value. */
+/** An option `--name`; exactly one of the four says where it goes and whether it takes a value. */
 struct args_option {
   const char *name;
   const char **value;     /**< a value, at most once */
   struct args_list *list; /**< a value, any number of times */
   bool *flag;             /**< no value */
+  bool *truth;            /**< `--name=true` or `=false`; bare it means true, as skopeo takes it */
 };
 
 /**
@@ -30,3 +31,11 @@ struct args_option {
  */
 int args_read(int argc, char **argv, const struct args_option *options, size_t option_count,
               int min, int max, char ***operands, int *operand_count, struct error *e);
+
+/**
+ * Whether all values of an option are URLs, `SCHEME://HOST…`: a shell's variable that is not set
+ * would else make torrents that lead nowhere.
+ *
+ * \return 0, or -1 with ERROR_USAGE.
+ */
+int args_check_urls(const char *name, const struct args_list *urls, struct error *e);

@@ -1,5 +1,6 @@
 #include "command.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static const struct command commands[] = {
      "  --repository NAME       likewise\n\n"
      "  --authfile FILE         registry credentials, as podman login writes them\n"
      "  --creds USER:PASSWORD   registry credentials; others can see them in ps\n"
-     "  --tls-verify BOOL       false: do not check certificates, allow plain http\n"
+     "  --tls-verify=BOOL       false: do not check certificates, allow plain http\n"
      "  --cert-dir DIR          *.crt, *.cert and *.key for the registry\n"},
     {"torrent", "show", command_torrent_show, "print what a torrent says",
      "FILE\n\n"
@@ -114,23 +115,28 @@ static bool print_overview(FILE *to, const char *first) {
   return any;
 }
 
+/* The exit code of a success: what was printed must have gone out too. */
+static int finish(void) {
+  if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+    perror("swarmgate: cannot write to standard output");
+    return ERROR_FAILED;
+  }
+  return 0;
+}
+
 static int run(const struct command *c, int argc, char **argv) {
   char words[32];
   struct error e = {0};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0) {
       printf("usage: swarmgate %s %s %s", c->first, c->second, c->usage);
-      return 0;
+      return finish();
     }
   }
   snprintf(words, sizeof words, "%s %s", c->first, c->second);
   argv[0] = words;
   if (c->run(argc, argv, &e) == 0) {
-    if (fflush(stdout) != 0) {
-      perror("swarmgate: cannot write to standard output");
-      return ERROR_FAILED;
-    }
-    return 0;
+    return finish();
   }
   fflush(stdout);
   fprintf(stderr, "swarmgate: %s\n", e.text);
@@ -142,9 +148,11 @@ static bool is_help(const char *word) {
 }
 
 int main(int argc, char **argv) {
+  /* A pipe or a connection whose reader is gone is an error to be told, not a silent death. */
+  signal(SIGPIPE, SIG_IGN);
   if (argc == 2 && strcmp(argv[1], "--version") == 0) {
     puts("swarmgate " SWARMGATE_VERSION);
-    return 0;
+    return finish();
   }
   for (size_t i = 0; argc > 2 && i < COMMAND_COUNT; i++) {
     if (strcmp(argv[1], commands[i].first) == 0 && strcmp(argv[2], commands[i].second) == 0) {
@@ -153,10 +161,10 @@ int main(int argc, char **argv) {
   }
   if (argc > 1 && is_help(argv[1])) {
     print_overview(stdout, NULL);
-    return 0;
+    return finish();
   }
   if (argc == 3 && is_help(argv[2]) && print_overview(stdout, argv[1])) {
-    return 0;
+    return finish();
   }
   if (argc < 2) {
     print_overview(stderr, NULL);

@@ -162,7 +162,7 @@ int command_token_issue(int argc, char **argv, struct error *e) {
   return result;
 }
 
-/* The operand, or standard input for `-`, with the white space around it taken off. */
+/* The operand, or standard input for `-`, without the line's end. */
 static int read_token(const char *operand, char text[TOKEN_REGISTRY_MAX + 2], struct slice *jws,
                       struct error *e) {
   size_t len = 0;

@@ -334,7 +334,6 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   const char *format = NULL;
   const char *piece_length = NULL;
   const char *platform_text = NULL;
-  const char *tls_verify = NULL;
   const struct args_option options[] = {
       {.name = "output", .value = &c.output},
       {.name = "announce", .list = &c.announce},
@@ -350,7 +349,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
       {.name = "authfile", .value = &from.authfile},
       {.name = "creds", .value = &from.creds},
       {.name = "cert-dir", .value = &from.cert_dir},
-      {.name = "tls-verify", .value = &tls_verify},
+      {.name = "tls-verify", .truth = &from.tls_verify},
   };
   char **operands;
   int count;
@@ -359,13 +358,11 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   if (args_read(argc, argv, options, sizeof options / sizeof *options, 1, 1, &operands, &count,
                 e) != 0 ||
       read_format(format, &c.format, e) != 0 ||
-      read_piece_length(piece_length, &c.piece_length, e) != 0) {
+      read_piece_length(piece_length, &c.piece_length, e) != 0 ||
+      args_check_urls("announce", &c.announce, e) != 0 ||
+      args_check_urls("webseed", &c.webseeds, e) != 0) {
     return -1;
   }
-  if (tls_verify != NULL && strcmp(tls_verify, "true") != 0 && strcmp(tls_verify, "false") != 0) {
-    return error_set(e, ERROR_USAGE, "--tls-verify %s: true or false is wanted", tls_verify);
-  }
-  from.tls_verify = tls_verify == NULL || strcmp(tls_verify, "true") == 0;
   c.source = operands[0];
   if (c.output == NULL && !c.registers) {
     c.output = ".";

@@ -332,7 +332,8 @@ int main(int argc, char **argv) {
     }
   }
   if (path == NULL || optind != argc) {
-    fputs(usage, stderr);
+    fprintf(stderr, "swarmgated: %s; see `swarmgated --help`\n",
+            path == NULL ? "--config FILE is missing" : "there are options, no arguments");
     return ERROR_USAGE;
   }
   struct server server = {0};
