@@ -40,9 +40,9 @@ struct peer {
 };
 
 /** Whether it has announced nothing for more than \p timeout seconds: then it is as good as gone.
- */
+ * \p now may be a little before it was seen: loops read the clock, then wait for the lock. */
 static inline bool peer_silent(const struct peer *peer, uint32_t now, uint32_t timeout) {
-  return now - peer->seen > timeout;
+  return (int64_t)now - peer->seen > timeout;
 }
 
 /* Addresses have one of two lengths; known to the compiler, each makes a move or two, not a call.

@@ -102,6 +102,24 @@ static void counts_a_download_once_a_peer(void **state) {
   swarm_store_free(store);
 }
 
+/* Loops read the clock before they wait for the lock: the second may be behind the first. */
+static void a_clock_a_little_behind_silences_nobody(void **state) {
+  (void)state;
+  struct swarm_store *store = new_store();
+  join(store, 2001, false, false);
+  swarm_store_expire(store, NOW - 1);
+  assert_int_equal(swarm_store_peers(store), 1);
+  struct asker other = asker_of(2002);
+  say(store, &other, NOW - 1);
+  assert_int_equal(answer.count[0], 1);
+  struct asker again = asker_of(2001);
+  again.said.must_be_known = true;
+  assert_int_equal(say(store, &again, NOW - 1), SWARM_ANNOUNCED);
+  assert_false(answer.first);
+  assert_true(swarm_store_knows(store, infohash, &again.said.at, token, NOW - 2));
+  swarm_store_free(store);
+}
+
 static void stops_the_peer_and_no_other(void **state) {
   (void)state;
   struct swarm_store *store = new_store();
@@ -353,6 +371,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(counts_peers_by_what_they_have),
       cmocka_unit_test(counts_a_download_once_a_peer),
+      cmocka_unit_test(a_clock_a_little_behind_silences_nobody),
       cmocka_unit_test(stops_the_peer_and_no_other),
       cmocka_unit_test(a_client_that_starts_anew_replaces_itself),
       cmocka_unit_test(never_gives_the_asker_nor_seeds_to_seeds),
