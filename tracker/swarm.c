@@ -211,9 +211,11 @@ static uint32_t find_asker(struct swarm_store *store, struct shard *shard, struc
   return i;
 }
 
-/* A new entry has no id yet; one with another id is of a client that started anew. */
+/* A new entry has neither id nor token; one with another id is of a client that started anew. */
 static bool first_announce(const struct peers *p, uint32_t i, const struct swarm_announce *a) {
-  return a->event == SWARM_STARTED || memcmp(peers_at(p, i)->id, a->peer_id, PEER_ID) != 0;
+  const struct peer *peer = peers_at(p, i);
+  return a->event == SWARM_STARTED || memcmp(peer->id, a->peer_id, PEER_ID) != 0 ||
+         memcmp(peer->token, a->token, PEER_TOKEN) != 0;
 }
 
 /* Writes what an announce says about its peer into entry i. */

@@ -67,7 +67,7 @@ enum swarm_outcome {
 /** What an announce is told. Peers are never the asker; to a seed none is a seed. */
 struct swarm_answer {
   struct swarm_counts counts;
-  bool first;        /**< it is new to the swarm: no entry before, another peer id, or `started` */
+  bool first;        /**< no entry before, another peer id or token in it, or `started` */
   unsigned count[2]; /**< peers of each family: IPv4, IPv6 */
   struct swarm_peer peers[2][SWARM_WANT_MAX]; /**< only the first `count` are filled in */
 };

@@ -70,6 +70,28 @@ static void its_entry_proves_nothing_once_it_was_silent(void **state) {
   rig_assert_failure(rig, "token expired");
 }
 
+/* A client that is given a new token goes on where it is, without a word of `started`. */
+static void a_new_token_is_given_its_own_id(void **state) {
+  struct rig *rig = *state;
+  rig_announce_with(rig, rig->token, RIG_QUERY);
+  const char *id = keep_id(rig);
+  struct token later = rig_claims();
+  later.expires += 3600;
+  const char *token = rig_sign(rig, &later);
+  rig_announce_with(rig, token, RIG_QUERY "&trackerid=%s", id);
+  const char *own = keep_id(rig);
+  rig_announce_with(rig, token, RIG_QUERY "&trackerid=%s", own);
+  assert_null(rig_get(rig->answer, "tracker id").ptr);
+  rig_from(rig, "10.0.0.2");
+  rig->now = RIG_NOW + 3600 + 700;
+  rig_announce_with(rig, token, RIG_QUERY "&trackerid=%s", own);
+  rig_assert_failure(rig, "token expired");
+  rig_from(rig, "10.0.0.1");
+  rig_announce_with(rig, token, RIG_QUERY "&event=stopped");
+  rig_announce_with(rig, token, RIG_QUERY "&trackerid=%s", own);
+  rig_assert_welcome(rig);
+}
+
 static void goes_on_after_exp_by_its_tracker_id(void **state) {
   struct rig *rig = *state;
   rig_announce_with(rig, rig->token, RIG_QUERY);
@@ -294,6 +316,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(goes_on_after_exp_by_its_own_entry),
       TEST(its_entry_proves_nothing_once_it_was_silent),
+      TEST(a_new_token_is_given_its_own_id),
       TEST(goes_on_after_exp_by_its_tracker_id),
       TEST(ends_with_its_session),
       TEST(a_session_is_bounded_by_session_max),
