@@ -23,7 +23,7 @@ struct delegate_answer delegate_judge(const struct registry_answer *a, struct sl
   struct delegate_answer answer = {.verdict = DELEGATE_UNCLEAR, .status = a->status};
   switch (a->status) {
   case 200:
-    if (a->docker_content_digest.len > 0) {
+    if (a->docker_content_digest.ptr != NULL) {
       answer.verdict =
           slice_equal(a->docker_content_digest, digest) ? DELEGATE_YES : DELEGATE_UNCLEAR;
     } else if (a->has_length) {

@@ -94,7 +94,7 @@ static bool on_head(void *arg, const struct registry_answer *a) {
   if (a->has_length && a->length != length) {
     return fail(r, 502, "the registry answered with another length");
   }
-  if (a->docker_content_digest.len > 0 &&
+  if (a->docker_content_digest.ptr != NULL &&
       !slice_equal(a->docker_content_digest, slice_str(o->digest))) {
     return fail(r, 502, "the registry answered with another digest");
   }

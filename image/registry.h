@@ -33,8 +33,9 @@ void registry_free(struct registry *registry);
 struct registry_answer {
   int status;
   bool redirected; /**< it is no answer of the registry's own, but of where that has led to */
-  struct slice content_type, docker_content_digest, content_range, etag;
-  struct slice www_authenticate; /**< several fields are joined by commas (RFC 9110, 5.3) */
+  struct slice content_type, content_range, etag;
+  struct slice docker_content_digest; /**< empty when there are several and they disagree */
+  struct slice www_authenticate;      /**< several fields are joined by commas (RFC 9110, 5.3) */
   bool has_length;
   uint64_t length; /**< Content-Length; of HEAD that of the GET */
 };

@@ -196,6 +196,19 @@ static int take_redirect(struct registry_request *r, struct slice location, stru
 
 /* --- an answer --- */
 
+/* Of several fields that disagree none is to be believed: then it is empty. */
+static struct slice content_digest(const struct http_fetch_answer *a) {
+  struct slice first = http_fetch_field(a, SLICE("Docker-Content-Digest"));
+  struct slice field;
+  for (size_t i = 1;
+       (field = http_fetch_field_at(a, SLICE("Docker-Content-Digest"), i)).ptr != NULL; i++) {
+    if (!slice_equal(field, first)) {
+      return SLICE("");
+    }
+  }
+  return first;
+}
+
 static bool tell_head(struct registry_request *r, const struct http_fetch_answer *a) {
   struct slice field;
   for (size_t i = 0; (field = http_fetch_field_at(a, SLICE("WWW-Authenticate"), i)).ptr != NULL;
@@ -207,7 +220,7 @@ static bool tell_head(struct registry_request *r, const struct http_fetch_answer
       .status = http_fetch_status(a),
       .redirected = r->redirects > 0,
       .content_type = http_fetch_field(a, SLICE("Content-Type")),
-      .docker_content_digest = http_fetch_field(a, SLICE("Docker-Content-Digest")),
+      .docker_content_digest = content_digest(a),
       .content_range = http_fetch_field(a, SLICE("Content-Range")),
       .etag = http_fetch_field(a, SLICE("ETag")),
       .www_authenticate = buf_view(&r->www_authenticate),

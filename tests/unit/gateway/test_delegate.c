@@ -18,6 +18,7 @@ static void judges(void **state) {
       {DIGEST, NULL, 200, DELEGATE_YES, false, false},
       {OTHER, NULL, 200, DELEGATE_UNCLEAR, true, false},
       {DIGEST "0", NULL, 200, DELEGATE_UNCLEAR, true, false},
+      {"", NULL, 200, DELEGATE_UNCLEAR, true, false},
       {"sha256:", NULL, 200, DELEGATE_UNCLEAR, true, false},
       {NULL, NULL, 200, DELEGATE_YES_IF_SIZE, true, false},
       {NULL, NULL, 200, DELEGATE_UNCLEAR, false, false},

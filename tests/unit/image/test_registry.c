@@ -20,7 +20,8 @@ struct rig {
   struct registry *registry;
   struct registry_request *request;
   int status;
-  char www_authenticate[512], type[64];
+  char www_authenticate[512], type[64], digest[128];
+  bool has_digest;
   bool has_length;
   uint64_t length;
   size_t got;
@@ -37,6 +38,8 @@ static bool on_head(void *arg, const struct registry_answer *a) {
   rig->length = a->length;
   snprintf(rig->www_authenticate, sizeof rig->www_authenticate, "%.*s",
            SLICE_ARG(a->www_authenticate));
+  rig->has_digest = a->docker_content_digest.ptr != NULL;
+  snprintf(rig->digest, sizeof rig->digest, "%.*s", SLICE_ARG(a->docker_content_digest));
   snprintf(rig->type, sizeof rig->type, "%.*s", SLICE_ARG(a->content_type));
   if (rig->cancel_head) {
     registry_cancel(rig->request);
@@ -534,6 +537,31 @@ static void a_redirect_with_a_huge_body(void **state) {
   rig_free(rig);
 }
 
+/* Whoever reads the first of several digests could be told another than who reads the last. */
+static void digests_that_disagree(void **state) {
+  (void)state;
+  static const struct {
+    const char *fields, *digest;
+  } rows[] = {{"", NULL},
+              {"Docker-Content-Digest:\r\n", ""},
+              {"Docker-Content-Digest: x\r\n", "x"},
+              {"Docker-Content-Digest: x\r\nDocker-Content-Digest: x\r\n", "x"},
+              {"Docker-Content-Digest: x\r\ndocker-content-digest: y\r\n", ""},
+              {"Docker-Content-Digest: x\r\nDocker-Content-Digest:\r\n", ""}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    char head[256];
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n%s\r\n", rows[i].fields);
+    struct rig *rig = rig_new();
+    rig->home = script_start(&rig->loop, ANSWERS({NULL, NULL, head, 5, 0, 0}));
+    rig_registry(rig, NULL);
+    run(rig, &blob);
+    answers(rig, 200);
+    assert_int_equal(rig->has_digest, rows[i].digest != NULL);
+    assert_string_equal(rig->digest, rows[i].digest == NULL ? "" : rows[i].digest);
+    rig_free(rig);
+  }
+}
+
 /* --- the caller's own header --- */
 
 static void a_caller_s_header_goes_no_further(void **state) {
@@ -680,6 +708,7 @@ int main(void) {
       cmocka_unit_test(redirects_in_a_circle),
       cmocka_unit_test(redirects_nowhere),
       cmocka_unit_test(a_redirect_with_a_huge_body),
+      cmocka_unit_test(digests_that_disagree),
       cmocka_unit_test(a_caller_s_header_goes_no_further),
       cmocka_unit_test(a_caller_s_401_is_handed_through),
       cmocka_unit_test(cut_and_cancelled),
