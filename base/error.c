@@ -1,14 +1,14 @@
 #include "base/error.h"
 
+#include "base/slice.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 static void one_line(char *text) {
-  for (char *p = text; *p != '\0'; p++) {
-    if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-      *p = '?';
-    }
+  size_t len = strlen(text);
+  for (size_t i = 0; i < len; i++) {
+    memset(text + i, '?', slice_control(slice_of(text + i, len - i)));
   }
 }
 

@@ -7,10 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static void append_text(struct buf *line, const char *message) {
-  for (const char *p = message; *p != '\0'; p++) {
-    char c = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
-    buf_append(line, &c, 1);
+static void append_text(struct buf *line, struct slice message) {
+  while (message.len > 0) {
+    size_t control = slice_control(message);
+    buf_append(line, control > 0 ? "?" : message.ptr, 1);
+    message = slice_from(message, control > 0 ? control : 1);
   }
 }
 
@@ -53,7 +54,7 @@ void log_write(const struct log *log, enum log_level level, const char *format, 
     buf_str(&line, "\"}\n");
   } else {
     buf_printf(&line, "%s.%03ldZ %s ", when, now.tv_nsec / 1000000, names[level]);
-    append_text(&line, message);
+    append_text(&line, slice_str(message));
     buf_str(&line, "\n");
   }
   /* Nobody is left to be told when standard error is gone. */

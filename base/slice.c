@@ -63,6 +63,14 @@ struct slice slice_cut(struct slice *s, char separator) {
   return head;
 }
 
+size_t slice_control(struct slice s) {
+  const unsigned char *c = (const unsigned char *)s.ptr;
+  if (s.len > 0 && (c[0] < 0x20 || c[0] == 0x7f)) {
+    return 1;
+  }
+  return s.len > 1 && c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
+}
+
 bool slice_u64(struct slice s, uint64_t *out) {
   uint64_t value = 0;
   if (s.len == 0) {

@@ -44,6 +44,12 @@ struct slice slice_from(struct slice s, size_t n);
 struct slice slice_trim(struct slice s);
 
 /**
+ * Bytes of the control character that \p s begins with, 0 when it begins with none: one of C0 and
+ * DEL, two of C1 in UTF-8 (U+0080 to U+009F, of which U+009B does to a terminal what ESC [ does).
+ */
+size_t slice_control(struct slice s);
+
+/**
  * Cuts \p s at the first \p separator: returns what is before it and leaves in \p s what is behind.
  * Without a separator the whole is returned and \p s is left with a NULL pointer, which ends a loop
  * `while (rest.ptr != NULL)`.

@@ -49,6 +49,10 @@ static void test_context(void **state) {
 static void test_one_line(void **state) {
   (void)state;
   struct error e = {0};
+  error_set(&e, ERROR_FAILED,
+            "\xc2\x9b"
+            "31m \xc3\x9b");
+  assert_string_equal(e.text, "??31m \xc3\x9b");
   error_set(&e, ERROR_FAILED, "a\nb\r\tc\x1b[31m\x7f%s", "\n");
   assert_string_equal(e.text, "a?b??c?[31m??");
   error_context(&e, "x\n");

@@ -128,6 +128,22 @@ static void test_u64(void **state) {
   assert_true(slice_u64(SLICE("18446744073709551615"), &n) && n == UINT64_MAX);
 }
 
+static void test_control(void **state) {
+  (void)state;
+  static const struct {
+    struct slice text;
+    size_t control;
+  } rows[] = {
+      {{"", 0}, 0},         {{"\0", 1}, 1},        {{"\x1f", 1}, 1},     {{" ", 1}, 0},
+      {{"~", 1}, 0},        {{"\x7f", 1}, 1},      {{"\x1b[", 2}, 1},    {{"a\n", 2}, 0},
+      {{"\xc2\x80", 2}, 2}, {{"\xc2\x9b[", 3}, 2}, {{"\xc2\x9f", 2}, 2}, {{"\xc2\xa0", 2}, 0},
+      {{"\xc2\x9b", 1}, 0}, {{"\xc3\x9b", 2}, 0},  {{"\x9b", 1}, 0},     {{"\xff", 1}, 0},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    assert_int_equal(slice_control(rows[i].text), rows[i].control);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_make),
@@ -138,6 +154,7 @@ int main(void) {
       cmocka_unit_test(test_from),
       cmocka_unit_test(test_trim),
       cmocka_unit_test(test_cut),
+      cmocka_unit_test(test_control),
       cmocka_unit_test(test_u64),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
