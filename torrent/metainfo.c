@@ -10,8 +10,7 @@ bool metainfo_name_valid(struct slice name) {
     return false;
   }
   for (size_t i = 0; i < name.len; i++) {
-    unsigned char c = (unsigned char)name.ptr[i];
-    if (c < 0x20 || c == 0x7f || c == '/') {
+    if (name.ptr[i] == '/' || slice_control(slice_from(name, i)) > 0) {
       return false;
     }
   }

@@ -315,6 +315,8 @@ static void test_names(void **state) {
   assert_false(metainfo_name_valid(SLICE("")));
   assert_false(metainfo_name_valid(SLICE(".")));
   assert_false(metainfo_name_valid(SLICE("a\x7f")));
+  assert_false(metainfo_name_valid(SLICE("a\xc2\x9b"
+                                         "2J")));
 
   struct arena arena = {0};
   struct error e = {0};
