@@ -31,10 +31,15 @@ static void close_torrent(struct opened *o) {
 }
 
 /* Names and URLs come from a stranger's file: nothing in them may steer a terminal. */
+static struct slice print_first(struct slice s) {
+  size_t control = slice_control(s);
+  putchar(control > 0 ? '?' : s.ptr[0]);
+  return slice_from(s, control > 0 ? control : 1);
+}
+
 static void print_text(struct slice s) {
-  for (size_t i = 0; i < s.len; i++) {
-    unsigned char c = (unsigned char)s.ptr[i];
-    putchar(c < 0x20 || c == 0x7f ? '?' : c);
+  while (s.len > 0) {
+    s = print_first(s);
   }
 }
 
@@ -51,8 +56,7 @@ static void print_url(const char *label, struct slice url) {
       i++;
     }
     if (i == 2) {
-      print_text(slice_of(url.ptr, 1));
-      url = slice_from(url, 1);
+      url = print_first(url);
       continue;
     }
     print_text(secrets[i].mark);
