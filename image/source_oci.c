@@ -1,6 +1,5 @@
 /* `oci:DIR[:name]`: an OCI image layout (OCI image specification, image-layout.md). */
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "image/json.h"
 #include "image/transport.h"
 
@@ -47,7 +46,16 @@ static int read_document(const struct oci_source *s, const char *name, size_t li
     path = NULL;
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  return file_read(path, limit, out, e);
+  CLEANUP_FD int fd = -1;
+  struct stat stat;
+  if (image_transport_open_file(path, 0, &fd, &stat, e) != 0) {
+    return -1;
+  }
+  out->limit = limit;
+  return image_transport_read_file(fd, path, (uint64_t)stat.st_size, image_transport_collect, out,
+                                   e) == 0
+             ? 0
+             : error_context(e, "%s", path);
 }
 
 static int check_layout(const struct oci_source *s, struct error *e) {

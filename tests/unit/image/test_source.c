@@ -154,6 +154,11 @@ static void test_oci_broken(void **state) {
   fixture_must_fail(f, oci(f, ""), ERROR_FAILED, "1.0.0");
   fixture_write(f, "oci-layout", SLICE("x"));
   fixture_must_fail(f, oci(f, ""), ERROR_FAILED, "oci-layout");
+  /* A pipe that nobody writes to is not waited for. */
+  const char *pipe = arena_printf(&f->arena, "%s/oci-layout", f->dir).ptr;
+  assert_int_equal(unlink(pipe), 0);
+  assert_int_equal(mkfifo(pipe, 0600), 0);
+  fixture_must_fail(f, oci(f, ""), ERROR_FAILED, "not a regular file");
 }
 
 static void test_blob(void **state) {
