@@ -158,7 +158,11 @@ static int on_headers_complete(llhttp_t *parser) {
   size_t codings = 0;
   uint64_t length = 0;
   bool wants_continue = false;
-  /* Only 1.0 and 1.1 come so far. */
+  /* Only 1.0 and 1.1 come so far, but for a target that itself ends like a version: to llhttp that
+   * is HTTP/0.9, which has no version. */
+  if (parser->http_major != 1) {
+    return request_refuse(x, 400, "the request line does not end in an HTTP version");
+  }
   x->http_1_0 = parser->http_minor == 0;
   for (size_t i = 0; i < x->field_count; i++) {
     struct slice name = text(x, x->names[i]);

@@ -127,6 +127,7 @@ static const struct expected bad[] = {
     {"lower case", R("get / HTTP/1.1\r\n" HOST "\r\n"), "400", true, NULL},
     {"unknown method", R("FROB / HTTP/1.1\r\n" HOST "\r\n"), "400", true, NULL},
     {"0.9", R("GET /\r\n\r\n"), "400", true, NULL},
+    {"0.9, a target like a version", R("GET /HTTP/1.1\r\n" HOST "\r\n"), "400", true, NULL},
     {"0.9 spelt", R("GET / HTTP/0.9\r\n" HOST "\r\n"), "505", true, NULL},
     {"1.2", R("GET / HTTP/1.2\r\n" HOST "\r\n"), "505", true, NULL},
     {"2.0", R("GET / HTTP/2.0\r\n" HOST "\r\n"), "505", true, NULL},
