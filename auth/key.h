@@ -37,7 +37,8 @@ struct key {
 struct keyset {
   struct key *keys;
   size_t count;
-  /** From a JWKS: a token's `kid` must be the key's, or key_libtrust_id() of that very key. */
+  /** From a JWKS: a token's `kid` must be the key's, or, a registry token's, key_libtrust_id() of
+   *  that very key. */
   bool named;
 };
 

@@ -130,6 +130,39 @@ static void our_registry_token_round_trips(void **state) {
   free(kid);
 }
 
+/* In a JWKS a registry token may name its key as docker-registry wants it, another kind may not. */
+static void a_libtrust_kid_is_for_registry_tokens(void **state) {
+  struct rig *rig = *state;
+  static const struct {
+    enum token_kind kind;
+    const char *typ, *more;
+    enum token_verdict verdict;
+  } cases[] = {{TOKEN_REGISTRY, "JWT", "", TOKEN_VALID},
+               {TOKEN_SWARM, "swarm+jwt", ",\"infohash\":\"" RIG_HEX_V1 "\"", TOKEN_INVALID},
+               {TOKEN_WEBSEED, "webseed+jwt",
+                ",\"registry\":\"r\",\"repository\":\"a\",\"digest\":\"" RIG_DIGEST "\"",
+                TOKEN_INVALID}};
+  char *const kids[] = {key_libtrust_id(&rig->keys[RIG_ES256]),
+                        key_thumbprint(&rig->keys[RIG_ES256])};
+  rig->trust.rows[0].accept |= TOKEN_REGISTRY;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t k = 0; k < 2; k++) {
+      struct slice header = arena_printf(
+          &rig->arena, "{\"alg\":\"ES256\",\"typ\":\"%s\",\"kid\":\"%s\"}", cases[i].typ, kids[k]);
+      struct slice claims = arena_printf(
+          &rig->arena, "{\"iss\":\"swarmgate\",\"aud\":\"tracker\",\"exp\":1800000300%s}",
+          cases[i].more);
+      struct token got;
+      assert_int_equal(
+          verify(rig, rig_jws(rig, RIG_ES256, header.ptr, claims), cases[i].kind, &got),
+          k == 0 ? cases[i].verdict : TOKEN_VALID);
+    }
+  }
+  rig->trust.rows[0].accept &= ~(unsigned)TOKEN_REGISTRY;
+  free(kids[0]);
+  free(kids[1]);
+}
+
 static void webseed_token_round_trips(void **state) {
   struct rig *rig = *state;
   struct token t = {.kind = TOKEN_WEBSEED,
@@ -366,6 +399,7 @@ int main(void) {
       cmocka_unit_test(registry_token_gives_what_it_lets_pull),
       cmocka_unit_test(registry_token_without_access_gives_nothing),
       cmocka_unit_test(our_registry_token_round_trips),
+      cmocka_unit_test(a_libtrust_kid_is_for_registry_tokens),
       cmocka_unit_test(webseed_token_round_trips),
       cmocka_unit_test(times_have_their_limits),
       cmocka_unit_test(numeric_dates_may_have_fractions),
