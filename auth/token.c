@@ -33,10 +33,9 @@ static bool is_libtrust_id(const struct key *key, struct slice kid) {
 
 static bool kid_fits(const struct keyset *keys, const struct key *key,
                      const struct claims_header *header) {
-  return !keys->named ||
-         (header->has_kid && key->kid != NULL &&
-          (slice_equal(header->kid, slice_str(key->kid)) ||
-           (header->kind == TOKEN_REGISTRY && is_libtrust_id(key, header->kid))));
+  return !keys->named || (header->has_kid && key->kid != NULL &&
+                          (slice_equal(header->kid, slice_str(key->kid)) ||
+                           (header->kind == TOKEN_REGISTRY && is_libtrust_id(key, header->kid))));
 }
 
 /* The search for a row and key that verify, for the reason when there is none. */
