@@ -132,6 +132,7 @@ class Demo:
         for number, client in self.clients:
             # In turn, but each client's own end is noted by the files' times.
             client.wait_complete(PATIENCE)
+            print(f"node {number}: {client.name} has everything", flush=True)
         for number, client in self.clients:
             newest = max(os.path.getmtime(os.path.join(client.folder, name)) for name in client.names())
             ends[number] = max(0.0, newest - (time.time() - (time.monotonic() - client.started)))
