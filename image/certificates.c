@@ -5,6 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -131,4 +133,20 @@ void image_certificates_close(struct image_certificates *c) {
     close(c->bundle);
     c->bundle = -1;
   }
+}
+
+int image_certificates_check(const char *path, struct error *e) {
+  CLEANUP(buf_free) struct buf text = {0};
+  if (file_read(path, IMAGE_CA_FILE_MAX, &text, e) != 0) {
+    return -1;
+  }
+  BIO *bytes = BIO_new_mem_buf(text.ptr == NULL ? "" : text.ptr, (int)text.len);
+  X509 *first = bytes == NULL ? NULL : PEM_read_bio_X509(bytes, NULL, NULL, NULL);
+  BIO_free(bytes);
+  ERR_clear_error();
+  if (first == NULL) {
+    return error_set(e, ERROR_USAGE, "%s: holds no certificate in PEM", path);
+  }
+  X509_free(first);
+  return 0;
 }

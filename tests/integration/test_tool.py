@@ -242,6 +242,35 @@ def test_configuration_is_checked(tmp_path, change, says):
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("text,says", [(None, "No such file"), ("nonsense", "no certificate"), ("", "no certificate")])
+def test_authorities_of_a_registry_are_checked(tmp_path, text, says):
+    if text is not None:
+        (tmp_path / "ca.crt").write_text(text)
+    gate = Gate(str(tmp_path), [{"name": "r", "url": "https://127.0.0.1:1", "ca_file": "ca.crt"}])
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+    assert done.returncode == 2 and says in done.stderr and "ca.crt" in done.stderr and "swarmgated.yaml:" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text,mode,says", [("x", 0o600, "64 hex digits"), ("0" * 64, 0o640, "chmod"), ("0" * 9999, 0o600, "larger"),
+                                            ("ab" * 32 + "\n", 0o600, None)], ids=["short", "readable", "long", "good"])
+def test_session_key_is_checked(tmp_path, text, mode, says):
+    gate = Gate(str(tmp_path), tracker={"session_key": "s.key"})
+    (tmp_path / "s.key").write_text(text)
+    os.chmod(tmp_path / "s.key", mode)
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+    assert done.returncode == (0 if says is None else 2) and (says or "") in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+def test_what_root_makes_belongs_to_the_owner_of_data_dir(tmp_path):
+    os.mkdir(tmp_path / "data")
+    os.chown(tmp_path / "data", 65534, 65534)
+    with Gate(str(tmp_path)):
+        pass
+    made = ["data/session.key", "data/db", "data/db/data.mdb", "data/db/lock.mdb"]
+    assert [(os.stat(tmp_path / name).st_uid, os.stat(tmp_path / name).st_gid) for name in made] == [(65534, 65534)] * 4
+
+
 def test_check_config_runs_nothing(tmp_path):
     gate = Gate(str(tmp_path))
     assert run([binary("swarmgated"), "--config", gate.config, "--check-config"]).returncode == 0
@@ -261,7 +290,7 @@ def test_two_servers_on_one_port(tmp_path):
     with Gate(str(tmp_path / "a")) as first:
         second = Gate(str(tmp_path / "b"), tracker={"listen": [first.tracker]})
         done = subprocess.run([binary("swarmgated"), "--config", second.config], capture_output=True, text=True, timeout=30, check=False)
-        assert done.returncode != 0 and "in use" in done.stderr
+        assert done.returncode == 1 and "in use" in done.stderr
 
 
 @pytest.mark.parametrize("host,known,warned", [("0.0.0.0", False, True), ("[::]", False, True), ("127.0.0.1", False, False), ("0.0.0.0", True, False)])

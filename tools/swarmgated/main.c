@@ -1,11 +1,11 @@
 #include "loop.h"
 
 #include "base/file.h"
-#include "base/hex.h"
+#include "image/certificates.h"
+#include "session_key.h"
 #include "tools/issuers.h"
 
 #include <getopt.h>
-#include <openssl/rand.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -66,10 +66,6 @@ static int check_roles(const struct config *c, struct error *e) {
                         "token_service: not supported yet by swarmgated; a file with it is for "
                         "`swarmgate token issue` alone");
   }
-  if (c->gateway.present && c->auth.signing_keys.count == 0) {
-    return error_set(e, ERROR_USAGE, "%s: auth.signing_keys: missing; the gateway signs tokens",
-                     c->file);
-  }
   return 0;
 }
 
@@ -98,6 +94,26 @@ static int read_password(const struct config *c, const struct config_registry *r
              : 0;
 }
 
+static int check_ca_file(const struct config *c, const struct config_registry *r, struct error *e) {
+  if (r->ca_file.text == NULL || image_certificates_check(r->ca_file.text, e) == 0) {
+    return 0;
+  }
+  struct error inner = *e;
+  return config_error(c, r->ca_file.line, e, "%s", inner.text);
+}
+
+/* The key is made at start; one that is there must be good. */
+static int check_session_key(const struct config *c, struct error *e) {
+  unsigned char key[SESSION_KEY];
+  struct error why = {0};
+  if (!c->tracker.present || session_key_read(c->tracker.session_key.text, key, &why) == 0 ||
+      why.kind == ERROR_NOT_FOUND) {
+    explicit_bzero(key, sizeof key);
+    return 0;
+  }
+  return config_error(c, c->tracker.session_key.line, e, "%s", why.text);
+}
+
 static int load_registries(struct server *s, struct error *e) {
   const struct config *c = &s->config;
   s->registries = calloc(c->registry_count + 1, sizeof *s->registries);
@@ -107,7 +123,7 @@ static int load_registries(struct server *s, struct error *e) {
   }
   for (size_t i = 0; i < c->registry_count; i++) {
     const struct config_registry *r = &c->registries[i];
-    if (read_password(c, r, &s->credentials[i], e) != 0) {
+    if (read_password(c, r, &s->credentials[i], e) != 0 || check_ca_file(c, r, e) != 0) {
       return -1;
     }
     s->registries[i] = (struct gateway_registry){
@@ -123,52 +139,14 @@ static int load_registries(struct server *s, struct error *e) {
 static int load(struct server *s, const char *path, struct error *e) {
   const struct config *c = &s->config;
   if (config_load(path, &s->config, e) != 0 || check_roles(c, e) != 0 ||
-      issuers_load(c, &s->trust, e) != 0 || load_registries(s, e) != 0) {
+      issuers_load(c, &s->trust, e) != 0 || load_registries(s, e) != 0 ||
+      check_session_key(c, e) != 0) {
     return -1;
   }
   if (c->auth.signing_keys.count > 0 && issuers_signing_key(c, &s->signing_key, e) != 0) {
     return -1;
   }
   return 0;
-}
-
-/* Reads the key of sessions, and makes it when it is missing: 64 hex digits, for its owner alone.
- */
-static int session_key(const struct config_text *path, unsigned char key[SESSION_KEY],
-                       struct error *e) {
-  struct buf bytes = {0};
-  char text[2 * SESSION_KEY + 2]; /* digits, newline, NUL */
-  struct error missing = {0};
-  struct stat status;
-  if (file_read(path->text, sizeof text, &bytes, &missing) == 0) {
-    struct slice digits = buf_view(&bytes);
-    while (digits.len > 0 && digits.ptr[digits.len - 1] == '\n') {
-      digits.len--;
-    }
-    bool good = hex_decode(digits, key, SESSION_KEY);
-    buf_free(&bytes);
-    if (!good) {
-      return error_set(e, ERROR_USAGE,
-                       "%s: no session key of 64 hex digits; remove it, and a new "
-                       "one is made",
-                       path->text);
-    }
-    if (stat(path->text, &status) == 0 && (status.st_mode & 077) != 0) {
-      return error_set(e, ERROR_USAGE, "%s: others may read the session key; chmod 600 it",
-                       path->text);
-    }
-    return 0;
-  }
-  if (missing.kind != ERROR_NOT_FOUND) {
-    *e = missing;
-    return -1;
-  }
-  if (RAND_bytes(key, SESSION_KEY) != 1) {
-    return error_set(e, ERROR_FAILED, "cannot make a session key: no randomness");
-  }
-  hex_encode(key, SESSION_KEY, text);
-  text[sizeof text - 2] = '\n';
-  return file_create(path->text, slice_of(text, sizeof text - 1), 0600, e);
 }
 
 static int start_tracker(struct server *s, struct error *e) {
@@ -183,10 +161,13 @@ static int start_tracker(struct server *s, struct error *e) {
                                     .max_tokens = TOKENS_MAX,
                                     .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
                                     .db = s->db};
-  if (session_key(&t->session_key, options.session_key, e) != 0) {
-    return -1;
+  int result = session_key_read(t->session_key.text, options.session_key, e);
+  if (result != 0 && e->kind == ERROR_NOT_FOUND) {
+    result = session_key_make(t->session_key.text, options.session_key, e);
   }
-  int result = tracker_new(&options, &s->tracker, e);
+  if (result == 0) {
+    result = tracker_new(&options, &s->tracker, e);
+  }
   explicit_bzero(options.session_key, sizeof options.session_key);
   return result;
 }
