@@ -240,6 +240,9 @@ static int set_method(struct http_fetch *f, const struct http_fetch_options *o, 
     f->method = "GET";
   } else if (strcmp(o->method, "HEAD") == 0) {
     f->method = "HEAD";
+    /* libcurl would take a body that is sent nevertheless for the answer to the next request on
+     * that connection, which may be another caller's (RFC 9112, section 6.3). */
+    curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
     code = curl_easy_setopt(f->easy, CURLOPT_NOBODY, 1L);
   } else if (strcmp(o->method, "POST") == 0) {
     f->method = "POST";

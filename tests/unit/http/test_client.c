@@ -213,6 +213,23 @@ static void head_and_post(void **state) {
   rig_free(rig);
 }
 
+/** What follows the answer to a HEAD must not answer the next request. */
+static void a_head_ends_its_connection(void **state) {
+  (void)state;
+  struct rig *rig =
+      RIG({"HEAD ", NULL, "HTTP/1.1 404 No\r\n\r\n", 0, SCRIPT_HOLD, 0},
+          {"GET ", NULL, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, SCRIPT_KEEP, 0});
+  start(rig, "HEAD", "/", 0);
+  run(rig);
+  assert_int_equal(rig->status, 404);
+  rig->dones = 0;
+  start(rig, "GET", "/", 2000);
+  run(rig);
+  assert_false(rig->failed);
+  assert_int_equal(rig->status, 200);
+  rig_free(rig);
+}
+
 static void chunks_interim_answers_and_trailers(void **state) {
   (void)state;
   struct rig *rig =
@@ -545,6 +562,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(get),
       cmocka_unit_test(head_and_post),
+      cmocka_unit_test(a_head_ends_its_connection),
       cmocka_unit_test(chunks_interim_answers_and_trailers),
       cmocka_unit_test(what_cannot_start),
       cmocka_unit_test(no_connection),
