@@ -9,6 +9,7 @@ struct watch {
   uv_poll_t poll;
   struct http_client *client;
   curl_socket_t fd;
+  int events; /* what libcurl waits for */
 };
 
 static void on_handle_closed(struct http_client *client) {
@@ -49,7 +50,14 @@ void http_client_collect(struct http_client *client) {
 static void on_ready(uv_poll_t *poll, int status, int events) {
   const struct watch *watch = poll->data;
   struct http_client *client = watch->client;
-  int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+  int flags = 0;
+  if (status < 0) {
+    /* libuv saw an error and stops. libcurl takes what had come before it and then the error from
+     * the socket itself, which says more than CURL_CSELECT_ERR and lets it ask once more where a
+     * kept connection was reset. */
+    uv_poll_start(poll, watch->events, on_ready);
+    flags = CURL_CSELECT_IN | CURL_CSELECT_OUT;
+  }
   flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
   flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
   int running;
@@ -113,9 +121,9 @@ static int on_watch_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, vo
   if (watch == NULL && (watch = watch_new(client, fd)) == NULL) {
     return -1;
   }
-  int events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
-  events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
-  return uv_poll_start(&watch->poll, events, on_ready) == 0 ? 0 : -1;
+  watch->events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
+  watch->events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
+  return uv_poll_start(&watch->poll, watch->events, on_ready) == 0 ? 0 : -1;
 }
 
 /* --- its life --- */
