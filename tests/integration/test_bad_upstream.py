@@ -158,8 +158,26 @@ def test_question(front, name):
 def test_body_behind_a_head(front):
     """What follows the answer to a HEAD is not taken for the answer to the next caller."""
     smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDocker-Content-Digest: " + front.bad["digest"].encode() + b"\r\n\r\n"
-    front.fault(raw(b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n" % len(smuggled) + smuggled))
+
+    def send(wire, _):
+        wire.send(b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n" % len(smuggled))
+        wire.send(smuggled)
+        wire.gone(20)
+
+    front.fault(send)
     assert [front.torrent(front.bad)[0] for _ in range(5)] == [404] * 5
+
+
+def test_kept_connection_is_reset(front):
+    """A registry that ends a connection just as it is used anew is asked once more."""
+    def send(wire, _):
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LAYERS[0]) + LAYERS[0])
+        wire.gone(20)
+        wire.reset()
+
+    front.fault(send)
+    path = front.webseeds[front.bad["digest"]]
+    assert [get(front.gate.gateway, path)[::2] == (200, LAYERS[0]) for _ in range(5)] == [True] * 5
 
 
 def test_caller_without_credentials(front):
@@ -266,6 +284,12 @@ def test_bytes(front, name):
 
 # --- while others wait ---
 
+def leave(s):
+    """Resets: by a mere end of what it sends a client would still wait for its answer."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
 @pytest.mark.parametrize("what", ["no answer", "stalled body"])
 def test_others_are_served_while_some_wait(front, what):
     front.fault(stall if what == "no answer" else stalled_body(LAYERS[0], 5000))
@@ -280,7 +304,7 @@ def test_others_are_served_while_some_wait(front, what):
     wait_for("their questions to the registry", 20, lambda: len(front.evil.asked(front.bad_path)) >= 20)
     assert front.others_are_served() < 10
     for s in waiting:
-        s.close()
+        leave(s)
 
 
 def test_the_registry_is_not_kept_busy_for_nobody(front):
@@ -290,8 +314,7 @@ def test_the_registry_is_not_kept_busy_for_nobody(front):
     with socket.create_connection((host, int(port))) as s:
         s.sendall(f"GET {front.webseeds[front.bad['digest']]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         wait_for("the question", 20, lambda: front.evil.asked(front.bad_path))
-        # A mere end of what it sends would leave it waiting for the answer: this one is gone.
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        leave(s)
     assert gone.wait(20)
 
 
