@@ -115,6 +115,21 @@ static void passes_over_what_is_foreign(void **state) {
   }
 }
 
+static void takes_no_part_of_a_tag(void **state) {
+  (void)state;
+  char id[SESSION_ID_SPACE];
+  unsigned char bytes[BASE64_SPACE(SESSION_TAG * 3)] = {0};
+  struct session s = session_of(0);
+  size_t len = 0;
+  session_extend(&s, SLICE(""), id);
+  assert_true(base64_decode(BASE64_URL, slice_str(id), bytes, &len));
+  for (size_t more = 0; more <= SESSION_TAG; more++) {
+    bytes[len + more] = 0;
+    base64_encode(BASE64_URL, bytes, len + more, id);
+    assert_int_equal(session_proved(&s, slice_str(id)), more % SESSION_TAG == 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ends_at_the_claim_or_the_bound),
@@ -122,6 +137,7 @@ int main(void) {
       cmocka_unit_test(every_bit_counts),
       cmocka_unit_test(holds_four_addresses_and_drops_the_oldest),
       cmocka_unit_test(passes_over_what_is_foreign),
+      cmocka_unit_test(takes_no_part_of_a_tag),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,10 @@ static void counts_a_download_once_a_peer(void **state) {
   say(store, &b, NOW);
   assert_int_equal(answer.counts.downloaded, 2);
   assert_int_equal(answer.counts.complete, 1);
+  /* Another client in its place. */
+  b.id[PEER_ID - 1]++;
+  say(store, &b, NOW);
+  assert_int_equal(answer.counts.downloaded, 3);
   swarm_store_free(store);
 }
 
@@ -229,6 +233,41 @@ static void gives_as_many_as_are_wanted(void **state) {
   }
 }
 
+static void the_family_of_the_asker_comes_first(void **state) {
+  (void)state;
+  struct swarm_store *store = new_store();
+  for (uint16_t port = 3000; port < 3010; port++) {
+    join(store, port, false, false);
+    join(store, port, false, true);
+  }
+  for (int own = 0; own < 2; own++) {
+    struct asker a = asker_of(2000);
+    a.said.at.address_len = own == 0 ? 4 : 16;
+    a.said.want = 3;
+    say(store, &a, NOW);
+    assert_int_equal(answer.count[own], 2);
+    assert_int_equal(answer.count[!own], 1);
+  }
+  swarm_store_free(store);
+}
+
+/* Seeds of the other family leave it no less of its own. */
+static void a_seed_is_given_as_many_as_it_wants(void **state) {
+  (void)state;
+  struct swarm_store *store = new_store();
+  for (uint16_t port = 3000; port < 3010; port++) {
+    join(store, port, false, false);
+    join(store, port, true, true);
+  }
+  struct asker a = asker_of(2000);
+  a.said.seed = true;
+  a.said.want = 4;
+  say(store, &a, NOW);
+  assert_int_equal(answer.count[0], 4);
+  assert_int_equal(answer.count[1], 0);
+  swarm_store_free(store);
+}
+
 static void everybody_is_given_out_in_the_end(void **state) {
   (void)state;
   struct swarm_store *store = new_store();
@@ -314,6 +353,33 @@ static void knows_by_address_and_token(void **state) {
   swarm_store_free(store);
 }
 
+/* The lock is held meanwhile. */
+static void looks_through_no_more_than_so_many(void **state) {
+  (void)state;
+  struct swarm_store *store = swarm_store_new(2 * (size_t)SWARM_SEARCH_MAX, TIMEOUT);
+  struct asker last;
+  for (unsigned i = 0; i <= SWARM_SEARCH_MAX; i++) {
+    last = asker_of((uint16_t)(2000 + i));
+    last.said.want = 0;
+    last.said.at.address[3] = i < SWARM_SEARCH_MAX ? 1 : 2;
+    say(store, &last, NOW);
+  }
+  struct swarm_endpoint from = last.said.at;
+  assert_false(swarm_store_knows(store, infohash, &from, token, NOW));
+  last.said.event = SWARM_STOPPED;
+  last.said.at.port = 0;
+  say(store, &last, NOW);
+  assert_int_equal(swarm_store_peers(store), SWARM_SEARCH_MAX + 1);
+  /* With one peer less before it, it is found. */
+  struct asker first = asker_of(2000);
+  first.said.event = SWARM_STOPPED;
+  say(store, &first, NOW);
+  assert_true(swarm_store_knows(store, infohash, &from, token, NOW));
+  say(store, &last, NOW);
+  assert_int_equal(swarm_store_peers(store), SWARM_SEARCH_MAX - 1);
+  swarm_store_free(store);
+}
+
 static void the_silent_are_not_given_out_and_go(void **state) {
   (void)state;
   struct swarm_store *store = new_store();
@@ -376,10 +442,13 @@ int main(void) {
       cmocka_unit_test(a_client_that_starts_anew_replaces_itself),
       cmocka_unit_test(never_gives_the_asker_nor_seeds_to_seeds),
       cmocka_unit_test(gives_as_many_as_are_wanted),
+      cmocka_unit_test(the_family_of_the_asker_comes_first),
+      cmocka_unit_test(a_seed_is_given_as_many_as_it_wants),
       cmocka_unit_test(everybody_is_given_out_in_the_end),
       cmocka_unit_test(a_full_store_serves_those_it_knows),
       cmocka_unit_test(without_the_right_to_join_only_its_own_entry_counts),
       cmocka_unit_test(knows_by_address_and_token),
+      cmocka_unit_test(looks_through_no_more_than_so_many),
       cmocka_unit_test(the_silent_are_not_given_out_and_go),
       cmocka_unit_test(many_swarms_come_and_go),
   };

@@ -160,6 +160,20 @@ static void jitters_the_interval(void **state) {
   assert_in_range(most, RIG_INTERVAL + 60, RIG_INTERVAL * 11 / 10);
 }
 
+static void one_interval_only(struct tracker_options *o) {
+  o->min_interval = o->interval;
+}
+
+static void never_asks_back_before_the_min_interval(void **state) {
+  (void)state;
+  struct rig *rig = rig_new(one_interval_only);
+  for (unsigned n = 0; n < 50; n++) {
+    join(rig, n, "&left=1");
+    assert_in_range(rig_number(rig, "interval"), RIG_INTERVAL, RIG_INTERVAL * 11 / 10);
+  }
+  rig_free(rig);
+}
+
 static void address_parameters_are_ignored(void **state) {
   struct rig *rig = *state;
   rig_announce_with(rig, rig->token, RIG_QUERY "&ip=9.9.9.9&ipv4=9.9.9.9:99&ipv6=::9");
@@ -394,6 +408,7 @@ int main(void) {
       TEST(gives_the_number_wanted),
       cmocka_unit_test(the_longest_answer_fits),
       TEST(jitters_the_interval),
+      cmocka_unit_test(never_asks_back_before_the_min_interval),
       TEST(address_parameters_are_ignored),
       TEST(an_answer_to_stopped_and_paused),
       TEST(asks_for_a_token_before_all),
