@@ -292,6 +292,26 @@ static void no_connection(void **state) {
   rig_free(rig);
 }
 
+static void a_proxy_s_password_is_not_told(void **state) {
+  (void)state;
+  static const char *const proxies[] = {"http://u:secret@bad host:1/",
+                                        "http://u:secret@127.0.0.1:99999",
+                                        "foo://u:secret@127.0.0.1:1", "u:secret@"};
+  unsetenv("no_proxy");
+  for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++) {
+    setenv("http_proxy", proxies[i], 1);
+    struct rig *rig = RIG({NULL, NULL, "", 0, 0, 0});
+    start(rig, "GET", "/", 0);
+    run(rig);
+    assert_true(rig->failed);
+    assert_non_null(strstr(rig->e.text, "proxy"));
+    assert_null(strstr(rig->e.text, "secret"));
+    rig_free(rig);
+  }
+  unsetenv("http_proxy");
+  setenv("no_proxy", "*", 1);
+}
+
 static void a_cut_body_is_an_error(void **state) {
   (void)state;
   fails(&(struct script_answer){NULL, NULL, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 999,
@@ -566,6 +586,7 @@ int main(void) {
       cmocka_unit_test(chunks_interim_answers_and_trailers),
       cmocka_unit_test(what_cannot_start),
       cmocka_unit_test(no_connection),
+      cmocka_unit_test(a_proxy_s_password_is_not_told),
       cmocka_unit_test(a_cut_body_is_an_error),
       cmocka_unit_test(more_body_than_said_is_not_told),
       cmocka_unit_test(bad_heads),

@@ -266,6 +266,20 @@ static void test_lingers_after_a_refusal(void **state) {
   peer_close(&p);
 }
 
+static void test_lingers_when_more_came_than_was_answered(void **state) {
+  (void)state;
+  struct peer p;
+  peer_open(&p, NULL);
+  peer_feed(&p, "GET /later HTTP/1.0\r\n\r\n" GET("/now"));
+  http_answer(p.x, 200, NULL, 0, SLICE("late"));
+  assert_true(peer_ends(&p, "late"));
+  assert_true(http_memory_closed(p.m));
+  assert_false(http_memory_released(p.m));
+  http_memory_feed_end(p.m);
+  assert_true(http_memory_released(p.m));
+  peer_close(&p);
+}
+
 static void test_closes_at_once_when_all_was_read(void **state) {
   (void)state;
   struct peer p;
@@ -439,6 +453,7 @@ int main(void) {
       cmocka_unit_test(test_the_head_is_bounded),
       cmocka_unit_test(test_fields_are_bounded),
       cmocka_unit_test(test_lingers_after_a_refusal),
+      cmocka_unit_test(test_lingers_when_more_came_than_was_answered),
       cmocka_unit_test(test_closes_at_once_when_all_was_read),
       cmocka_unit_test(test_half_closed_is_answered),
       cmocka_unit_test(test_connections_are_bounded),

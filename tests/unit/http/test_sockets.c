@@ -98,7 +98,7 @@ struct world {
   sem_t asked, abandoned;
 };
 
-static int start(void **state, const char *address) {
+static int start(void **state, const char *address, struct http_limits limits) {
   struct world *world = calloc(1, sizeof *world);
   sem_init(&world->asked, 0, 0);
   sem_init(&world->abandoned, 0, 0);
@@ -113,7 +113,7 @@ static int start(void **state, const char *address) {
     w->routes[2] = (struct http_route){"POST", "/length", length, w};
     w->routes[3] = (struct http_route){"GET", "/never", never, w};
     const struct http_server_options options = {
-        .routes = w->routes, .route_count = 4, .limits = {.head_timeout_ms = 200}};
+        .routes = w->routes, .route_count = 4, .limits = limits};
     w->server = http_server_new(&w->loop, &options);
     struct error e = {0};
     if ((i == 0 ? http_server_listen(w->server, address, &world->address, &e)
@@ -128,12 +128,18 @@ static int start(void **state, const char *address) {
   return 0;
 }
 
+static const struct http_limits short_of_time = {.head_timeout_ms = 200};
+
 static int start_v4(void **state) {
-  return start(state, "127.0.0.1:0");
+  return start(state, "127.0.0.1:0", short_of_time);
 }
 
 static int start_v6(void **state) {
-  return start(state, "[::1]:0");
+  return start(state, "[::1]:0", short_of_time);
+}
+
+static int start_narrow(void **state) {
+  return start(state, "127.0.0.1:0", (struct http_limits){.connections_max = 1});
 }
 
 static int stop_servers(void **state) {
@@ -196,6 +202,23 @@ static void test_many_connections(void **state) {
     close(fd);
   }
   assert_int_equal(atomic_load(&world->answers), 200);
+}
+
+/* Beyond the limit they wait, and are served as others go. */
+static void test_connections_that_wait_are_served(void **state) {
+  int fds[4 * LOOPS];
+  char first[256];
+  for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+    fds[i] = dial(*state);
+  }
+  for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+    send_all(fds[i], SLICE("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  }
+  for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+    read_all(fds[i], first);
+    assert_non_null(strstr(first, "\r\n\r\nhello"));
+    close(fds[i]);
+  }
 }
 
 static void test_every_byte_in_its_own_packet(void **state) {
@@ -300,6 +323,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_many_connections, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_many_connections, start_v6, stop_servers),
+      cmocka_unit_test_setup_teardown(test_connections_that_wait_are_served, start_narrow,
+                                      stop_servers),
       cmocka_unit_test_setup_teardown(test_every_byte_in_its_own_packet, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_a_refusal_can_be_read, start_v4, stop_servers),
