@@ -52,11 +52,19 @@ static void fetch_done(struct http_fetch *f, const char *why) {
   }
 }
 
+/* Of a proxy that it cannot use libcurl quotes the whole URL, which may hold a password. */
+static const char *failure(const struct http_fetch *f, CURLcode code) {
+  if (strstr(f->why, "Unsupported proxy") != NULL) {
+    return "the proxy that the environment names has no URL that can be used";
+  }
+  return f->why[0] != '\0' ? f->why : curl_easy_strerror(code);
+}
+
 void http_fetch_complete(struct http_fetch *f, CURLcode code) {
   if (f->broken_off != NULL) {
     fetch_done(f, f->broken_off);
   } else if (code != CURLE_OK) {
-    fetch_done(f, f->why[0] != '\0' ? f->why : curl_easy_strerror(code));
+    fetch_done(f, failure(f, code));
   } else if (!f->head_told) {
     fetch_done(f, "the answer has no head");
   } else {
