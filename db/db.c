@@ -31,6 +31,9 @@ int db_failed(const struct db *db, int code, const char *what, struct error *e) 
   case EDQUOT:
     return error_set(e, ERROR_FAILED, "cannot %s %s: %s: make room on the disk", what, db->path,
                      why);
+  case EIO: /* LMDB's word for a write that was cut short, too */
+    return error_set(e, ERROR_FAILED, "cannot %s %s: %s: the disk is full, or fails", what,
+                     db->path, why);
   case MDB_CORRUPTED:
   case MDB_PAGE_NOTFOUND:
     return error_set(e, ERROR_FAILED, "cannot %s %s: it is damaged: restore it from a backup", what,

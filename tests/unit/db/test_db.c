@@ -318,7 +318,8 @@ static int fill_the_disk(const char *folder, int in, int out) {
   struct rlimit room = {512 * kib, RLIM_INFINITY};
   signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &room);
-  if (db_write_now(db, put_numbered, &large, &e) == 0 || strstr(e.text, folder) == NULL) {
+  if (db_write_now(db, put_numbered, &large, &e) == 0 || strstr(e.text, folder) == NULL ||
+      strstr(e.text, "disk is full") == NULL) {
     return 2;
   }
   room.rlim_cur = RLIM_INFINITY;
