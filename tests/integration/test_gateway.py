@@ -132,7 +132,7 @@ def test_webseed_refusals(gate, registry, index, layer):
 def test_other_formats(registry, tmp_path, kind):
     import libtorrent
     with Gate(str(tmp_path), [registry_row(registry, str(tmp_path))], gateway={"torrents": {"format": kind}}) as gate:
-        index = create(gate, registry, "team/app:1", "--format", kind)
+        index = create(gate, registry)  # the format of the configuration that it is registered with
         layer = max(index["blobs"], key=lambda blob: blob["size"])
         status, _, body = torrent(gate, registry, layer)
         assert status == 200

@@ -20,7 +20,7 @@ static const struct command commands[] = {
      "  --output DIR            where to; default: here, and with --register nowhere\n"
      "  --announce URL          of a tracker; may be given several times\n"
      "  --webseed URL           of a webseed; may be given several times\n"
-     "  --format FORMAT         v1 (default), v2 or hybrid\n"
+     "  --format FORMAT         v1, v2 or hybrid (default: v1, or as FILE says)\n"
      "  --piece-length BYTES    a power of two; default: auto, by the blob's size\n"
      "  --platform OS/ARCH      what to take of an index; default: this machine's\n"
      "  --json                  print index.json\n\n"

@@ -373,9 +373,12 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
     from.platform = &platform;
   }
   if (result == 0 && c.registers) {
-    result = command_config(c.config_path, &c.config, e) != 0
-                 ? -1
-                 : open_registration(&c, &reference, e);
+    result = command_config(c.config_path, &c.config, e);
+    if (result == 0) {
+      /* What the gateway of that configuration hands out. */
+      c.format = format == NULL ? (enum torrent_format)c.config.gateway.format : c.format;
+      result = open_registration(&c, &reference, e);
+    }
   } else if (result == 0 && (c.config_path != NULL || c.registry != NULL || c.repository != NULL)) {
     result = error_set(e, ERROR_USAGE, "--config, --registry and --repository go with --register");
   }
