@@ -39,9 +39,10 @@ struct http_limits {
 typedef void http_handler(struct http_exchange *x, void *context);
 
 /**
- * A route. \ref path is compared to the decoded-as-is path of the target; when it ends in `/` it
- * matches every path below. The first route that fits path and method is taken; a path without its
- * method gets 405 with `Allow`, anything else 404. A HEAD goes only to a route that says HEAD.
+ * A route. \ref path is compared to the target's path as sent, not percent-decoded; when it ends in
+ * `/` it matches every path below. The first route that fits path and method is taken; a path
+ * without its method gets 405 with `Allow`, anything else 404. A HEAD goes only to a route that
+ * says HEAD.
  */
 struct http_route {
   const char *method;
