@@ -254,7 +254,8 @@ def main():
         os.execvp("sudo", ["sudo", "--", sys.executable, *sys.argv])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun = time.monotonic()
-    folder = tempfile.mkdtemp(prefix="swarmgate-demo-")
+    # Not where $TMPDIR says: podman takes no run root longer than 50 characters.
+    folder = tempfile.mkdtemp(prefix="swarmgate-demo-", dir="/var/tmp")
     try:
         with Network() as network:
             status = Demo(folder, network).run()
