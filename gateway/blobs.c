@@ -47,6 +47,12 @@ static void warn(const struct handout *h, const char *what, const char *why) {
             SLICE_ARG(h->upstream->name), h->repository.ptr, why);
 }
 
+/* What the caller is not told apart, the operator may want to. */
+static void refused(const struct handout *h, const char *why) {
+  log_write(h->gateway->options->log, LOG_LEVEL_DEBUG, "no torrent of %s of %.*s/%s: %s",
+            h->digest.ptr, SLICE_ARG(h->upstream->name), h->repository.ptr, why);
+}
+
 static void answer_internal(const struct handout *h, const struct error *e) {
   warn(h, "cannot hand out the torrent of", e->text);
   problem_answer(h->x, 500, "UNKNOWN", "the gateway failed; its log says why");
@@ -160,6 +166,7 @@ static void hand_out(struct handout *h, const struct delegate_answer *answer) {
   } else if (slice_equal(h->digest, SLICE(EMPTY_BLOB))) {
     problem_answer(h->x, 404, "BLOB_UNKNOWN", "an empty blob has no torrent");
   } else if (!found) {
+    refused(h, "the caller may read it, but none is registered in this format");
     problem_answer(h->x, 404, "BLOB_UNKNOWN",
                    "no torrent is registered for this blob: the operator makes it by "
                    "`swarmgate torrent create --register`");
@@ -180,9 +187,11 @@ static void on_authorised(void *arg, const struct delegate_answer *answer, const
     hand_out(h, answer);
     break;
   case DELEGATE_CHALLENGE:
+    refused(h, "the registry wants credentials, or others than the caller's");
     problem_challenge(h->x, answer->challenge);
     break;
   case DELEGATE_HIDDEN:
+    refused(h, "the registry does not have it, or hides it from the caller");
     problem_answer(h->x, 404, "BLOB_UNKNOWN",
                    "no such blob in this repository, or no right to read it");
     break;

@@ -153,6 +153,17 @@ def test_not_registered_yet(gate, registry, index):
     assert status == 404 and "torrent create" in json.loads(body)["errors"][0]["message"]
 
 
+def test_the_log_says_why_there_is_no_torrent(gate, registry, index, layer):
+    config = next(blob for blob in index["blobs"] if blob != layer)
+    gate.tool("torrent", "remove", "--config", gate.config, config["infohash"])
+    for blob, headers, why in ((layer, registry.basic("alice", "wrong-password"), "the registry wants credentials"),
+                               ({"digest": "sha256:" + "0" * 64}, None, "the registry does not have it"),
+                               (config, None, "none is registered")):
+        assert torrent(gate, registry, blob, headers=headers)[0] in (401, 404)
+        line = gate.process.wait_line(why)
+        assert blob["digest"] in line and "/team/app:" in line and "wrong-password" not in line
+
+
 def test_registry_down(registry, tmp_path):
     row = {**registry_row(registry, str(tmp_path)), "url": "http://127.0.0.1:1"}
     with Gate(str(tmp_path), [row]) as gate:
