@@ -128,13 +128,13 @@ int db_write(struct db *db, uv_loop_t *loop, db_write_fn *fn, void *arg, db_done
 
 /* A file that was cut short would end whoever reads the map behind its end with SIGBUS. Of pages of
  * zeros LMDB says that they are damaged. Done under the write lock, so that nothing is cut off. */
-static int mend_length(struct db *db, MDB_txn *txn) {
+static int mend_length(struct db *db) {
   MDB_envinfo info;
   MDB_stat stat;
   struct stat file;
   int fd;
   int code = mdb_env_info(db->env, &info);
-  code = code != 0 ? code : mdb_stat(txn, db->tables[TABLE_META], &stat);
+  code = code != 0 ? code : mdb_env_stat(db->env, &stat);
   code = code != 0 ? code : mdb_env_get_fd(db->env, &fd);
   if (code != 0) {
     return code;
@@ -169,12 +169,12 @@ static int check_schema(struct db_txn *txn, bool fresh, struct error *e) {
 
 static int open_tables(struct db *db, struct db_txn *txn, struct error *e) {
   const char *meta = table_name(TABLE_META);
-  int code = mdb_dbi_open(txn->txn, meta, 0, &db->tables[TABLE_META]);
+  int code = mend_length(db);
+  code = code != 0 ? code : mdb_dbi_open(txn->txn, meta, 0, &db->tables[TABLE_META]);
   bool fresh = code == MDB_NOTFOUND;
   if (fresh) {
     code = mdb_dbi_open(txn->txn, meta, MDB_CREATE, &db->tables[TABLE_META]);
   }
-  code = code != 0 ? code : mend_length(db, txn->txn);
   if (code != 0) {
     return db_failed(db, code, "open", e);
   }
