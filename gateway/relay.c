@@ -7,11 +7,11 @@
  */
 #include "gateway/relay.h"
 
+#include "base/address.h"
 #include "base/hex.h"
 #include "gateway/problem.h"
 
 #include <inttypes.h>
-#include <netdb.h>
 #include <openssl/evp.h>
 
 #define WRONG_BYTES "the registry's bytes do not match the digest"
@@ -160,14 +160,11 @@ static void tell(const struct relay *r) {
   if (r->log->level < LOG_LEVEL_DEBUG) {
     return;
   }
-  const struct sockaddr *peer = http_request_peer(r->x);
-  char host[NI_MAXHOST] = "?";
-  socklen_t len =
-      peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-  getnameinfo(peer, len, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+  char peer[ADDRESS_TEXT_MAX];
+  address_print(http_request_peer(r->x), peer);
   log_write(r->log, LOG_LEVEL_DEBUG, "webseed: sent %" PRIu64 " bytes of %s of %.*s/%s to %s",
             r->order.range.length - r->left, r->order.digest, SLICE_ARG(r->order.upstream->name),
-            r->order.repository, host);
+            r->order.repository, peer);
 }
 
 static void on_abandoned(void *arg) {

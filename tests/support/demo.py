@@ -102,7 +102,7 @@ class Demo:
         """Bytes that the webseed sent to an address, from swarmgated's log."""
         messages = [json.loads(line)["message"] for line in self.gate.process.lines if line.startswith("{")]
         return sum(int(message.split()[2]) for message in messages
-                   if message.startswith("webseed: sent ") and message.endswith(" to " + address))
+                   if message.startswith("webseed: sent ") and f" to {address}:" in message)
 
     def swarm(self):
         say(f"three nodes, three clients; what leaves the registry's host is held to {UPLINK}")
@@ -260,6 +260,8 @@ def main():
         with Network() as network:
             status = Demo(folder, network).run()
     except KeyboardInterrupt:
+        # A layer that was cut off complains when it is collected.
+        sys.unraisablehook = lambda unraisable: None
         print("\ninterrupted; everything is cleaned up", file=sys.stderr)
         status = 130
     finally:

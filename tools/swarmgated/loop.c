@@ -1,6 +1,7 @@
 #include "loop.h"
 
-#include <netdb.h>
+#include "base/address.h"
+
 #include <stdlib.h>
 
 enum {
@@ -70,13 +71,9 @@ static void on_expire(uv_timer_t *timer) {
 
 static void log_listening(const struct log *log, const char *role,
                           const struct sockaddr_storage *address) {
-  char host[NI_MAXHOST] = "?";
-  char port[NI_MAXSERV] = "?";
-  getnameinfo((const struct sockaddr *)address, sizeof *address, host, sizeof host, port,
-              sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
-  log_write(log, LOG_LEVEL_INFO,
-            address->ss_family == AF_INET6 ? "%s listens on [%s]:%s" : "%s listens on %s:%s", role,
-            host, port);
+  char text[ADDRESS_TEXT_MAX];
+  address_print((const struct sockaddr *)address, text);
+  log_write(log, LOG_LEVEL_INFO, "%s listens on %s", role, text);
 }
 
 /* One role's server, on all its addresses. */
