@@ -1,6 +1,7 @@
 #include "tracker/tracker.h"
 #include "tracker/siphash.h"
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "db/torrent_store.h"
 
@@ -116,6 +117,24 @@ struct standing {
   struct session session;
 };
 
+/* Its bearer is told no more than that it is invalid; the operator who asks for it is told why. */
+static enum token_verdict verify(struct tracker *t, const struct tracker_request *r,
+                                 struct slice jws, const struct token_question *question,
+                                 struct token_grant *grant, bool *covers) {
+  const struct log *log = t->options.log;
+  if (log == NULL || log->level < LOG_LEVEL_DEBUG) {
+    return token_cache_check(t->tokens, jws, question, grant, covers, NULL);
+  }
+  struct error why = {0};
+  enum token_verdict verdict = token_cache_check(t->tokens, jws, question, grant, covers, &why);
+  if (verdict == TOKEN_INVALID) {
+    char peer[ADDRESS_TEXT_MAX];
+    address_print(r->peer, peer);
+    log_write(log, LOG_LEVEL_DEBUG, "a token from %s is invalid: %s", peer, why.text);
+  }
+  return verdict;
+}
+
 /* Finds the token and verifies it. \return why not, or NULL: the standing is filled in, and covers
  * for each of the infohashes. */
 static const char *check_token(struct tracker *t, const struct tracker_request *r,
@@ -132,7 +151,7 @@ static const char *check_token(struct tracker *t, const struct tracker_request *
   }
   struct token_question question = {t->options.kinds, r->now,       infohashes, count,
                                     registered,       t->options.db};
-  switch (token_cache_check(t->tokens, jws, &question, &out->grant, covers, NULL)) {
+  switch (verify(t, r, jws, &question, &out->grant, covers)) {
   case TOKEN_VALID:
     out->expired = false;
     break;

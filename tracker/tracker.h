@@ -23,6 +23,7 @@ struct tracker_options {
   size_t max_tokens;         /**< verified tokens that are remembered */
   unsigned kinds;            /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
   struct db *db;             /**< what registry tokens cover; NULL: nothing. Outlives the tracker */
+  const struct log *log;     /**< told at debug why a token is invalid; may be NULL; outlives it */
 };
 
 /** \return 0, or -1: ERROR_USAGE for options that contradict each other, ERROR_FAILED. */

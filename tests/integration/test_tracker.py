@@ -254,6 +254,11 @@ def test_full_tracker(tmp_path):
 def test_logs_hold_no_token(tracker, token):
     announce(tracker.tracker, INFOHASH, token)
     get(tracker.tracker, "/nowhere?jwt=" + token)
+    wrong = token[:-8] + "AAAAAAAA"
+    announce(tracker.tracker, INFOHASH, wrong)
     process = tracker.process
     tracker.stop()
-    assert token not in process.output() and token.split(".")[2] not in process.output()
+    output = process.output()
+    assert token not in output and token.split(".")[2] not in output and wrong.split(".")[2] not in output
+    # The operator is told why all the same.
+    assert "a token from 127.0.0.1:" in output and "is invalid: " in output

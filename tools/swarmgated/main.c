@@ -135,6 +135,24 @@ static int load_registries(struct server *s, struct error *e) {
   return 0;
 }
 
+/* A default URL is made of the address that is listened on; of a wildcard nobody can reach that. */
+static void warn_of_wildcard(const struct config *c, const char *key, const struct config_text *url,
+                             const char *listen) {
+  size_t host = (size_t)(strrchr(listen, ':') - listen);
+  if (url->line == 0 && strspn(listen, "[:0.]") >= host) {
+    log_write(&c->log, LOG_LEVEL_WARN,
+              "torrents will send nodes to %s: set %s in %s to a URL they can reach", url->text,
+              key, c->file);
+  }
+}
+
+static void warn_of_wildcards(const struct config *c) {
+  if (c->gateway.present) {
+    warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
+    warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
+  }
+}
+
 /* Everything that the configuration names, without running anything: what --check-config does. */
 static int load(struct server *s, const char *path, struct error *e) {
   const struct config *c = &s->config;
@@ -146,6 +164,7 @@ static int load(struct server *s, const char *path, struct error *e) {
   if (c->auth.signing_keys.count > 0 && issuers_signing_key(c, &s->signing_key, e) != 0) {
     return -1;
   }
+  warn_of_wildcards(c);
   return 0;
 }
 
@@ -160,7 +179,8 @@ static int start_tracker(struct server *s, struct error *e) {
                                     .trust = &s->trust,
                                     .max_tokens = TOKENS_MAX,
                                     .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
-                                    .db = s->db};
+                                    .db = s->db,
+                                    .log = &s->config.log};
   int result = session_key_read(t->session_key.text, options.session_key, e);
   if (result != 0 && e->kind == ERROR_NOT_FOUND) {
     result = session_key_make(t->session_key.text, options.session_key, e);
@@ -172,21 +192,8 @@ static int start_tracker(struct server *s, struct error *e) {
   return result;
 }
 
-/* A default URL is made of the address that is listened on; of a wildcard nobody can reach that. */
-static void warn_of_wildcard(const struct config *c, const char *key, const struct config_text *url,
-                             const char *listen) {
-  size_t host = (size_t)(strrchr(listen, ':') - listen);
-  if (url->line == 0 && strspn(listen, "[:0.]") >= host) {
-    log_write(&c->log, LOG_LEVEL_WARN,
-              "torrents will send nodes to %s: set %s in %s to a URL they can reach", url->text,
-              key, c->file);
-  }
-}
-
 static void prepare_gateway(struct server *s) {
   const struct config *c = &s->config;
-  warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
-  warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->registries,
