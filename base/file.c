@@ -85,7 +85,11 @@ static int put(const char *path, struct slice data, mode_t mode, bool fresh, str
   }
   if (fchmod(fd, mode) != 0 || write_all(fd, data) != 0 || fsync(fd) != 0 ||
       (fresh ? link(temporary, path) : rename(temporary, path)) != 0) {
-    error_errno(e, errno, "cannot write %s", path);
+    if (fresh && errno == EEXIST) {
+      error_set(e, ERROR_FAILED, "cannot write %s: it exists, and is not overwritten", path);
+    } else {
+      error_errno(e, errno, "cannot write %s", path);
+    }
     unlink(temporary);
     return -1;
   }

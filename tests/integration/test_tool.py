@@ -118,7 +118,7 @@ def test_keys(tmp_path):
         assert tool("key", "generate", "--use", "announce", "--alg", alg, "--out", out).returncode == 0
         assert stat.S_IMODE(os.stat(out).st_mode) == 0o600
         before = out.read_bytes()
-        one_line(tool("key", "generate", "--use", "announce", "--alg", alg, "--out", out), 1)
+        assert "exists" in one_line(tool("key", "generate", "--use", "announce", "--alg", alg, "--out", out), 1)
         assert out.read_bytes() == before
     keys = json.loads(tool("key", "jwks", *sorted(tmp_path.glob("*.pem"))).stdout)["keys"]
     assert [key["alg"] for key in keys] == ["ES256", "EdDSA", "RS256"]
@@ -305,5 +305,7 @@ def test_wildcard_in_torrents_is_warned_of(registry, tmp_path, host, known, warn
         running.wait_line("ready")
         warnings = [line for line in running.output().splitlines() if '"warn"' in line]
     assert len(warnings) == (2 if warned else 0), warnings
+    checked = run([binary("swarmgated"), "--config", gate.config, "--check-config"]).stderr
+    assert checked.count('"warn"') == len(warnings)
     for key in ("tracker.url", "gateway.url") if warned else ():
         assert any(f"set {key} in" in line for line in warnings)

@@ -97,8 +97,9 @@ static bool print_overview(FILE *to, const char *first) {
       continue;
     }
     if (!any) {
-      fputs("usage: swarmgate COMMAND [ARGUMENT]...\n\n"
-            "Container images through private BitTorrent swarms: the tool for operators and\n"
+      fprintf(to, "usage: swarmgate %s%sCOMMAND [ARGUMENT]...\n\n", first == NULL ? "" : first,
+              first == NULL ? "" : " ");
+      fputs("Container images through private BitTorrent swarms: the tool for operators and\n"
             "nodes.\n\n",
             to);
     }

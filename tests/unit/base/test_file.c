@@ -89,7 +89,7 @@ static void test_create(void **state) {
   assert_int_equal(file_create("a", SLICE("one"), 0600, &e), 0);
   assert_int_equal(mode_of("a"), 0600);
   assert_int_equal(file_create("a", SLICE("two"), 0600, &e), -1);
-  assert_string_equal(e.text, "cannot write a: File exists");
+  assert_string_equal(e.text, "cannot write a: it exists, and is not overwritten");
   assert_holds("a", SLICE("one"));
   assert_int_equal(symlink("nowhere", "link"), 0);
   assert_int_equal(file_create("link", SLICE("two"), 0600, &e), -1);
