@@ -44,6 +44,7 @@ static int swarm_token(const struct gateway_options *o, const struct issue_grant
       .audience = slice_str(o->audience),
       .subject = grant->subject,
       .id = slice_of(id, 32),
+      .not_before = now,
       .issued = now,
       .expires = now + o->swarm_ttl,
       .session = now + o->session_ttl,

@@ -63,6 +63,7 @@ def test_torrent_with_tokens_inside(gate, registry, layer):
     claims = json.loads(unb64(token.split(".")[1]))
     assert claims["infohash"] in (layer["infohash"], [layer["infohash"]])
     assert claims["sub"] == "registry.example/alice"
+    assert set(claims) == {"iss", "aud", "sub", "exp", "nbf", "iat", "jti", "session", "registry", "repository", "infohash"}
     assert (claims["registry"], claims["repository"]) == ("registry.example", "team/app")
     assert claims["exp"] - claims["iat"] == 600 and claims["session"] - claims["iat"] == 24 * 3600
     assert failure(announce(gate.tracker, layer["infohash"], token)) is None
