@@ -19,6 +19,11 @@ int config_error(const struct config *config, unsigned line, struct error *e, co
                    : error_set(e, ERROR_USAGE, "%s:%u: %s", config->file, line, what);
 }
 
+int config_error_at(const struct config *config, unsigned line, struct error *e) {
+  const struct error inner = *e;
+  return config_error(config, line, e, "%s", inner.text);
+}
+
 static bool has_text(const struct config_texts *texts, const char *text) {
   for (size_t i = 0; i < texts->count; i++) {
     if (strcmp(texts->items[i].text, text) == 0) {

@@ -115,3 +115,7 @@ void config_free(struct config *config);
  *  \return -1. */
 int config_error(const struct config *config, unsigned line, struct error *e, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
+
+/** Puts the same in front of an error of what the configuration names there, such as a key that
+ *  cannot be read; its kind becomes ERROR_USAGE. \return -1. */
+int config_error_at(const struct config *config, unsigned line, struct error *e);

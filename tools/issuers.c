@@ -3,19 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A fault in a file that the configuration names is told with the place that names it. */
-static int at_line(const struct config *config, unsigned line, struct error *e) {
-  struct error inner = *e;
-  return config_error(config, line, e, "%s", inner.text);
-}
-
 /* \return NULL with the error. What is made so far belongs to the trust even then. */
 static struct trust_row *add_row(struct trust *trust, const struct config_text *keys,
                                  const char *issuer, const char *audience, const char *registry,
                                  const struct config *config, struct error *e) {
   struct trust_row *row = &trust->rows[trust->count];
   if (keyset_load(keys->text, &row->keys, e) != 0) {
-    at_line(config, keys->line, e);
+    config_error_at(config, keys->line, e);
     return NULL;
   }
   trust->count++;
@@ -102,7 +96,7 @@ int issuers_signing_key(const struct config *config, struct key *out, struct err
                      config->file);
   }
   if (key_load_private(keys->items[0].text, out, e) != 0) {
-    return at_line(config, keys->items[0].line, e);
+    return config_error_at(config, keys->items[0].line, e);
   }
   return 0;
 }

@@ -103,8 +103,7 @@ static int issue_registry(const struct config *config, const struct issue *what,
                      config->file);
   }
   if (key_load_private(service->signing_key.text, &key, e) != 0) {
-    struct error inner = *e;
-    return config_error(config, service->signing_key.line, e, "%s", inner.text);
+    return config_error_at(config, service->signing_key.line, e);
   }
   struct token_access access = {.repository = name};
   struct token t = {.kind = TOKEN_REGISTRY,

@@ -97,9 +97,10 @@ static int listen_all(struct loop *loop, const struct loop *first, const char *r
       }
     } else {
       if (http_server_listen(*out, addresses->items[i].text, bound, e) != 0) {
-        struct error inner = *e;
-        config_error(config, addresses->items[i].line, e, "%s.listen: %s", role, inner.text);
-        e->kind = inner.kind; /* an address in use is no fault of the file */
+        const enum error_kind kind = e->kind;
+        error_context(e, "%s.listen", role);
+        config_error_at(config, addresses->items[i].line, e);
+        e->kind = kind; /* an address in use is no fault of the file */
         return -1;
       }
       log_listening(&config->log, role, bound);

@@ -76,8 +76,7 @@ static int read_password(const struct config *c, const struct config_registry *r
     return 0;
   }
   if (file_read(r->password_file.text, PASSWORD_MAX, &bytes, e) != 0) {
-    struct error inner = *e;
-    return config_error(c, r->password_file.line, e, "%s", inner.text);
+    return config_error_at(c, r->password_file.line, e);
   }
   /* The line's end that an editor leaves is no part of the password. */
   while (bytes.len > 0 && (bytes.ptr[bytes.len - 1] == '\n' || bytes.ptr[bytes.len - 1] == '\r')) {
@@ -98,8 +97,7 @@ static int check_ca_file(const struct config *c, const struct config_registry *r
   if (r->ca_file.text == NULL || image_certificates_check(r->ca_file.text, e) == 0) {
     return 0;
   }
-  struct error inner = *e;
-  return config_error(c, r->ca_file.line, e, "%s", inner.text);
+  return config_error_at(c, r->ca_file.line, e);
 }
 
 /* The key is made at start; one that is there must be good. */
