@@ -11,7 +11,9 @@ import libtorrent as lt
 
 def main(folder, address, torrents):
     session = lt.session({
-        "listen_interfaces": f"{address}:6881",
+        # A free port: on one that is named, listening fails now and then at the start, on an address that
+        # nobody else has, and without a listening socket libtorrent announces nothing.
+        "listen_interfaces": f"{address}:0",
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
                       | lt.alert.category_t.tracker_notification | lt.alert.category_t.peer_notification,
