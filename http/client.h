@@ -17,7 +17,7 @@ struct http_fetch;
 
 /** How a host is trusted; strings are copied by http_fetch_start(). NULL members take the default.
  */
-struct http_tls {
+struct http_client_tls {
   const char *ca_file;   /**< PEM; default: the system's */
   const char *cert_file; /**< our certificate, PEM */
   const char *key_file;
@@ -30,7 +30,7 @@ struct http_fetch_options {
   const struct http_field *fields; /**< copied; see http_fetch_start() */
   size_t field_count;
   struct slice body; /**< for POST; copied */
-  struct http_tls tls;
+  struct http_client_tls tls;
   unsigned connect_timeout_ms; /**< name, TCP and TLS; 0: 10 s */
   unsigned stall_timeout_ms;   /**< no byte of the answer for so long ends it; 0: 30 s. The time it
                                     is paused does not count. */

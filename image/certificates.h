@@ -29,7 +29,7 @@ int image_certificates_find(const char *cert_dir, const char *host, struct arena
 void image_certificates_close(struct image_certificates *c);
 
 /**
- * Whether \p path is a file of certificates, PEM, as `ca_file` of http_tls takes it.
+ * Whether \p path is a file of certificates, PEM, as `ca_file` of http_client_tls takes it.
  *
  * \return 0, or -1: ERROR_NOT_FOUND, ERROR_USAGE when there is none in it, ERROR_FAILED.
  */

@@ -17,7 +17,7 @@ struct registry_request;
 
 struct registry_options {
   const char *url; /**< `http://host:port` or `https://…`, a path is put before `/v2/`; copied */
-  struct http_tls tls; /**< copied */
+  struct http_client_tls tls; /**< copied */
   /** What to log in with when challenged; NULL: anonymous. Copied. */
   const struct image_credentials *credentials;
 };

@@ -7,7 +7,7 @@
 struct registry {
   struct http_client *client;
   char *url; /**< without a `/` at its end */
-  struct http_tls tls;
+  struct http_client_tls tls;
   struct arena arena; /**< of the strings of tls */
   struct image_credentials credentials;
   bool basic; /**< it has asked for Basic before */

@@ -16,7 +16,7 @@ enum {
 
 struct registry_token_question {
   const char *registry_url;
-  const struct http_tls *tls;
+  const struct http_client_tls *tls;
   const struct image_credentials *credentials; /**< an empty one asks anonymously */
   const struct challenge *challenge;           /**< Bearer, with a realm */
   const char *scope;                           /**< when the challenge names none */
