@@ -11,18 +11,26 @@ from .process import Process, free_port, run, wait_for
 class Registry:
     """
     Listens on host:port and keeps its blobs in `folder`. `prefix` goes in front of the command line, for
-    a network namespace.
+    a network namespace. With `tls`, a Certificate of certificates.py, it speaks https; with `client_ca`, an
+    Authority, to those alone who show a certificate of that. Without users everybody may read and write.
     """
 
-    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=()):
+    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=(), tls=None, client_ca=None):
         os.makedirs(folder, exist_ok=True)
-        self.folder, self.users, self.prefix = folder, users, list(prefix)
-        self.address = f"{host}:{port or free_port(host)}"
+        self.folder, self.users, self.prefix, self.tls = folder, users, list(prefix), tls
+        literal = f"[{host}]" if ":" in host else host
+        self.address = f"{literal}:{port or free_port(host)}"
         passwords = os.path.join(folder, "htpasswd")
         with open(passwords, "w", encoding="utf-8") as f:
             for user, password in users.items():
                 f.write(subprocess.run(["htpasswd", "-niB", "-C", "4", user], input=password, text=True,
                                        stdout=subprocess.PIPE, check=True).stdout.strip() + "\n")
+        http = {"addr": self.address, "secret": "not used by one registry alone"}
+        if tls:
+            http["tls"] = {"certificate": tls.cert, "key": tls.key}
+        if client_ca:
+            http["tls"]["clientcas"] = [client_ca.cert]
+        auth = {"htpasswd": {"realm": "registry", "path": passwords}}
         self.config = os.path.join(folder, "registry.yml")
         with open(self.config, "w", encoding="utf-8") as f:
             # JSON is YAML.
@@ -31,8 +39,8 @@ class Registry:
                 "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": True}},
                 "storage": {"filesystem": {"rootdirectory": os.path.join(folder, "storage")},
                             "delete": {"enabled": True}},
-                "http": {"addr": self.address, "secret": "not used by one registry alone"},
-                "auth": {"htpasswd": {"realm": "registry", "path": passwords}},
+                "http": http,
+                **({"auth": auth} if users else {}),
             }, f)
         self.process = None
 
@@ -54,7 +62,7 @@ class Registry:
 
     @property
     def url(self):
-        return "http://" + self.address
+        return ("https://" if self.tls else "http://") + self.address
 
     def auth_file(self, user, path=None):
         """An auth.json for one user, as containers-auth.json(5) has it; returns its path."""
