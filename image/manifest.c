@@ -268,6 +268,11 @@ struct image_descriptor *image_manifest_blobs(const struct image_manifest *manif
   return blobs;
 }
 
+bool image_index_entry_known(const struct image_descriptor *entry) {
+  return is_manifest_type(entry->media_type) || is_index_type(entry->media_type) ||
+         is_schema1_type(entry->media_type);
+}
+
 static bool is_attestation(const struct image_descriptor *entry) {
   return entry->platform.os != NULL && strcmp(entry->platform.os, "unknown") == 0;
 }
@@ -298,6 +303,9 @@ const struct image_descriptor *image_index_select(const struct image_manifest *i
   uint64_t least = UINT64_MAX;
   for (size_t i = 0; i < index->layer_count; i++) {
     const struct image_descriptor *entry = &index->layers[i];
+    if (!image_index_entry_known(entry)) {
+      continue;
+    }
     uint64_t d = image_platform_distance(&entry->platform, platform);
     if (d < least && !is_attestation(entry)) {
       least = d;

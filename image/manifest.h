@@ -8,9 +8,11 @@
 enum {
   IMAGE_MANIFEST_MAX = 4 * 1024 * 1024,
   IMAGE_LAYERS_MAX = 1024,
-  IMAGE_INDEX_MAX = 1024,     /**< entries of an index */
-  IMAGE_MEDIA_TYPE_MAX = 255, /**< RFC 6838, section 4.2: two names of at most 127 bytes */
-  IMAGE_INDEX_DEPTH_MAX = 2,  /**< indexes on the way from a reference to an image */
+  IMAGE_INDEX_MAX = 1024,      /**< entries of an index */
+  IMAGE_MEDIA_TYPE_MAX = 255,  /**< RFC 6838, section 4.2: two names of at most 127 bytes */
+  IMAGE_INDEX_DEPTH_MAX = 2,   /**< indexes on the way from a reference to an image */
+  IMAGE_MANIFESTS_MAX = 1024,  /**< manifests and indexes that are read of all platforms */
+  IMAGE_BLOBS_MAX = 16 * 1024, /**< distinct blobs of all platforms */
 };
 
 /** The largest blob: what a JSON number holds exactly everywhere (RFC 8259, section 6). */
@@ -54,9 +56,14 @@ int image_manifest_parse(struct slice json, const char *media_type, struct arena
 struct image_descriptor *image_manifest_blobs(const struct image_manifest *manifest,
                                               struct arena *arena, size_t *count, struct error *e);
 
+/** Whether an entry of an index is a manifest or an index that can be read; others are to be passed
+ * over (OCI image specification, image-index.md, `manifests`). Schema 1 counts, to be refused. */
+bool image_index_entry_known(const struct image_descriptor *entry);
+
 /**
  * The entry of an index that fits a platform best by image_platform_distance(), or where none does,
- * the first that names no platform. Attestations (`unknown/unknown`) are never chosen.
+ * the first that names no platform. Neither attestations (`unknown/unknown`) nor what is no
+ * manifest are ever chosen.
  *
  * \return NULL when there is none; \p e is ERROR_NOT_FOUND and lists what there is.
  */

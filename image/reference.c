@@ -250,10 +250,20 @@ static int parse_oci(struct slice text, struct arena *arena, struct image_refere
     return 0;
   }
   if (!name_fits(name, &ref_name)) {
-    return refuse(e, text, "what follows the folder's colon is no name of an image in it");
+    return refuse(e, text, "what follows the path's colon is no name of an image in it");
   }
   out->tag = arena_copy(arena, name);
   return out->tag == NULL ? out_of_memory(e) : 0;
+}
+
+/* A path alone, colons and all. */
+static int parse_whole(struct slice text, struct arena *arena, struct image_reference *out,
+                       struct error *e) {
+  if (text.len == 0) {
+    return refuse(e, text, "the path is missing");
+  }
+  out->path = arena_copy(arena, text);
+  return out->path == NULL ? out_of_memory(e) : 0;
 }
 
 static int parse_archive(struct slice text, struct arena *arena, struct image_reference *out,
@@ -274,6 +284,27 @@ static int parse_archive(struct slice text, struct arena *arena, struct image_re
   return out->digest == NULL ? 0 : refuse(e, text, "images of an archive have no digest");
 }
 
+static int parse_docker(struct slice text, struct arena *arena, struct image_reference *out,
+                        struct error *e) {
+  return slice_starts(text, SLICE("//"))
+             ? image_reference_parse_docker(slice_from(text, 2), arena, out, e)
+             : refuse(e, text, "the transport docker: is written docker://");
+}
+
+static const struct {
+  const char *name;
+  enum image_transport transport;
+  int (*parse)(struct slice text, struct arena *arena, struct image_reference *out,
+               struct error *e);
+} TRANSPORTS[] = {
+    {"docker", IMAGE_DOCKER, parse_docker},
+    {"oci", IMAGE_OCI, parse_oci},
+    {"oci-archive", IMAGE_OCI_ARCHIVE, parse_oci},
+    {"docker-archive", IMAGE_DOCKER_ARCHIVE, parse_archive},
+    {"dir", IMAGE_DIR, parse_whole},
+    {"blob", IMAGE_BLOB, parse_whole},
+};
+
 int image_reference_parse(const char *text, struct arena *arena, struct image_reference *out,
                           struct error *e) {
   struct slice all = slice_str(text);
@@ -283,36 +314,18 @@ int image_reference_parse(const char *text, struct arena *arena, struct image_re
   }
   struct slice rest = all;
   struct slice transport = all.len == 0 ? all : slice_cut(&rest, ':');
-  if (transport.len == all.len) {
-    return refuse(e, all,
-                  "the transport is missing; write docker://NAME, oci:DIR, docker-archive:FILE or "
-                  "blob:FILE");
-  }
-  if (slice_equal(transport, SLICE("docker"))) {
-    out->transport = IMAGE_DOCKER;
-    return slice_starts(rest, SLICE("//"))
-               ? image_reference_parse_docker(slice_from(rest, 2), arena, out, e)
-               : refuse(e, all, "the transport docker: is written docker://");
-  }
-  if (slice_equal(transport, SLICE("oci"))) {
-    out->transport = IMAGE_OCI;
-    return parse_oci(rest, arena, out, e);
-  }
-  if (slice_equal(transport, SLICE("docker-archive"))) {
-    out->transport = IMAGE_DOCKER_ARCHIVE;
-    return parse_archive(rest, arena, out, e);
-  }
-  if (slice_equal(transport, SLICE("blob"))) {
-    out->transport = IMAGE_BLOB;
-    out->path = arena_copy(arena, rest);
-    if (rest.len == 0) {
-      return refuse(e, all, "the path is missing");
+  for (size_t i = 0; i < sizeof TRANSPORTS / sizeof TRANSPORTS[0] && transport.len < all.len; i++) {
+    if (slice_equal(transport, slice_str(TRANSPORTS[i].name))) {
+      out->transport = TRANSPORTS[i].transport;
+      return TRANSPORTS[i].parse(rest, arena, out, e);
     }
-    return out->path == NULL ? out_of_memory(e) : 0;
   }
   return refuse(e, all,
-                "the transport is not known here; there are docker://, oci:, docker-archive: and "
-                "blob:");
+                transport.len == all.len
+                    ? "the transport is missing; write docker://NAME, oci:DIR, oci-archive:FILE, "
+                      "docker-archive:FILE, dir:DIR or blob:FILE"
+                    : "the transport is not known here; there are docker://, oci:, oci-archive:, "
+                      "docker-archive:, dir: and blob:");
 }
 
 const char *image_reference_print(const struct image_reference *r, struct arena *arena) {
@@ -325,11 +338,15 @@ const char *image_reference_print(const struct image_reference *r, struct arena 
         .ptr;
   case IMAGE_OCI:
     return arena_printf(arena, "oci:%s%s%s", r->path, colon, tag).ptr;
+  case IMAGE_OCI_ARCHIVE:
+    return arena_printf(arena, "oci-archive:%s%s%s", r->path, colon, tag).ptr;
   case IMAGE_DOCKER_ARCHIVE:
     return r->host == NULL ? arena_printf(arena, "docker-archive:%s", r->path).ptr
                            : arena_printf(arena, "docker-archive:%s:%s/%s%s%s", r->path, r->host,
                                           r->repository, colon, tag)
                                  .ptr;
+  case IMAGE_DIR:
+    return arena_printf(arena, "dir:%s", r->path).ptr;
   case IMAGE_BLOB:
     return arena_printf(arena, "blob:%s", r->path).ptr;
   }

@@ -17,8 +17,10 @@ enum {
 enum image_transport {
   IMAGE_DOCKER,         /**< `docker://[host[:port]/]name[:tag][@digest]` */
   IMAGE_OCI,            /**< `oci:DIR[:name]`; DIR ends at the first colon */
+  IMAGE_OCI_ARCHIVE,    /**< `oci-archive:FILE[:name]`; FILE likewise */
   IMAGE_DOCKER_ARCHIVE, /**< `docker-archive:FILE[:[host[:port]/]name[:tag]]`; FILE likewise */
-  IMAGE_BLOB,           /**< `blob:FILE`; FILE may hold colons */
+  IMAGE_DIR,            /**< `dir:DIR`; DIR may hold colons */
+  IMAGE_BLOB,           /**< `blob:FILE`; likewise */
 };
 
 /** Strings are NUL-terminated, in the arena; NULL where absent. */
@@ -28,11 +30,11 @@ struct image_reference {
    *  same of the image's name within, NULL where none was given. */
   const char *host;
   const char *repository; /**< likewise; `library/` is put before single names of docker.io */
-  /** docker, docker-archive: `latest` where neither tag nor digest was given; oci: the whole name
-   *  within (`org.opencontainers.image.ref.name`), NULL where none was given. */
+  /** docker, docker-archive: `latest` where neither tag nor digest was given; oci, oci-archive: the
+   *  whole name within (`org.opencontainers.image.ref.name`), NULL where none was given. */
   const char *tag;
   const char *digest; /**< docker: `sha256:<64 hex>`; wins over the tag */
-  const char *path;   /**< oci, docker-archive, blob */
+  const char *path;   /**< of all but docker */
 };
 
 /** \return 0, or -1 with ERROR_USAGE that says what is wrong with \p text. */

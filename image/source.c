@@ -11,9 +11,12 @@ static int open_transport(const struct image_reference *r, const struct image_so
   case IMAGE_DOCKER:
     return image_docker_open(r, o, out, e);
   case IMAGE_OCI:
+  case IMAGE_OCI_ARCHIVE:
     return image_oci_open(r, o, out, e);
   case IMAGE_DOCKER_ARCHIVE:
     return image_archive_open(r, o, out, e);
+  case IMAGE_DIR:
+    return image_dir_open(r, o, out, e);
   case IMAGE_BLOB:
     return image_blob_open(r, o, out, e);
   }
@@ -61,6 +64,10 @@ const struct image_descriptor *image_source_blobs(const struct image_source *sou
                                                   size_t *count) {
   *count = source->blob_count;
   return source->blobs;
+}
+
+size_t image_source_foreign(const struct image_source *source) {
+  return source->foreign_count;
 }
 
 const char *image_source_digest(const struct image_source *source) {

@@ -18,12 +18,13 @@ struct image_source_options {
    *  as docker does, without saying so. */
   bool tls_verify;
   const struct image_platform *platform; /**< NULL: this machine's */
+  bool all; /**< of an index the images of all platforms, and what else it lists */
 };
 
 /**
- * Opens \p reference and reads its manifest, choosing from an index by platform; size and digest of
- * what was read are checked against the reference's and the index's. Only `docker://` looks at the
- * options' first four members.
+ * Opens \p reference and reads its manifest, choosing from an index by platform, or with `all`
+ * every manifest; size and digest of what was read are checked against the reference's and the
+ * index's. Only `docker://` looks at the options' first four members.
  *
  * \return 0, or -1: ERROR_DENIED for a 401, ERROR_NOT_FOUND for a 404 or a 403, a file, name or
  * platform that is not there, ERROR_MISMATCH, ERROR_USAGE, ERROR_FAILED.
@@ -35,15 +36,19 @@ int image_source_open(const struct image_reference *reference,
 void image_source_close(struct image_source *source);
 
 /**
- * The distinct blobs, config first, then layers in order; foreign layers are left out. Owned by the
- * source. A docker-archive's layers are as the archive holds them, which is uncompressed as a rule.
- * A `blob:` has one, whose digest is NULL until it has been read once: a large file is not read
- * twice for its name.
+ * The distinct blobs, config first, then layers in order, one manifest after the other; foreign
+ * layers are left out. Owned by the source. A docker-archive's layers are as the archive holds
+ * them, which is uncompressed as a rule. A `blob:` has one, whose digest is NULL until it has been
+ * read once: a large file is not read twice for its name.
  */
 const struct image_descriptor *image_source_blobs(const struct image_source *source, size_t *count);
 
-/** The digest (`sha256:…`) of the image's own manifest, never an index's, and its exact bytes; of
- * `blob:` and `docker-archive:` NULL and empty. */
+/** How many layers were left out as foreign: they need not be in a registry, and what their `urls`
+ * lead to is never asked. */
+size_t image_source_foreign(const struct image_source *source);
+
+/** The digest (`sha256:…`) of the image's own manifest and its exact bytes, of an index only with
+ * `all`; of `blob:` and `docker-archive:` NULL and empty. */
 const char *image_source_digest(const struct image_source *source);
 struct slice image_source_manifest(const struct image_source *source);
 

@@ -182,7 +182,7 @@ int image_archive_open(const struct image_reference *r, const struct image_sourc
   }
   s->base.transport = &transport;
   *out = &s->base;
-  if (tar_open(r->path, &s->tar, e) != 0) {
+  if (tar_open(r->path, true, &s->tar, e) != 0) {
     return -1;
   }
   const struct tar_file *file = find_file(s->tar, "manifest.json", e);

@@ -263,7 +263,5 @@ int image_docker_open(const struct image_reference *r, const struct image_source
   if (s->client == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  return choose_scheme(s, "https", e) != 0
-             ? -1
-             : image_transport_resolve(&s->base, &top, o->platform, e);
+  return choose_scheme(s, "https", e) != 0 ? -1 : image_transport_resolve(&s->base, &top, o, e);
 }

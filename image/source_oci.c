@@ -1,32 +1,39 @@
-/* `oci:DIR[:name]`: an OCI image layout (OCI image specification, image-layout.md). */
+/* `oci:DIR[:name]` and `oci-archive:FILE[:name]`: an OCI image layout (OCI image specification,
+ * image-layout.md), a folder or a tar of one. */
 #include "base/cleanup.h"
 #include "image/json.h"
+#include "image/tar.h"
 #include "image/transport.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 
 struct oci_source {
   struct image_source base;
   const char *path;
+  struct tar *tar; /* NULL: a folder */
 };
 
 enum { LAYOUT_MAX = 4096 }; /* bytes of `oci-layout` */
 
-/* A blob is a file of its own: a link could lead anywhere, to a device or a pipe too. */
+static int read_file(const struct oci_source *s, const char *name, int flags, image_sink *sink,
+                     void *arg, struct error *e) {
+  if (s->tar == NULL) {
+    return image_transport_read_in(s->path, name, flags, sink, arg, e);
+  }
+  const struct tar_file *file = tar_find(s->tar, name);
+  return file != NULL ? tar_read(s->tar, file, sink, arg, e)
+                      : error_set(e, ERROR_NOT_FOUND, "there is no %s in the archive", name);
+}
+
+/* A blob is a file of its own: a link could lead anywhere, to a device or a pipe too. Those of an
+ * archive stay in it. */
 static int oci_read(struct image_source *base, const struct image_descriptor *blob,
                     image_sink *sink, void *arg, struct error *e) {
   const struct oci_source *s = (const struct oci_source *)base;
-  CLEANUP_FREE char *path = NULL;
-  struct stat stat;
-  if (asprintf(&path, "%s/blobs/sha256/%s", s->path, blob->digest + sizeof "sha256:" - 1) < 0) {
-    path = NULL;
-    return error_set(e, ERROR_FAILED, "out of memory");
-  }
-  CLEANUP_FD int fd = -1;
-  if (image_transport_open_file(path, O_NOFOLLOW, &fd, &stat, e) != 0) {
-    return -1;
-  }
-  return image_transport_read_file(fd, path, (uint64_t)stat.st_size, sink, arg, e);
+  char name[sizeof "blobs/sha256/" + 64];
+  snprintf(name, sizeof name, "blobs/sha256/%s", blob->digest + sizeof "sha256:" - 1);
+  return read_file(s, name, O_NOFOLLOW, sink, arg, e);
 }
 
 static int oci_manifest(struct image_source *base, const struct image_descriptor *d,
@@ -36,26 +43,16 @@ static int oci_manifest(struct image_source *base, const struct image_descriptor
 }
 
 static void oci_close(struct image_source *base) {
-  free(base);
+  struct oci_source *s = (struct oci_source *)base;
+  tar_close(s->tar);
+  free(s);
 }
 
 static int read_document(const struct oci_source *s, const char *name, size_t limit,
                          struct buf *out, struct error *e) {
-  CLEANUP_FREE char *path = NULL;
-  if (asprintf(&path, "%s/%s", s->path, name) < 0) {
-    path = NULL;
-    return error_set(e, ERROR_FAILED, "out of memory");
-  }
-  CLEANUP_FD int fd = -1;
-  struct stat stat;
-  if (image_transport_open_file(path, 0, &fd, &stat, e) != 0) {
-    return -1;
-  }
   out->limit = limit;
-  return image_transport_read_file(fd, path, (uint64_t)stat.st_size, image_transport_collect, out,
-                                   e) == 0
-             ? 0
-             : error_context(e, "%s", path);
+  return read_file(s, name, 0, image_transport_collect, out, e) == 0 ? 0
+                                                                     : error_context(e, "%s", name);
 }
 
 static int check_layout(const struct oci_source *s, struct error *e) {
@@ -102,8 +99,8 @@ static const struct image_descriptor *choose(const struct image_manifest *index,
   }
   list_names(index, names, sizeof names);
   if (name == NULL && index->layer_count > 1) {
-    error_set(e, ERROR_USAGE, "it holds %zu images; name one, as oci:DIR:NAME: %s",
-              index->layer_count, names);
+    error_set(e, ERROR_USAGE, "it holds %zu images; name one, as PATH:NAME: %s", index->layer_count,
+              names);
   } else {
     error_set(e, ERROR_NOT_FOUND, "it holds no image%s%s; there is: %s",
               name == NULL ? "" : " of the name ", name == NULL ? "" : name,
@@ -128,6 +125,9 @@ int image_oci_open(const struct image_reference *r, const struct image_source_op
   if (s->path == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
+  if (r->transport == IMAGE_OCI_ARCHIVE && tar_open(r->path, false, &s->tar, e) != 0) {
+    return -1;
+  }
   if (check_layout(s, e) != 0 ||
       read_document(s, "index.json", IMAGE_MANIFEST_MAX, &text, e) != 0) {
     return -1;
@@ -137,5 +137,5 @@ int image_oci_open(const struct image_reference *r, const struct image_source_op
     return error_context(e, "index.json");
   }
   const struct image_descriptor *top = choose(&index, r->tag, e);
-  return top == NULL ? -1 : image_transport_resolve(&s->base, top, o->platform, e);
+  return top == NULL ? -1 : image_transport_resolve(&s->base, top, o, e);
 }

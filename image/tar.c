@@ -10,6 +10,7 @@
 
 struct tar {
   char *path;
+  bool hash;
   struct arena arena;
   struct tar_file *files; /* sorted by name once all are read */
   size_t count;
@@ -198,6 +199,8 @@ static int take_entry(struct tar *tar, struct archive_entry *entry, struct error
     if (file.link == NULL) {
       return 0;
     }
+  } else if (!tar->hash) {
+    file.size = (uint64_t)archive_entry_size(entry);
   } else if (hash_file(tar, entry, &file, e) != 0) {
     return -1;
   }
@@ -233,7 +236,7 @@ static int read_through(struct tar *tar, struct error *e) {
   return 0;
 }
 
-int tar_open(const char *path, struct tar **out, struct error *e) {
+int tar_open(const char *path, bool hash, struct tar **out, struct error *e) {
   struct stat stat;
   CLEANUP_FD int fd = -1;
   /* libarchive opens the path itself; this says what is wrong with it. */
@@ -242,6 +245,7 @@ int tar_open(const char *path, struct tar **out, struct error *e) {
   }
   struct tar *tar = calloc(1, sizeof *tar);
   if (tar != NULL) {
+    tar->hash = hash;
     tar->path = strdup(path);
     tar->files = calloc(TAR_FILES_MAX, sizeof *tar->files);
   }

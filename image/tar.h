@@ -18,20 +18,21 @@ struct tar;
 struct tar_file {
   const char *name;   /**< from the archive's root, without `.` and `..` */
   const char *link;   /**< likewise, of a symbolic or hard link; else NULL */
-  const char *digest; /**< of its bytes; NULL of links */
+  const char *digest; /**< of its bytes; NULL of links, and where tar_open() has not hashed */
   uint64_t size;
-  bool compressed; /**< it begins as gzip or zstd does */
+  bool compressed; /**< it begins as gzip or zstd does; known where it was hashed */
   size_t position; /**< among the archive's entries, from 0 */
 };
 
 /**
- * Reads the archive through. Formats are ustar, pax and GNU tar, in gzip, bzip2, xz or zstd where
+ * Reads the archive through; without \p hash only what it holds, seeking over the files of one that
+ * is not compressed. Formats are ustar, pax and GNU tar, in gzip, bzip2, xz or zstd where
  * compressed. Files with holes, names that come twice and compression of what is compressed are
  * refused.
  *
  * \return 0, or -1: ERROR_NOT_FOUND, ERROR_FAILED.
  */
-int tar_open(const char *path, struct tar **out, struct error *e);
+int tar_open(const char *path, bool hash, struct tar **out, struct error *e);
 /** NULL is fine. */
 void tar_close(struct tar *tar);
 
@@ -40,6 +41,7 @@ const struct tar_file *tar_find(const struct tar *tar, const char *name);
 /** A file with those bytes; NULL when there is none. */
 const struct tar_file *tar_find_digest(const struct tar *tar, const char *digest);
 
-/** Streams a file's bytes, which are those of tar_open() only if their digest is. */
+/** Streams a file's bytes, which are those of tar_open() only if their digest is. It is an error if
+ * they are not as many as its size. */
 int tar_read(struct tar *tar, const struct tar_file *file, image_sink *sink, void *arg,
              struct error *e);

@@ -36,6 +36,7 @@ struct image_source {
   const char *name; /**< for errors: the reference, defaults spelt out */
   struct image_descriptor *blobs;
   size_t blob_count;
+  size_t foreign_count;
   const char *digest;
   struct buf manifest;
 };
@@ -48,19 +49,26 @@ int image_oci_open(const struct image_reference *r, const struct image_source_op
                    struct image_source **out, struct error *e);
 int image_archive_open(const struct image_reference *r, const struct image_source_options *o,
                        struct image_source **out, struct error *e);
+int image_dir_open(const struct image_reference *r, const struct image_source_options *o,
+                   struct image_source **out, struct error *e);
 int image_blob_open(const struct image_reference *r, const struct image_source_options *o,
                     struct image_source **out, struct error *e);
 
 /**
- * Reads manifests from \p top through indexes to that of an image, at most IMAGE_INDEX_DEPTH_MAX
- * of them, and sets digest, manifest and blobs of the source.
+ * Reads manifests from \p top through at most IMAGE_INDEX_DEPTH_MAX indexes to that of an image, or
+ * with `all` to those of all images, at most IMAGE_MANIFESTS_MAX documents, and sets digest,
+ * manifest and blobs of the source.
  */
 int image_transport_resolve(struct image_source *s, const struct image_descriptor *top,
-                            const struct image_platform *platform, struct error *e);
+                            const struct image_source_options *o, struct error *e);
 
 /** Opens a regular file, and no other: a pipe does not block. \p flags are added to O_RDONLY. */
 int image_transport_open_file(const char *path, int flags, int *fd, struct stat *s,
                               struct error *e);
+
+/** Streams the whole of the regular file \p name in \p folder, opened with \p flags. */
+int image_transport_read_in(const char *folder, const char *name, int flags, image_sink *sink,
+                            void *arg, struct error *e);
 
 /** Streams at most \p size bytes from the start of \p fd; it is no error if there are fewer. */
 int image_transport_read_file(int fd, const char *path, uint64_t size, image_sink *sink, void *arg,

@@ -20,6 +20,7 @@ struct fixture {
   struct arena arena;
   struct error e;
   struct image_source *source;
+  bool all; /* as the option of that name */
 };
 
 /* Credentials and certificates of who runs the tests must not count. */
@@ -110,7 +111,8 @@ static inline struct slice fixture_manifest(struct fixture *f, struct slice conf
 static const struct image_platform FIXTURE_PLATFORM = {"linux", "amd64", NULL};
 
 static inline int fixture_open(struct fixture *f, const char *text) {
-  const struct image_source_options options = {.tls_verify = true, .platform = &FIXTURE_PLATFORM};
+  const struct image_source_options options = {
+      .tls_verify = true, .platform = &FIXTURE_PLATFORM, .all = f->all};
   struct image_reference reference;
   f->e = (struct error){0};
   image_source_close(f->source);

@@ -1,54 +1,9 @@
 /* `blob:` and `oci:`, and what all sources have in common. */
 #include "image/source.h"
 
-#include "unit/image/fixture.h"
+#include "unit/image/layout.h"
 
 #include <fcntl.h>
-
-#define INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
-#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-
-static const struct slice CONFIG = {"{}", 2};
-static const struct slice LAYER = {"the layer's bytes", 17};
-
-static void put_blob(struct fixture *f, struct slice bytes) {
-  const char *digest = fixture_digest(f, bytes);
-  fixture_write(f, arena_printf(&f->arena, "blobs/sha256/%s", digest + 7).ptr, bytes);
-}
-
-static void put_index(struct fixture *f, const char *entries) {
-  fixture_write(
-      f, "index.json",
-      fixture_json(f,
-                   arena_printf(&f->arena, "{'schemaVersion':2,'manifests':[%s]}", entries).ptr));
-}
-
-/* An entry of an index; \p more is put into the descriptor. */
-static const char *entry(struct fixture *f, const char *type, struct slice bytes,
-                         const char *more) {
-  return arena_printf(&f->arena, "{'mediaType':'%s','digest':'%s','size':%zu%s}", type,
-                      fixture_digest(f, bytes), bytes.len, more)
-      .ptr;
-}
-
-static struct slice index_of(struct fixture *f, const char *entries) {
-  return fixture_json(
-      f, arena_printf(&f->arena,
-                      "{'schemaVersion':2,'mediaType':'" INDEX_TYPE "','manifests':[%s]}", entries)
-             .ptr);
-}
-
-/* A layout with config and layer, and no index.json yet; returns the manifest. */
-static struct slice put_layout(struct fixture *f) {
-  struct slice manifest = fixture_manifest(f, CONFIG, LAYER);
-  fixture_folder(f, "blobs");
-  fixture_folder(f, "blobs/sha256");
-  fixture_write(f, "oci-layout", SLICE("{\"imageLayoutVersion\":\"1.0.0\"}"));
-  put_blob(f, CONFIG);
-  put_blob(f, LAYER);
-  put_blob(f, manifest);
-  return manifest;
-}
 
 static const char *oci(struct fixture *f, const char *name) {
   return arena_printf(&f->arena, "oci:%s%s", f->dir, name).ptr;
@@ -58,14 +13,14 @@ static void must_be_the_image(struct fixture *f, struct slice manifest) {
   assert_string_equal(image_source_digest(f->source), fixture_digest(f, manifest));
   assert_true(slice_equal(image_source_manifest(f->source), manifest));
   assert_int_equal(fixture_count(f), 2);
-  fixture_must_read(f, 1, LAYER);
-  fixture_must_read(f, 0, CONFIG);
+  fixture_must_read(f, 1, LAYOUT_LAYER);
+  fixture_must_read(f, 0, LAYOUT_CONFIG);
 }
 
 static void test_oci(void **state) {
   struct fixture *f = *state;
-  struct slice manifest = put_layout(f);
-  put_index(f, entry(f, MANIFEST_TYPE, manifest, ""));
+  struct slice manifest = layout_put(f);
+  layout_put_index(f, layout_entry(f, MANIFEST_TYPE, manifest, ""));
   fixture_must_open(f, oci(f, ""));
   must_be_the_image(f, manifest);
   fixture_must_fail(f, oci(f, ":v1"), ERROR_NOT_FOUND, "none with a name");
@@ -73,13 +28,14 @@ static void test_oci(void **state) {
 
 static void test_oci_by_name(void **state) {
   struct fixture *f = *state;
-  struct slice manifest = put_layout(f);
-  put_index(f, arena_printf(&f->arena, "%s,%s",
-                            entry(f, MANIFEST_TYPE, CONFIG,
-                                  ",'annotations':{'org.opencontainers.image.ref.name':'v1'}"),
-                            entry(f, MANIFEST_TYPE, manifest,
-                                  ",'annotations':{'org.opencontainers.image.ref.name':'v2'}"))
-                   .ptr);
+  struct slice manifest = layout_put(f);
+  layout_put_index(
+      f, arena_printf(&f->arena, "%s,%s",
+                      layout_entry(f, MANIFEST_TYPE, LAYOUT_CONFIG,
+                                   ",'annotations':{'org.opencontainers.image.ref.name':'v1'}"),
+                      layout_entry(f, MANIFEST_TYPE, manifest,
+                                   ",'annotations':{'org.opencontainers.image.ref.name':'v2'}"))
+             .ptr);
   fixture_must_open(f, oci(f, ":v2"));
   must_be_the_image(f, manifest);
   fixture_must_fail(f, oci(f, ":v3"), ERROR_NOT_FOUND, "v1, v2");
@@ -89,39 +45,42 @@ static void test_oci_by_name(void **state) {
 
 static void test_oci_index(void **state) {
   struct fixture *f = *state;
-  struct slice manifest = put_layout(f);
-  struct slice inner =
-      index_of(f, entry(f, MANIFEST_TYPE, manifest,
-                        ",'platform':{'os':'linux','architecture':'amd64','variant':'v1'}"));
-  struct slice outer = index_of(f, entry(f, INDEX_TYPE, inner, ""));
-  struct slice outmost = index_of(f, entry(f, INDEX_TYPE, outer, ""));
-  put_blob(f, inner);
-  put_blob(f, outer);
-  put_blob(f, outmost);
-  put_index(f, entry(f, INDEX_TYPE, outer, ""));
+  struct slice manifest = layout_put(f);
+  struct slice inner = layout_index_of(
+      f, layout_entry(f, MANIFEST_TYPE, manifest,
+                      ",'platform':{'os':'linux','architecture':'amd64','variant':'v1'}"));
+  struct slice outer = layout_index_of(f, layout_entry(f, INDEX_TYPE, inner, ""));
+  struct slice outmost = layout_index_of(f, layout_entry(f, INDEX_TYPE, outer, ""));
+  layout_put_blob(f, inner);
+  layout_put_blob(f, outer);
+  layout_put_blob(f, outmost);
+  layout_put_index(f, layout_entry(f, INDEX_TYPE, outer, ""));
   fixture_must_open(f, oci(f, ""));
   must_be_the_image(f, manifest);
-  put_index(f, entry(f, INDEX_TYPE, outmost, ""));
+  layout_put_index(f, layout_entry(f, INDEX_TYPE, outmost, ""));
   fixture_must_fail(f, oci(f, ""), ERROR_FAILED, "nested");
-  struct slice arm = index_of(
-      f, entry(f, MANIFEST_TYPE, manifest, ",'platform':{'os':'linux','architecture':'arm64'}"));
-  put_blob(f, arm);
-  put_index(f, entry(f, INDEX_TYPE, arm, ""));
+  struct slice arm =
+      layout_index_of(f, layout_entry(f, MANIFEST_TYPE, manifest,
+                                      ",'platform':{'os':'linux','architecture':'arm64'}"));
+  layout_put_blob(f, arm);
+  layout_put_index(f, layout_entry(f, INDEX_TYPE, arm, ""));
   fixture_must_fail(f, oci(f, ""), ERROR_NOT_FOUND, "linux/arm64");
-  put_index(f, entry(f, MANIFEST_TYPE, arm, ""));
+  layout_put_index(f, layout_entry(f, MANIFEST_TYPE, arm, ""));
   fixture_must_fail(f, oci(f, ""), ERROR_FAILED, "it says it is");
 }
 
 static void test_oci_lies(void **state) {
   struct fixture *f = *state;
-  struct slice manifest = put_layout(f);
+  struct slice manifest = layout_put(f);
   const char *digest = fixture_digest(f, manifest);
-  put_index(f, arena_printf(&f->arena, "{'mediaType':'" MANIFEST_TYPE "','digest':'%s','size':%zu}",
-                            digest, manifest.len + 1)
-                   .ptr);
+  layout_put_index(f, arena_printf(&f->arena,
+                                   "{'mediaType':'" MANIFEST_TYPE "','digest':'%s','size':%zu}",
+                                   digest, manifest.len + 1)
+                          .ptr);
   fixture_must_fail(f, oci(f, ""), ERROR_MISMATCH, "should have");
-  put_index(f, entry(f, MANIFEST_TYPE, manifest, ""));
-  const char *layer = arena_printf(&f->arena, "blobs/sha256/%s", fixture_digest(f, LAYER) + 7).ptr;
+  layout_put_index(f, layout_entry(f, MANIFEST_TYPE, manifest, ""));
+  const char *layer =
+      arena_printf(&f->arena, "blobs/sha256/%s", fixture_digest(f, LAYOUT_LAYER) + 7).ptr;
   fixture_must_open(f, oci(f, ""));
   fixture_write(f, layer, SLICE("THE LAYER'S BYTES"));
   fixture_must_not_read(f, 1, ERROR_MISMATCH, "digest");
@@ -131,7 +90,7 @@ static void test_oci_lies(void **state) {
   fixture_must_not_read(f, 1, ERROR_MISMATCH, "longer");
   remove(fixture_path(f, layer));
   fixture_must_not_read(f, 1, ERROR_NOT_FOUND, "No such file");
-  fixture_write(f, "elsewhere", LAYER);
+  fixture_write(f, "elsewhere", LAYOUT_LAYER);
   assert_int_equal(symlink(fixture_path(f, "elsewhere"), fixture_path(f, layer)), 0);
   fixture_must_not_read(f, 1, ERROR_FAILED, "symbolic");
   remove(fixture_path(f, layer));
@@ -144,9 +103,9 @@ static void test_oci_lies(void **state) {
 static void test_oci_broken(void **state) {
   struct fixture *f = *state;
   fixture_must_fail(f, oci(f, ""), ERROR_NOT_FOUND, "oci-layout");
-  put_layout(f);
+  layout_put(f);
   fixture_must_fail(f, oci(f, ""), ERROR_NOT_FOUND, "index.json");
-  put_index(f, "");
+  layout_put_index(f, "");
   fixture_must_fail(f, oci(f, ""), ERROR_NOT_FOUND, "no image");
   fixture_write(f, "index.json", SLICE("{"));
   fixture_must_fail(f, oci(f, ""), ERROR_FAILED, "index.json");
@@ -163,15 +122,15 @@ static void test_oci_broken(void **state) {
 
 static void test_blob(void **state) {
   struct fixture *f = *state;
-  fixture_write(f, "a:b", LAYER);
+  fixture_write(f, "a:b", LAYOUT_LAYER);
   fixture_must_open(f, arena_printf(&f->arena, "blob:%s/a:b", f->dir).ptr);
   assert_null(image_source_digest(f->source));
   assert_int_equal(image_source_manifest(f->source).len, 0);
   assert_int_equal(fixture_count(f), 1);
-  assert_int_equal(fixture_blob(f, 0)->size, LAYER.len);
+  assert_int_equal(fixture_blob(f, 0)->size, LAYOUT_LAYER.len);
   assert_null(fixture_blob(f, 0)->digest);
-  fixture_must_read(f, 0, LAYER);
-  fixture_must_read(f, 0, LAYER);
+  fixture_must_read(f, 0, LAYOUT_LAYER);
+  fixture_must_read(f, 0, LAYOUT_LAYER);
 }
 
 static void test_blob_of_nothing(void **state) {
@@ -228,7 +187,7 @@ static int give_up(void *arg, struct slice bytes, struct error *e) {
 
 static void test_sink_gives_up(void **state) {
   struct fixture *f = *state;
-  fixture_write(f, "file", LAYER);
+  fixture_write(f, "file", LAYOUT_LAYER);
   fixture_must_open(f, arena_printf(&f->arena, "blob:%s/file", f->dir).ptr);
   assert_int_equal(image_source_read(f->source, fixture_blob(f, 0), give_up, NULL, &f->e), -1);
   assert_int_equal(f->e.kind, ERROR_USAGE);

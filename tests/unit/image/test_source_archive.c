@@ -2,57 +2,11 @@
 #include "image/source.h"
 #include "image/tar.h"
 
-#include "unit/image/fixture.h"
-
-#include <archive.h>
-#include <archive_entry.h>
+#include "unit/image/maker.h"
 
 /* Two layers: any bytes will do, nothing unpacks them. */
 static const struct slice ONE = {"the first layer", 15};
 static const struct slice TWO = {"the second layer", 16};
-
-struct maker {
-  struct archive *archive;
-};
-
-static struct maker make(struct fixture *f, int filter) {
-  struct maker m = {archive_write_new()};
-  assert_non_null(m.archive);
-  assert_int_equal(archive_write_set_format_pax_restricted(m.archive), ARCHIVE_OK);
-  assert_int_equal(archive_write_add_filter(m.archive, filter), ARCHIVE_OK);
-  assert_int_equal(archive_write_open_filename(m.archive, fixture_path(f, "a.tar")), ARCHIVE_OK);
-  return m;
-}
-
-static void add(struct maker *m, const char *name, const char *symlink, const char *hardlink,
-                struct slice bytes) {
-  struct archive_entry *entry = archive_entry_new();
-  assert_non_null(entry);
-  archive_entry_set_pathname(entry, name);
-  archive_entry_set_perm(entry, 0644);
-  archive_entry_set_filetype(entry, symlink != NULL ? AE_IFLNK : AE_IFREG);
-  if (symlink != NULL) {
-    archive_entry_set_symlink(entry, symlink);
-  } else if (hardlink != NULL) {
-    archive_entry_set_hardlink(entry, hardlink);
-  } else {
-    archive_entry_set_size(entry, (la_int64_t)bytes.len);
-  }
-  assert_int_equal(archive_write_header(m->archive, entry), ARCHIVE_OK);
-  if (symlink == NULL && hardlink == NULL && bytes.len > 0) {
-    assert_int_equal(archive_write_data(m->archive, bytes.ptr, bytes.len), bytes.len);
-  }
-  archive_entry_free(entry);
-}
-
-static void add_file(struct maker *m, const char *name, struct slice bytes) {
-  add(m, name, NULL, NULL, bytes);
-}
-
-static void end(struct maker *m) {
-  assert_int_equal(archive_write_close(m->archive), ARCHIVE_OK);
-  archive_write_free(m->archive);
-}
 
 static struct slice config_of(struct fixture *f, struct slice one, struct slice two) {
   return fixture_json(f,
@@ -75,12 +29,12 @@ static void must_be_the_image(struct fixture *f, struct slice config) {
 }
 
 static void put_image(struct fixture *f, int filter, const char *manifest, struct slice config) {
-  struct maker m = make(f, filter);
-  add_file(&m, "two.tar", TWO);
-  add_file(&m, "one.tar", ONE);
-  add_file(&m, "config.json", config);
-  add_file(&m, "manifest.json", fixture_json(f, manifest));
-  end(&m);
+  struct maker m = maker_start(f, filter);
+  maker_add_file(&m, "two.tar", TWO);
+  maker_add_file(&m, "one.tar", ONE);
+  maker_add_file(&m, "config.json", config);
+  maker_add_file(&m, "manifest.json", fixture_json(f, manifest));
+  maker_end(&m);
 }
 
 #define LAYERS "'Layers':['one.tar','two.tar']"
@@ -106,22 +60,23 @@ static void test_image(void **state) {
 static void test_links(void **state) {
   struct fixture *f = *state;
   struct slice config = config_of(f, ONE, TWO);
-  struct maker m = make(f, ARCHIVE_FILTER_NONE);
-  add_file(&m, "./layers/one.tar", ONE);
-  add(&m, "a/layer.tar", "../layers//./one.tar", NULL, SLICE(""));
-  add_file(&m, "two.tar", TWO);
-  add(&m, "b/hard.tar", NULL, "two.tar", SLICE(""));
-  add(&m, "b/layer.tar", "hard.tar", NULL, SLICE(""));
-  add(&m, "out", "../../etc/passwd", NULL, SLICE(""));
-  add(&m, "loop", "./loop", NULL, SLICE(""));
-  add_file(&m, "config.json", config);
-  add_file(&m, "manifest.json",
-           fixture_json(f, "[{'Config':'config.json','RepoTags':null,'Layers':['a/layer.tar',"
-                           "'b/layer.tar']},"
-                           "{'Config':'config.json','RepoTags':['out'],'Layers':['out','two.tar']},"
-                           "{'Config':'config.json','RepoTags':['loop:1','app:1'],'Layers':['loop',"
-                           "'two.tar']},{'RepoTags':[1,'UPPER'],'Config':7}]"));
-  end(&m);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, "./layers/one.tar", ONE);
+  maker_add(&m, "a/layer.tar", "../layers//./one.tar", NULL, SLICE(""));
+  maker_add_file(&m, "two.tar", TWO);
+  maker_add(&m, "b/hard.tar", NULL, "two.tar", SLICE(""));
+  maker_add(&m, "b/layer.tar", "hard.tar", NULL, SLICE(""));
+  maker_add(&m, "out", "../../etc/passwd", NULL, SLICE(""));
+  maker_add(&m, "loop", "./loop", NULL, SLICE(""));
+  maker_add_file(&m, "config.json", config);
+  maker_add_file(
+      &m, "manifest.json",
+      fixture_json(f, "[{'Config':'config.json','RepoTags':null,'Layers':['a/layer.tar',"
+                      "'b/layer.tar']},"
+                      "{'Config':'config.json','RepoTags':['out'],'Layers':['out','two.tar']},"
+                      "{'Config':'config.json','RepoTags':['loop:1','app:1'],'Layers':['loop',"
+                      "'two.tar']},{'RepoTags':[1,'UPPER'],'Config':7}]"));
+  maker_end(&m);
   fixture_must_fail(f, archive(f, ""), ERROR_USAGE, "out, loop:1, app:1");
   fixture_must_fail(f, archive(f, ":out"), ERROR_FAILED, "no out in");
   fixture_must_fail(f, archive(f, ":docker.io/library/app:1"), ERROR_FAILED, "no loop in");
@@ -130,16 +85,17 @@ static void test_links(void **state) {
 static void test_follows_links(void **state) {
   struct fixture *f = *state;
   struct slice config = config_of(f, ONE, TWO);
-  struct maker m = make(f, ARCHIVE_FILTER_GZIP);
-  add(&m, "a/layer.tar", "../layers//./one.tar", NULL, SLICE(""));
-  add_file(&m, "./layers/one.tar", ONE);
-  add_file(&m, "two.tar", TWO);
-  add(&m, "b/hard.tar", NULL, "two.tar", SLICE(""));
-  add(&m, "b/layer.tar", "hard.tar", NULL, SLICE(""));
-  add_file(&m, "config.json", config);
-  add_file(&m, "manifest.json",
-           fixture_json(f, "[{'Config':'config.json','Layers':['a/layer.tar','b/layer.tar']}]"));
-  end(&m);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_GZIP);
+  maker_add(&m, "a/layer.tar", "../layers//./one.tar", NULL, SLICE(""));
+  maker_add_file(&m, "./layers/one.tar", ONE);
+  maker_add_file(&m, "two.tar", TWO);
+  maker_add(&m, "b/hard.tar", NULL, "two.tar", SLICE(""));
+  maker_add(&m, "b/layer.tar", "hard.tar", NULL, SLICE(""));
+  maker_add_file(&m, "config.json", config);
+  maker_add_file(
+      &m, "manifest.json",
+      fixture_json(f, "[{'Config':'config.json','Layers':['a/layer.tar','b/layer.tar']}]"));
+  maker_end(&m);
   fixture_must_open(f, archive(f, ""));
   must_be_the_image(f, config);
 }
@@ -148,12 +104,12 @@ static void test_compressed_layers(void **state) {
   struct fixture *f = *state;
   static const struct slice gzip = {"\x1f\x8b\x08gzip or so", 13};
   struct slice config = config_of(f, ONE, TWO);
-  struct maker m = make(f, ARCHIVE_FILTER_NONE);
-  add_file(&m, "one.tar", gzip);
-  add_file(&m, "two.tar", TWO);
-  add_file(&m, "config.json", config);
-  add_file(&m, "manifest.json", fixture_json(f, "[{'Config':'config.json'," LAYERS "}]"));
-  end(&m);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, "one.tar", gzip);
+  maker_add_file(&m, "two.tar", TWO);
+  maker_add_file(&m, "config.json", config);
+  maker_add_file(&m, "manifest.json", fixture_json(f, "[{'Config':'config.json'," LAYERS "}]"));
+  maker_end(&m);
   fixture_must_open(f, archive(f, ""));
   fixture_must_read(f, 1, gzip);
   assert_string_equal(fixture_blob(f, 1)->media_type,
@@ -186,14 +142,14 @@ static void test_broken(void **state) {
     put_image(f, ARCHIVE_FILTER_NONE, rows[i].manifest, config);
     fixture_must_fail(f, archive(f, ""), rows[i].kind, rows[i].why);
   }
-  struct maker m = make(f, ARCHIVE_FILTER_NONE);
-  add_file(&m, "one.tar", ONE);
-  end(&m);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, "one.tar", ONE);
+  maker_end(&m);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "no docker-archive");
-  m = make(f, ARCHIVE_FILTER_NONE);
-  add_file(&m, "manifest.json", ONE);
-  add_file(&m, "./manifest.json", TWO);
-  end(&m);
+  m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, "manifest.json", ONE);
+  maker_add_file(&m, "./manifest.json", TWO);
+  maker_end(&m);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "twice");
   fixture_write(f, "a.tar", SLICE("no tar at all, but long enough"));
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "cannot read");
@@ -206,16 +162,16 @@ static void test_broken(void **state) {
 static void test_cut(void **state) {
   struct fixture *f = *state;
   char bytes[100000] = {0};
-  struct maker m = make(f, ARCHIVE_FILTER_NONE);
-  add_file(&m, "one.tar", slice_of(bytes, sizeof bytes));
-  end(&m);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, "one.tar", slice_of(bytes, sizeof bytes));
+  maker_end(&m);
   assert_int_equal(truncate(fixture_path(f, "a.tar"), 50000), 0);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "runcated");
 }
 
 static void test_holes_and_layers_of_compression(void **state) {
   struct fixture *f = *state;
-  struct maker m = make(f, ARCHIVE_FILTER_NONE);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_NONE);
   struct archive_entry *entry = archive_entry_new();
   static const char bytes[200000];
   archive_entry_set_pathname(entry, "holes");
@@ -225,7 +181,7 @@ static void test_holes_and_layers_of_compression(void **state) {
   assert_int_equal(archive_write_header(m.archive, entry), ARCHIVE_OK);
   assert_int_equal(archive_write_data(m.archive, bytes, sizeof bytes), sizeof bytes);
   archive_entry_free(entry);
-  end(&m);
+  maker_end(&m);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "has holes");
   struct maker twice = {archive_write_new()};
   archive_write_set_format_ustar(twice.archive);
@@ -233,26 +189,26 @@ static void test_holes_and_layers_of_compression(void **state) {
   archive_write_add_filter(twice.archive, ARCHIVE_FILTER_GZIP);
   assert_int_equal(archive_write_open_filename(twice.archive, fixture_path(f, "a.tar")),
                    ARCHIVE_OK);
-  add_file(&twice, "manifest.json", ONE);
-  end(&twice);
+  maker_add_file(&twice, "manifest.json", ONE);
+  maker_end(&twice);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than once");
 }
 
 static void test_bounds(void **state) {
   struct fixture *f = *state;
   char name[TAR_NAME_MAX + 2];
-  struct maker m = make(f, ARCHIVE_FILTER_GZIP);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_GZIP);
   for (int i = 0; i <= TAR_FILES_MAX; i++) {
     snprintf(name, sizeof name, "%d", i);
-    add_file(&m, name, SLICE(""));
+    maker_add_file(&m, name, SLICE(""));
   }
-  end(&m);
+  maker_end(&m);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than 16384 files");
   memset(name, 'a', sizeof name - 1);
   name[sizeof name - 1] = '\0';
-  m = make(f, ARCHIVE_FILTER_NONE);
-  add_file(&m, name, SLICE(""));
-  end(&m);
+  m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, name, SLICE(""));
+  maker_end(&m);
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than 1024 bytes");
 }
 
