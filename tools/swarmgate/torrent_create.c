@@ -322,6 +322,13 @@ static int create_all(struct creation *c, struct error *e) {
   if (write_index(c, e) != 0) {
     return -1;
   }
+  size_t foreign = image_source_foreign(c->image);
+  if (foreign > 0) {
+    fprintf(stderr,
+            "swarmgate: %zu foreign layer%s left out: where there are URLs for it, they are not "
+            "followed\n",
+            foreign, foreign == 1 ? " is" : "s are");
+  }
   if (!c->json) {
     print_lines(c);
   }
@@ -341,6 +348,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
       {.name = "format", .value = &format},
       {.name = "piece-length", .value = &piece_length},
       {.name = "platform", .value = &platform_text},
+      {.name = "all", .flag = &from.all},
       {.name = "json", .flag = &c.json},
       {.name = "register", .flag = &c.registers},
       {.name = "config", .value = &c.config_path},
@@ -362,6 +370,9 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
       args_check_urls("announce", &c.announce, e) != 0 ||
       args_check_urls("webseed", &c.webseeds, e) != 0) {
     return -1;
+  }
+  if (from.all && platform_text != NULL) {
+    return error_set(e, ERROR_USAGE, "--all takes every platform, --platform one: give one of them");
   }
   c.source = operands[0];
   if (c.output == NULL && !c.registers) {
