@@ -53,7 +53,7 @@ struct swarm_announce {
    *  SWARM_SEARCH_MAX peers; what is not found falls silent. */
   struct swarm_endpoint at;
   enum swarm_event event;
-  bool seed;          /**< it has all */
+  bool seed;          /**< it has all, or says that it completed */
   bool must_be_known; /**< no right to join: it goes on only as a live peer with this very token */
   unsigned want;      /**< peers it wants, up to SWARM_WANT_MAX */
 };

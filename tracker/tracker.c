@@ -227,7 +227,8 @@ void tracker_announce(struct tracker *t, const struct tracker_request *r,
       .token = standing.grant.fingerprint,
       .at = from,
       .event = a.event,
-      .seed = a.left == 0,
+      /* Some clients go on sending a made-up `left` as they complete. */
+      .seed = a.left == 0 || a.event == SWARM_COMPLETED,
       .must_be_known = standing.expired && !session_proved(&standing.session, a.bearer.trackerid),
       .want = peers_wanted(&t->options, a.numwant)};
   struct swarm_answer swarm;
@@ -324,6 +325,12 @@ static void handle(struct http_exchange *x, struct tracker *t,
 }
 
 void tracker_announce_handle(struct http_exchange *x, void *context) {
+  if (http_request_peer(x)->sa_family == AF_UNSPEC) {
+    http_answer(x, 400, NULL, 0,
+                SLICE("no address for the peers' list: a proxy that uses a Unix socket says whom it "
+                      "speaks for by X-Forwarded-For or the PROXY protocol\n"));
+    return;
+  }
   handle(x, context, tracker_announce);
 }
 

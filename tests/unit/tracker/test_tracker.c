@@ -30,8 +30,8 @@ static void join(struct rig *rig, unsigned n, const char *more) {
 
 static void tells_all_the_contract_names(void **state) {
   struct rig *rig = *state;
-  join(rig, 1, "&left=0");
-  join(rig, 2, "&left=5&event=completed");
+  join(rig, 1, "&left=0&event=completed");
+  join(rig, 2, "&left=5");
   rig_announce_with(rig, rig->token, RIG_QUERY "&event=started");
   assert_int_equal(rig_number(rig, "complete"), 1);
   assert_int_equal(rig_number(rig, "incomplete"), 2);
@@ -82,6 +82,22 @@ static void lists_peers_in_dictionaries_when_asked(void **state) {
                   SLICE("ld2:ip8:10.1.0.24:porti2001eed2:ip11:2001:db8::74:porti51413eee")));
   rig_announce_with(rig, rig->token, RIG_QUERY "&compact=0&numwant=0");
   assert_true(slice_equal(rig_get(rig->answer, "peers"), SLICE("le")));
+}
+
+/* The client of npm's bittorrent-tracker says left=16384 when it is told nothing else. */
+static void believes_completed_over_left(void **state) {
+  struct rig *rig = *state;
+  join(rig, 1, "&left=0");
+  rig_announce_with(rig, rig->token, RIG_QUERY "&event=completed");
+  assert_int_equal(rig_number(rig, "complete"), 2);
+  assert_int_equal(rig_number(rig, "incomplete"), 0);
+  assert_int_equal(rig_number(rig, "downloaded"), 1);
+  assert_int_equal(rig_get(rig->answer, "peers").len, 0);
+  /* What it lacks from then on, it lacks. */
+  rig_announce_with(rig, rig->token, RIG_QUERY);
+  assert_int_equal(rig_number(rig, "complete"), 1);
+  assert_int_equal(rig_number(rig, "incomplete"), 1);
+  assert_int_equal(rig_get(rig->answer, "peers").len, 6);
 }
 
 static void speaks_ipv6(void **state) {
@@ -404,6 +420,7 @@ int main(void) {
       TEST(tells_all_the_contract_names),
       TEST(is_written_as_the_beps_say),
       TEST(lists_peers_in_dictionaries_when_asked),
+      TEST(believes_completed_over_left),
       TEST(speaks_ipv6),
       TEST(gives_the_number_wanted),
       cmocka_unit_test(the_longest_answer_fits),
