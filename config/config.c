@@ -94,16 +94,36 @@ static void strip_slashes(struct config_text *url) {
   }
 }
 
+/* A URL is made of the first address, where that is one. */
+static int default_url(const struct config *c, const char *role, const struct config_texts *listen,
+                       const struct config_tls *tls, const char *path, struct config_text *url,
+                       struct error *e) {
+  const struct config_text *first = &listen->items[0];
+  if (url->text != NULL) {
+    return 0;
+  }
+  if (slice_starts(slice_str(first->text), SLICE("unix:")) ||
+      slice_starts(slice_str(first->text), SLICE("fd:"))) {
+    return config_error(c, first->line, e,
+                        "%s.url: is missing; it cannot be made of %s, which is no address", role,
+                        first->text);
+  }
+  return asprintf(&url->text, "%s://%s%s", tls->line == 0 ? "http" : "https", first->text, path) < 0
+             ? no_memory(c, e)
+             : 0;
+}
+
 /* The defaults that are made of other values. */
 static int complete(struct config *c, struct error *e) {
   struct config_tracker *t = &c->tracker;
   struct config_gateway *g = &c->gateway;
-  if ((t->session_key.text == NULL &&
-       asprintf(&t->session_key.text, "%s/session.key", c->data_dir.text) < 0) ||
-      (t->url.text == NULL &&
-       asprintf(&t->url.text, "http://%s/announce", t->listen.items[0].text) < 0) ||
-      (g->url.text == NULL && asprintf(&g->url.text, "http://%s", g->listen.items[0].text) < 0)) {
+  if (t->session_key.text == NULL &&
+      asprintf(&t->session_key.text, "%s/session.key", c->data_dir.text) < 0) {
     return no_memory(c, e);
+  }
+  if (default_url(c, "tracker", &t->listen, &t->tls, "/announce", &t->url, e) != 0 ||
+      default_url(c, "gateway", &g->listen, &g->tls, "", &g->url, e) != 0) {
+    return -1;
   }
   strip_slashes(&g->url);
   for (size_t i = 0; i < c->registry_count; i++) {

@@ -32,24 +32,37 @@ enum {
 
 enum config_format { CONFIG_V1 = 1, CONFIG_V2 = 2, CONFIG_HYBRID = 3 };
 
+/** What a listener shows of itself: paths; NULL, and line 0, when it is plain. */
+struct config_tls {
+  unsigned line;
+  struct config_text certificate, key;
+};
+
 /** Durations are seconds unless the name says otherwise, sizes are bytes. */
 struct config_tracker {
   bool present;
-  struct config_texts listen; /**< `host:port`, `[::1]:port`, literal addresses; at least one */
-  struct config_text url;     /**< default: `http://<first listen>/announce` */
+  /** `host:port`, `[::1]:port`, literal addresses, `unix:/path`, `fd:NAME`; at least one */
+  struct config_texts listen;
+  /** default: `http://<first listen>/announce`, `https` with tls; needed where that is no address
+   */
+  struct config_text url;
   uint32_t interval, min_interval;
   uint32_t numwant_default, numwant_max;
   uint32_t session_max;
   struct config_text session_key; /**< path; default `session.key` in data_dir */
   uint64_t max_peers;
+  struct config_texts trusted_proxies; /**< of address_range_parse() */
+  struct config_tls tls;
 };
 
 struct config_gateway {
   bool present;
   unsigned line;
   struct config_texts listen; /**< as the tracker's */
-  struct config_text url;     /**< without a final slash; default: `http://<first listen>` */
+  struct config_text url; /**< without a final slash; default: as the tracker's, without a path */
   enum config_format format;
+  struct config_texts trusted_proxies;
+  struct config_tls tls;
 };
 
 struct config_trust {

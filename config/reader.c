@@ -303,10 +303,10 @@ static int read_texts(struct reader *r, const struct setting *key, const struct 
   if (v->node != NULL && sequence(r, v->node, CONFIG_LIST_MAX, "[…]", &count) != 0) {
     return -1;
   }
-  if (count == 0) {
+  if (count == 0 && !key->may_be_empty) {
     return fail(r, v->line, "is an empty list; it wants at least one entry");
   }
-  texts->items = calloc(count, sizeof *texts->items);
+  texts->items = calloc(count + 1, sizeof *texts->items);
   if (texts->items == NULL) {
     return no_memory(r);
   }

@@ -23,6 +23,18 @@ static const struct setting_word levels[] = {{"error", LOG_LEVEL_ERROR},
                                              {0}};
 static const struct setting_word log_formats[] = {{"text", false}, {"json", true}, {0}};
 
+static const struct setting tracker_tls[] = {
+    {NULL, SETTING_LINE, OF(tracker.tls.line)},
+    {"certificate", SETTING_PATH, OF(tracker.tls.certificate), .required = true},
+    {"key", SETTING_PATH, OF(tracker.tls.key), .required = true},
+};
+
+static const struct setting gateway_tls[] = {
+    {NULL, SETTING_LINE, OF(gateway.tls.line)},
+    {"certificate", SETTING_PATH, OF(gateway.tls.certificate), .required = true},
+    {"key", SETTING_PATH, OF(gateway.tls.key), .required = true},
+};
+
 static const struct setting numwant[] = {
     {"max", SETTING_INTEGER, OF(tracker.numwant_max), .preset = "200", .min = 1, .max = 2000},
     {"default", SETTING_INTEGER, OF(tracker.numwant_default), .preset = "50", .max = 2000,
@@ -45,8 +57,9 @@ static const struct setting tracker[] = {
      .max = 1000000000},
     {"store", SETTING_CHECKED, .check = value_store},
     {"zones", .kind = SETTING_EMPTY},
-    {"trusted_proxies", .kind = SETTING_EMPTY},
-    {"tls", .kind = SETTING_LATER},
+    {"trusted_proxies", SETTING_TEXTS, OF(tracker.trusted_proxies), .may_be_empty = true,
+     .check = value_range},
+    {"tls", SETTING_MAP, KEYS(tracker_tls)},
     {"revocations", .kind = SETTING_LATER},
 };
 
@@ -64,8 +77,9 @@ static const struct setting gateway[] = {
     {"torrents", SETTING_MAP, KEYS(torrents)},
     {"squash_on_push", .kind = SETTING_EMPTY},
     {"swarm_tls", .kind = SETTING_LATER},
-    {"trusted_proxies", .kind = SETTING_EMPTY},
-    {"tls", .kind = SETTING_LATER},
+    {"trusted_proxies", SETTING_TEXTS, OF(gateway.trusted_proxies), .may_be_empty = true,
+     .check = value_range},
+    {"tls", SETTING_MAP, KEYS(gateway_tls)},
 };
 
 static const struct setting ttl[] = {

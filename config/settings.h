@@ -8,7 +8,7 @@ enum setting_kind {
   SETTING_ROWS,     /**< a list of mappings of `keys`, into a pointer to structs and their number */
   SETTING_TEXT,     /**< into a struct config_text */
   SETTING_PATH,     /**< a text, made relative to the file */
-  SETTING_TEXTS,    /**< a list of texts, not empty, into a struct config_texts */
+  SETTING_TEXTS,    /**< a list of texts into a struct config_texts */
   SETTING_PATHS,    /**< a list of paths */
   SETTING_WORD,     /**< one of `words`; its value into an enum or bool */
   SETTING_INTEGER,  /**< `min` to `max`, into an integer of 4 or 8 bytes */
@@ -29,6 +29,7 @@ struct setting {
   const char *name;
   enum setting_kind kind;
   bool required;      /**< in a mapping that is there */
+  bool may_be_empty;  /**< a list */
   size_t at, size;    /**< of the member, in the struct of its mapping */
   const char *preset; /**< the default, as it would be written; of a list the only value */
   uint64_t min, max;

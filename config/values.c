@@ -1,8 +1,13 @@
 #include "config/values.h"
 
+#include "base/address.h"
+
 #include <arpa/inet.h>
 
-enum { REGISTRY_NAME_MAX = 235 }; /* what the database has room for in a key */
+enum {
+  REGISTRY_NAME_MAX = 235,         /* what the database has room for in a key */
+  UNIX_MAX = sizeof "unix:" + 107, /* unix(7): a path has 108 bytes with its NUL */
+};
 
 static bool is_port(struct slice text) {
   uint64_t port;
@@ -32,8 +37,15 @@ static bool cut_brackets(struct slice *rest, struct slice *address) {
 }
 
 const char *value_listen(struct slice text) {
-  if (slice_starts(text, SLICE("unix:")) || slice_starts(text, SLICE("fd:"))) {
-    return "unix: and fd: are not supported yet; write an address and port, such as 127.0.0.1:6969";
+  if (slice_starts(text, SLICE("unix:"))) {
+    return slice_starts(text, SLICE("unix:/")) && text.len < UNIX_MAX
+               ? NULL
+               : "is not unix: and a path from / on, of at most 107 bytes";
+  }
+  if (slice_starts(text, SLICE("fd:"))) {
+    return text.len > 3 && memchr(text.ptr + 3, ':', text.len - 3) == NULL
+               ? NULL
+               : "is not fd: and a socket's name, such as fd:tracker";
   }
   struct slice address, port = text;
   int family = AF_INET;
@@ -97,6 +109,11 @@ const char *value_url(struct slice text) {
     return "must not hold a user name or password";
   }
   return is_authority(authority) ? NULL : "has no host, or a port that is not 1 to 65535";
+}
+
+const char *value_range(struct slice text) {
+  struct address_range range;
+  return address_range_parse(text, &range);
 }
 
 const char *value_registry(struct slice text) {

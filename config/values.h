@@ -5,10 +5,12 @@
 
 typedef const char *value_check(struct slice text);
 
-/** A literal address and port: `127.0.0.1:6969`, `[::1]:6969`. */
+/** A literal address and port: `127.0.0.1:6969`, `[::1]:6969`; or `unix:/path`, `fd:NAME`. */
 value_check value_listen;
 /** `http://` or `https://`, a host, perhaps a port and a path; no user, query or fragment. */
 value_check value_url;
+/** `10.1.0.0/16`, `2001:db8::/32`, or one address. */
+value_check value_range;
 /** A registry's name, as `host` or `host:port`. */
 value_check value_registry;
 /** The path of a file; a URL is for later. */

@@ -7,7 +7,7 @@
  */
 
 size_t connection_waiting(struct http_connection *c) {
-  return c->x == NULL ? 0 : c->x->out.len + (c->writing ? c->transport->unsent(c) : 0);
+  return c->x == NULL ? 0 : c->x->out.len + (c->writing ? channel_unsent(c) : 0);
 }
 
 static bool is_answering(const struct http_connection *c) {
@@ -24,7 +24,7 @@ static void give_back(struct http_connection *c) {
 static void set_reading(struct http_connection *c, bool on) {
   if (c->reading != on) {
     c->reading = on;
-    c->transport->read(c, on);
+    c->channel.transport->read(c, on);
   }
 }
 
@@ -37,7 +37,7 @@ static void drop(struct http_connection *c) {
   if (!c->writing) {
     give_back(c);
   }
-  c->transport->close(c);
+  channel_close(c);
 }
 
 void connection_cut(struct http_connection *c) {
@@ -62,7 +62,7 @@ static void flush(struct http_connection *c) {
     return;
   }
   const struct slice all = buf_view(&x->out);
-  ssize_t n = c->transport->try_write(c, &all, 1);
+  ssize_t n = channel_try_write(c, &all, 1);
   if (n < 0) {
     c->broken = true;
     return;
@@ -80,7 +80,7 @@ static void flush(struct http_connection *c) {
   x->sending = sending;
   x->unsent = all.len - (size_t)n;
   c->writing = true;
-  c->transport->write(c, slice_from(all, (size_t)n));
+  channel_write(c, slice_from(all, (size_t)n));
 }
 
 /* Everything has been answered and sent. */
@@ -95,7 +95,7 @@ static void finish(struct http_connection *c) {
   give_back(c);
   link_remove(&c->ready);
   server_deadline(c, DEADLINE_LINGER);
-  c->transport->end(c);
+  channel_end(c);
   set_reading(c, true);
 }
 
@@ -178,15 +178,24 @@ static size_t serve(struct http_connection *c, struct slice bytes) {
   return done;
 }
 
-bool connection_open(struct http_connection *c, struct http_server *server,
-                     const struct transport *transport, const struct sockaddr *peer) {
+/* A proxy's connections are not counted as its own: they are other people's. */
+static bool count_in(struct http_connection *c) {
+  const struct http_server *s = c->server;
+  /* Who may reach a Unix socket, which has no address, is up to its permissions. */
+  c->forwards = c->peer.any.sa_family == AF_UNSPEC ||
+                address_range_has(s->trusted, s->trusted_count, &c->peer.any);
+  c->counted = !c->forwards;
+  return !c->counted ||
+         addresses_add(&c->server->addresses, &c->peer.any, s->limits.per_address_max);
+}
+
+bool connection_open(struct http_connection *c, union address peer) {
+  struct http_server *server = c->server;
+  c->peer = peer;
   if (server->stopping || server->connection_count >= server->limits.connections_max ||
-      !addresses_add(&server->addresses, peer, server->limits.per_address_max)) {
+      !count_in(c)) {
     return false;
   }
-  *c = (struct http_connection){.transport = transport, .server = server};
-  memcpy(&c->peer, peer,
-         peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
   server->connection_count++;
   link_append(&server->connections, &c->all);
   link_init(&c->ready);
@@ -196,11 +205,22 @@ bool connection_open(struct http_connection *c, struct http_server *server,
   return true;
 }
 
+bool connection_speaks_for(struct http_connection *c, union address client) {
+  c->peer = client;
+  if (!count_in(c)) {
+    c->counted = false;
+    return false;
+  }
+  return true;
+}
+
 void connection_closed(struct http_connection *c) {
   struct http_server *server = c->server;
   give_back(c);
   link_remove(&c->all);
-  addresses_remove(&server->addresses, &c->peer.any);
+  if (c->counted) {
+    addresses_remove(&server->addresses, &c->peer.any);
+  }
   server->connection_count--;
 }
 
@@ -288,8 +308,8 @@ void connection_sent(struct http_connection *c, bool ok) {
 
 void connection_timed_out(struct http_connection *c, enum deadline kind) {
   if (kind == DEADLINE_SEND) {
-    size_t unsent = c->transport->unsent(c);
-    if (unsent < c->x->unsent) {
+    size_t unsent = channel_unsent(c);
+    if (unsent + HTTP_SEND_MIN <= c->x->unsent) {
       c->x->unsent = unsent;
       server_deadline(c, DEADLINE_SEND);
       return;

@@ -1,3 +1,4 @@
+#include "http/forwarded.h"
 #include "http/internal.h"
 
 #include <assert.h>
@@ -121,7 +122,7 @@ void http_answer_send(struct http_exchange *x, struct slice piece, http_proceed 
   size_t taken = 0;
   if (!c->writing) {
     const struct slice pieces[] = {buf_view(&x->out), piece};
-    ssize_t n = c->transport->try_write(c, pieces, 2);
+    ssize_t n = channel_try_write(c, pieces, 2);
     if (n < 0) {
       c->broken = true;
     } else {
@@ -220,12 +221,29 @@ static void answer_unrouted(struct http_exchange *x, struct slice path) {
   }
 }
 
+/* Fields of the same name are one list (RFC 9110, section 5.3): the last is the nearest. */
+static bool find_client(struct http_exchange *x) {
+  const struct http_server *s = x->connection->server;
+  const struct slice name = SLICE("X-Forwarded-For");
+  enum forwarded found = FORWARDED_ON;
+  x->client = x->connection->peer;
+  for (size_t i = http_request_field_count(x, name); i > 0 && found == FORWARDED_ON; i--) {
+    found = forwarded_walk(http_request_field_at(x, name, i - 1), s->trusted, s->trusted_count,
+                           &x->client);
+  }
+  return found != FORWARDED_FAULTY;
+}
+
 void exchange_route(struct http_exchange *x) {
   const struct http_server *s = x->connection->server;
   struct slice method = http_request_method(x);
   struct slice path = http_request_path(x);
   x->stage = STAGE_ANSWER;
   x->head_only = slice_equal(method, SLICE("HEAD"));
+  if (x->connection->forwards && !find_client(x)) {
+    exchange_refuse(x, 400, "the proxy's X-Forwarded-For holds what is no address");
+    return;
+  }
   for (size_t i = 0; i < s->route_count; i++) {
     if (fits(&s->routes[i], path) && slice_equal(slice_str(s->routes[i].method), method)) {
       s->routes[i].handle(x, s->routes[i].context);
@@ -238,7 +256,7 @@ void exchange_route(struct http_exchange *x) {
 /* --- what belongs to both --- */
 
 const struct sockaddr *http_request_peer(const struct http_exchange *x) {
-  return &x->connection->peer.any;
+  return x->client.any.sa_family != AF_UNSPEC ? &x->client.any : &x->connection->peer.any;
 }
 
 struct arena *http_exchange_arena(struct http_exchange *x) {

@@ -1,13 +1,16 @@
 /**
- * What the files of the server share; not for other rooms. Three layers: a transport moves bytes
- * (tcp.c, memory.c), a connection cuts them into requests (connection.c, request.c), an exchange is
- * one request and its answer (exchange.c). server.c holds what all connections of a loop share.
+ * What the files of the server share; not for other rooms. Four layers: a transport moves bytes
+ * (tcp.c, memory.c), a channel takes a proxy's header and TLS off them (channel.c), a connection
+ * cuts them into requests (connection.c, request.c), an exchange is one request and its answer
+ * (exchange.c). server.c holds what all connections of a loop share.
  */
 #pragma once
 
+#include "base/address.h"
 #include "base/buf.h"
 #include "http/addresses.h"
 #include "http/server.h"
+#include "http/tls_stream.h"
 
 #include <llhttp.h>
 #include <netinet/in.h>
@@ -15,11 +18,14 @@
 enum {
   HTTP_FIELDS_MAX = 100,           /**< fields of a request; beyond: 431 */
   HTTP_READ_SIZE = 64 * 1024,      /**< bytes read from a socket at once */
+  HTTP_PLAIN_SIZE = 16 * 1024,     /**< bytes decrypted at once: a record (RFC 8446, 5.1) */
   HTTP_INPUT_MAX = 16 * 1024,      /**< pipelined bytes kept before reading stops */
   HTTP_OUTPUT_MAX = 64 * 1024,     /**< unsent bytes at which no further request is begun */
   HTTP_KEEP_MAX = 64 * 1024,       /**< a buffer larger than this is not kept for reuse */
   HTTP_LINGER_BYTES = 1024 * 1024, /**< read and thrown away after a last answer */
   HTTP_LINGER_MS = 2000,           /**< and for how long */
+  HTTP_SEND_MIN = 4096,            /**< bytes of an answer to be taken within each send_timeout */
+  HTTP_SEALED_MAX = 256 * 1024,    /**< bytes of TLS's own that wait for the other end; then cut */
 };
 
 /* --- intrusive lists: circular, with a sentinel --- */
@@ -56,22 +62,56 @@ static inline void link_append(struct link *list, struct link *l) {
 struct http_connection;
 struct socket;
 
-/** What a connection asks of its transport. */
+/** What a channel asks of its transport, which tells it by the functions channel_received() to
+ * channel_closed(). */
 struct transport {
   /** Hands over what the other end takes without waiting: 0 or more bytes; -1 when it is gone. Not
    * called while a write() is under way. */
   ssize_t (*try_write)(struct http_connection *c, const struct slice *pieces, size_t count);
-  /** Sends all of \p bytes, which stay where they are until it ends in connection_sent(). */
+  /** Sends all of \p bytes, which stay where they are until it ends in channel_sent(). */
   void (*write)(struct http_connection *c, struct slice bytes);
   /** Bytes of the write() under way that the other end has not taken yet. */
   size_t (*unsent)(struct http_connection *c);
-  /** Starts or stops calling connection_received(). */
+  /** Starts or stops calling channel_received(). */
   void (*read)(struct http_connection *c, bool on);
   /** Ends our half; everything has been sent before. */
   void (*end)(struct http_connection *c);
-  /** Drops it. connection_closed() follows, at once or from the loop. */
+  /** Drops it. channel_closed() follows, at once or from the loop. */
   void (*close)(struct http_connection *c);
 };
+
+/** What lies between a connection and its transport: nothing, or a proxy's header, or TLS. */
+struct channel {
+  const struct transport *transport;
+  struct buf header;      /**< what may be the beginning of a proxy's header */
+  struct tls_stream *tls; /**< NULL: plain */
+  struct buf sealed;      /**< what the transport's write() is sending for TLS */
+  struct slice plain;     /**< of a channel_write(), what has not been encrypted yet */
+  size_t repeated; /**< bytes encrypted in vain for a channel_try_write(), which the next call has
+                        again at its beginning */
+  bool expects_header; /**< the other end is a proxy that is believed, and nothing came yet */
+  bool writing;        /**< a channel_write() is under way */
+  bool sending;        /**< the transport's write() is, for TLS */
+};
+
+/** A connection is there: channel_closed() follows later. \return false when a limit of the server
+ *  keeps it out or there is no memory; nothing is held then. */
+bool channel_open(struct http_connection *c, struct http_server *server,
+                  const struct transport *transport, const struct sockaddr *peer);
+void channel_received(struct http_connection *c, struct slice bytes);
+/** The other end sends no more. */
+void channel_received_end(struct http_connection *c);
+/** The transport's write() is done; \p ok is false when the other end is gone. */
+void channel_sent(struct http_connection *c, bool ok);
+/** The transport has dropped it; the caller frees the memory of \p c. */
+void channel_closed(struct http_connection *c);
+
+/** As those of the transport, for the connection, of what is inside. */
+ssize_t channel_try_write(struct http_connection *c, const struct slice *pieces, size_t count);
+void channel_write(struct http_connection *c, struct slice bytes);
+size_t channel_unsent(struct http_connection *c);
+void channel_end(struct http_connection *c);
+void channel_close(struct http_connection *c);
 
 /* --- the connection --- */
 
@@ -88,7 +128,7 @@ enum deadline {
 
 /** Embedded by what a transport keeps for a connection. */
 struct http_connection {
-  const struct transport *transport;
+  struct channel channel;
   struct http_server *server;
   struct http_exchange *x; /**< lent by the server while there is something to do; else NULL */
   struct link all;         /**< of the server's connections */
@@ -97,11 +137,9 @@ struct http_connection {
   enum deadline deadline;
   uint64_t due; /**< when, by server_now() */
   size_t discarded;
-  union {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-  } peer;
+  union address peer; /**< the other end, or whom a proxy's header says it speaks for */
+  bool forwards;      /**< that one is a proxy whose X-Forwarded-For is believed */
+  bool counted;       /**< among the connections of its address */
   enum { CONNECTION_OPEN, CONNECTION_LINGERS, CONNECTION_CLOSED } state;
   bool reading; /**< the transport delivers bytes */
   bool ended;   /**< the other end sends no more */
@@ -112,17 +150,19 @@ struct http_connection {
   bool linger;  /**< the other end may still be sending when the last answer is out */
 };
 
-/** \return false when a limit of the server keeps it out; nothing is held then. */
-bool connection_open(struct http_connection *c, struct http_server *server,
-                     const struct transport *transport, const struct sockaddr *peer);
+/** The first, by channel_open(), which has set channel and server.
+ * \return false when a limit of the server keeps it out; nothing is held then. */
+bool connection_open(struct http_connection *c, union address peer);
+/** A proxy's header says whom it speaks for. \return false when a limit keeps that one out. */
+bool connection_speaks_for(struct http_connection *c, union address client);
 void connection_received(struct http_connection *c, struct slice bytes);
 /** The other end sends no more. */
 void connection_received_end(struct http_connection *c);
-/** The write() is done; \p ok is false when the other end is gone. */
+/** The channel_write() is done; \p ok is false when the other end is gone. */
 void connection_sent(struct http_connection *c, bool ok);
 /** Drops it from the loop, telling who answers. */
 void connection_cut(struct http_connection *c);
-/** The transport has dropped it; the caller frees the memory. */
+/** The last. */
 void connection_closed(struct http_connection *c);
 /** The loop's call for a connection that server_ready() was called for. */
 void connection_ready(struct http_connection *c);
@@ -177,6 +217,7 @@ struct http_exchange {
   bool keep_alive;
   int refusal;             /**< the status that refuses the request; 0: none */
   const char *refusal_why; /**< a static text */
+  union address client; /**< whom X-Forwarded-For names; AF_UNSPEC: it is the connection's peer */
 
   /* the answer */
   struct buf out;      /**< what is to be sent */
@@ -234,6 +275,9 @@ struct http_server {
   const struct http_route *routes;
   size_t route_count;
   struct http_limits limits;
+  struct http_tls *tls; /**< NULL: plain */
+  const struct address_range *trusted;
+  size_t trusted_count;
   const struct log *log;
   uint64_t timer_due;
   uint64_t test_clock; /**< instead of the loop's clock when not 0: moved by hand */
@@ -252,7 +296,8 @@ struct http_server {
   unsigned open_handles;
   void (*closed)(void *arg);
   void *closed_arg;
-  char read_buffer[HTTP_READ_SIZE]; /**< what a read leaves here is taken out at once */
+  char read_buffer[HTTP_READ_SIZE];   /**< what a read leaves here is taken out at once */
+  char plain_buffer[HTTP_PLAIN_SIZE]; /**< the same of what TLS has decrypted */
 };
 
 /** Milliseconds of the loop's clock. */
@@ -277,3 +322,14 @@ void tcp_close_listeners(struct http_server *s);
 /** There is room again: takes the connections that waited. */
 void tcp_accept_waiting(struct http_server *s);
 void tcp_free_spares(struct http_server *s);
+
+/* --- listen.c --- */
+
+enum {
+  LISTEN_BACKLOG = 1024,
+  HTTP_PASSED_MAX = 64, /**< sockets that are passed to the program; beyond: none is taken */
+};
+
+/** A socket bound to the address; connections inherit TCP_NODELAY, which saves a call each. \return
+ *  -1 with errno set. */
+int listen_bind(const union address *address, bool shared);

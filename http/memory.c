@@ -64,7 +64,7 @@ static void release(struct http_connection *c) {
   struct http_memory *m = memory_of(c);
   m->ended = m->released = true;
   m->reading = m->writing = false;
-  connection_closed(c);
+  channel_closed(c);
   server_handle_closed(m->server);
 }
 
@@ -99,8 +99,8 @@ struct http_memory *http_memory_connect(struct http_server *server, const struct
   m->server = server;
   m->loop = server->loop;
   m->room = SIZE_MAX;
-  if (!connection_open(&m->connection, server, &memory_transport,
-                       peer == NULL ? (const struct sockaddr *)&local : peer)) {
+  if (!channel_open(&m->connection, server, &memory_transport,
+                    peer == NULL ? (const struct sockaddr *)&local : peer)) {
     free(m);
     return NULL;
   }
@@ -173,7 +173,7 @@ size_t http_memory_feed(struct http_memory *m, struct slice bytes) {
     return 0;
   }
   if (bytes.len > 0) {
-    connection_received(&m->connection, bytes);
+    channel_received(&m->connection, bytes);
   }
   run(m);
   return bytes.len;
@@ -181,7 +181,7 @@ size_t http_memory_feed(struct http_memory *m, struct slice bytes) {
 
 void http_memory_feed_end(struct http_memory *m) {
   if (!m->released) {
-    connection_received_end(&m->connection);
+    channel_received_end(&m->connection);
     run(m);
   }
 }
@@ -210,7 +210,7 @@ void http_memory_take(struct http_memory *m, size_t bytes) {
       break;
     }
     m->writing = false;
-    connection_sent(&m->connection, true);
+    channel_sent(&m->connection, true);
   }
   run(m);
 }

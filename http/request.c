@@ -18,6 +18,7 @@ void request_reset(struct http_exchange *x) {
   x->keep_alive = false;
   x->refusal = 0;
   x->refusal_why = NULL;
+  x->client.any.sa_family = AF_UNSPEC;
   x->answer_start = x->out.len;
   x->body_left = 0;
   x->started = x->sent_some = x->head_only = false;
@@ -322,8 +323,12 @@ struct slice http_request_query(const struct http_exchange *x) {
 }
 
 struct slice http_request_field(const struct http_exchange *x, struct slice name) {
+  return http_request_field_at(x, name, 0);
+}
+
+struct slice http_request_field_at(const struct http_exchange *x, struct slice name, size_t index) {
   for (size_t i = 0; i < x->field_count; i++) {
-    if (slice_equal_nocase(text(x, x->names[i]), name)) {
+    if (slice_equal_nocase(text(x, x->names[i]), name) && index-- == 0) {
       return text(x, x->values[i]);
     }
   }

@@ -13,8 +13,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "http/field.h"
+#include "http/listen.h"
+#include "http/tls.h"
 
-#include <sys/socket.h>
 #include <uv.h>
 
 struct http_server;
@@ -28,12 +29,14 @@ struct http_limits {
   size_t body_max;          /**< bytes of a request's body; default 64 KiB; beyond: 413 */
   unsigned connections_max; /**< open connections a server; default 16384; beyond: not accepted */
   unsigned
-      per_address_max; /**< open connections an address; default 1024; beyond: closed at once */
+      per_address_max; /**< open connections an address; default 1024; beyond: closed at once. One
+                            that is trusted to forward, and Unix sockets, are not bounded by it */
   unsigned head_timeout_ms; /**< from a request's first byte to the end of its head, and as long
                                  again for its body; 10 s; 408. From accepting to a first byte:
                                  closed silently */
   unsigned idle_timeout_ms; /**< between requests on a kept connection; 60 s; closed silently */
-  unsigned send_timeout_ms; /**< without the peer taking a byte of an answer; 60 s; cut */
+  unsigned send_timeout_ms; /**< in which the peer has to take 4 KiB of an answer, or all that is
+                                 left of it; 60 s; cut */
 };
 
 typedef void http_handler(struct http_exchange *x, void *context);
@@ -55,6 +58,12 @@ struct http_server_options {
   const struct http_route *routes; /**< outlives the server */
   size_t route_count;
   struct http_limits limits;
+  struct http_tls *tls; /**< outlives the server; NULL: plain */
+  /** Who is believed to say for whom a connection or request comes: by the PROXY protocol in front
+   * of everything else, and by X-Forwarded-For. Outlives the server. A Unix socket's other end is
+   * believed always. */
+  const struct address_range *trusted;
+  size_t trusted_count;
   const struct log *log; /**< outlives the server */
 };
 
@@ -62,20 +71,9 @@ struct http_server_options {
  * memory. */
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_options *options);
 
-/**
- * Listens on \p address, `host:port` or `[v6]:port` with a literal address; port 0 takes a free
- * one. May be called several times. IPv6 sockets are v6 only. An address that a socket listens on
- * already is refused, though SO_REUSEPORT would share it.
- *
- * \param bound when not NULL, gets the address with the port really taken, for the other loops.
- * \return 0, or -1: ERROR_USAGE for an address that cannot be read, ERROR_FAILED otherwise.
- */
-int http_server_listen(struct http_server *server, const char *address,
-                       struct sockaddr_storage *bound, struct error *e);
-
-/** As http_server_listen() for an address that another loop's server has bound already. */
-int http_server_listen_at(struct http_server *server, const struct sockaddr *address,
-                          struct error *e);
+/** Listens there, beside the servers of other loops. May be called several times. \p place outlives
+ *  the server. \return 0, or -1 with ERROR_FAILED. */
+int http_server_listen(struct http_server *server, const struct http_place *place, struct error *e);
 
 /**
  * Stops listening, closes idle connections, lets answers under way finish for \p grace_ms at most,
@@ -95,11 +93,14 @@ struct slice http_request_path(const struct http_exchange *x);
 struct slice http_request_query(const struct http_exchange *x);
 /** The value of the first field of that name, case ignored; a NULL pointer when there is none. */
 struct slice http_request_field(const struct http_exchange *x, struct slice name);
+/** The same of the field after \p index others of that name. */
+struct slice http_request_field_at(const struct http_exchange *x, struct slice name, size_t index);
 /** How many fields of that name there are. */
 size_t http_request_field_count(const struct http_exchange *x, struct slice name);
 /** The whole body, read before the handler is called. */
 struct slice http_request_body(const struct http_exchange *x);
-/** The other end's address. */
+/** The client's address: the other end's, or the one that a trusted proxy says it speaks for.
+ *  AF_UNSPEC when a Unix socket's other end does not say. */
 const struct sockaddr *http_request_peer(const struct http_exchange *x);
 /** Memory that lives as long as the exchange. Using it on a hot path costs nothing after the first
  *  request of a connection: its first block is kept. */

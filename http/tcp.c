@@ -1,22 +1,30 @@
 /*
  * The one file of the server that libuv's callbacks for sockets arrive in.
  *
- * A listener accepts, and a socket is one connection from then on: connection_open() takes it or
+ * A listener accepts, and a socket is one connection from then on: channel_open() takes it or
  * not; after that any end, ours or theirs, goes through close_socket() and on_closed(), where its
  * memory is kept for the next. When accept fails for want of descriptors, libuv drops the
  * connections that wait, by a descriptor it keeps in reserve, and this file says so in the log.
  */
 #include "http/internal.h"
 
-#include "base/cleanup.h"
-
-#include <netinet/tcp.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { BACKLOG = 1024, SPARE_SOCKETS_MAX = 256, COMPLAIN_MS = 10 * 1000, PIECES_MAX = 4 };
+enum { SPARE_SOCKETS_MAX = 256, COMPLAIN_MS = 10 * 1000, PIECES_MAX = 4 };
+
+/* What libuv takes for a stream socket, by its family. */
+union stream {
+  uv_handle_t handle;
+  uv_stream_t any;
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+};
 
 struct listener {
-  uv_tcp_t tcp;
+  union stream stream;
   struct http_server *server;
   struct link all;
   bool waiting; /* a connection is there that the limit keeps out for now */
@@ -24,7 +32,7 @@ struct listener {
 
 struct socket {
   struct http_connection connection;
-  uv_tcp_t tcp;
+  union stream stream;
   uv_write_t write;
   uv_shutdown_t shutdown;
   struct socket *next_spare;
@@ -34,9 +42,17 @@ static struct socket *socket_of(struct http_connection *c) {
   return LINK_OWNER(c, struct socket, connection);
 }
 
-static void close_handle(void *handle, uv_close_cb closed) {
-  if (!uv_is_closing(handle)) {
-    uv_close(handle, closed);
+static void init_stream(uv_loop_t *loop, bool pipe, union stream *stream) {
+  if (pipe) {
+    uv_pipe_init(loop, &stream->pipe, 0);
+  } else {
+    uv_tcp_init(loop, &stream->tcp);
+  }
+}
+
+static void close_stream(union stream *stream, uv_close_cb closed) {
+  if (!uv_is_closing(&stream->handle)) {
+    uv_close(&stream->handle, closed);
   }
 }
 
@@ -81,7 +97,7 @@ static void on_refused_closed(uv_handle_t *handle) {
 static void on_closed(uv_handle_t *handle) {
   struct socket *socket = handle->data;
   struct http_server *s = socket->connection.server;
-  connection_closed(&socket->connection);
+  channel_closed(&socket->connection);
   keep_socket(s, socket);
   tcp_accept_waiting(s);
   server_handle_closed(s);
@@ -96,9 +112,9 @@ static void on_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct socket *socket = stream->data;
   if (n > 0) {
-    connection_received(&socket->connection, slice_of(buf->base, (size_t)n));
+    channel_received(&socket->connection, slice_of(buf->base, (size_t)n));
   } else if (n == UV_EOF) {
-    connection_received_end(&socket->connection);
+    channel_received_end(&socket->connection);
   } else if (n < 0) {
     connection_cut(&socket->connection);
   }
@@ -106,7 +122,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 
 static void on_written(uv_write_t *write, int status) {
   struct socket *socket = write->data;
-  connection_sent(&socket->connection, status == 0);
+  channel_sent(&socket->connection, status == 0);
 }
 
 /* libuv's type does not say that what is sent is not written to. */
@@ -129,7 +145,7 @@ static ssize_t try_write(struct http_connection *c, const struct slice *pieces, 
   if (used == 0) {
     return 0;
   }
-  int n = uv_try_write((uv_stream_t *)&socket_of(c)->tcp, bufs, used);
+  int n = uv_try_write(&socket_of(c)->stream.any, bufs, used);
   return n == UV_EAGAIN ? 0 : n;
 }
 
@@ -138,15 +154,15 @@ static void write_all(struct http_connection *c, struct slice bytes) {
   uv_buf_t buf = buffer_of(bytes);
   socket->write.data = socket;
   /* It fails for handles and requests that are in no state to be used, which these never are. */
-  uv_write(&socket->write, (uv_stream_t *)&socket->tcp, &buf, 1, on_written);
+  uv_write(&socket->write, &socket->stream.any, &buf, 1, on_written);
 }
 
 static size_t unsent(struct http_connection *c) {
-  return uv_stream_get_write_queue_size((const uv_stream_t *)&socket_of(c)->tcp);
+  return uv_stream_get_write_queue_size(&socket_of(c)->stream.any);
 }
 
 static void set_read(struct http_connection *c, bool on) {
-  uv_stream_t *stream = (uv_stream_t *)&socket_of(c)->tcp;
+  uv_stream_t *stream = &socket_of(c)->stream.any;
   if (on) {
     uv_read_start(stream, on_buffer, on_read);
   } else {
@@ -161,11 +177,11 @@ static void on_ended(uv_shutdown_t *shutdown, int status) {
 
 static void end(struct http_connection *c) {
   struct socket *socket = socket_of(c);
-  uv_shutdown(&socket->shutdown, (uv_stream_t *)&socket->tcp, on_ended);
+  uv_shutdown(&socket->shutdown, &socket->stream.any, on_ended);
 }
 
 static void close_socket(struct http_connection *c) {
-  close_handle(&socket_of(c)->tcp, on_closed);
+  close_stream(&socket_of(c)->stream, on_closed);
 }
 
 static const struct transport tcp_transport = {
@@ -200,16 +216,17 @@ static void accept_one(struct listener *listener) {
     complain(s, "a connection cannot be accepted", "out of memory");
     return;
   }
+  const bool pipe = listener->stream.handle.type == UV_NAMED_PIPE;
   socket->connection.server = s;
-  uv_tcp_init(s->loop, &socket->tcp);
-  socket->tcp.data = socket;
+  init_stream(s->loop, pipe, &socket->stream);
+  socket->stream.handle.data = socket;
   s->open_handles++;
-  struct sockaddr_storage peer;
+  union address peer = {0}; /* which a Unix socket has not */
   int len = sizeof peer;
-  if (uv_accept((uv_stream_t *)&listener->tcp, (uv_stream_t *)&socket->tcp) != 0 ||
-      uv_tcp_getpeername(&socket->tcp, (struct sockaddr *)&peer, &len) != 0 ||
-      !connection_open(&socket->connection, s, &tcp_transport, (struct sockaddr *)&peer)) {
-    close_handle(&socket->tcp, on_refused_closed);
+  if (uv_accept(&listener->stream.any, &socket->stream.any) != 0 ||
+      (!pipe && uv_tcp_getpeername(&socket->stream.tcp, &peer.any, &len) != 0) ||
+      !channel_open(&socket->connection, s, &tcp_transport, &peer.any)) {
+    close_stream(&socket->stream, on_refused_closed);
   }
 }
 
@@ -241,113 +258,43 @@ static void on_listener_closed(uv_handle_t *handle) {
 
 void tcp_close_listeners(struct http_server *s) {
   for (struct link *l = s->listeners.next; l != &s->listeners; l = l->next) {
-    close_handle(&LINK_OWNER(l, struct listener, all)->tcp, on_listener_closed);
+    close_stream(&LINK_OWNER(l, struct listener, all)->stream, on_listener_closed);
   }
 }
 
-static socklen_t address_size(const struct sockaddr *address) {
-  return address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-}
-
-static int set_option(int fd, int level, int option) {
-  const int on = 1;
-  return setsockopt(fd, level, option, &on, sizeof on);
-}
-
-/* A bound socket; -1 with errno set. Connections inherit TCP_NODELAY, which saves a call each. */
-static int bind_socket(const struct sockaddr *address, bool shared) {
-  int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
-    return -1;
-  }
-  if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) != 0 ||
-      (shared && set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0) ||
-      set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0 ||
-      (address->sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) ||
-      bind(fd, address, address_size(address)) != 0) {
-    int number = errno;
-    close(fd);
-    errno = number;
-    return -1;
-  }
-  return fd;
-}
-
-int http_server_listen_at(struct http_server *server, const struct sockaddr *address,
-                          struct error *e) {
+int http_server_listen(struct http_server *server, const struct http_place *place,
+                       struct error *e) {
   struct listener *listener = calloc(1, sizeof *listener);
   if (listener == NULL) {
-    return error_set(e, ERROR_FAILED, "listening: out of memory");
+    return error_set(e, ERROR_FAILED, "listening on %s: out of memory", place->name);
   }
+  int fd =
+      place->fd >= 0 ? fcntl(place->fd, F_DUPFD_CLOEXEC, 0) : listen_bind(&place->address, true);
+  int code = fd < 0 ? -errno : 0;
+  int family = AF_UNSPEC;
+  socklen_t len = sizeof family;
+  if (code == 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) != 0) {
+    code = -errno;
+  }
+  const bool pipe = family == AF_UNIX;
   listener->server = server;
-  uv_tcp_init(server->loop, &listener->tcp);
-  listener->tcp.data = listener;
+  init_stream(server->loop, pipe, &listener->stream);
+  listener->stream.handle.data = listener;
   server->open_handles++;
   link_init(&listener->all);
   link_append(&server->listeners, &listener->all);
-  int fd = bind_socket(address, true);
-  int code = fd < 0 ? -errno : uv_tcp_open(&listener->tcp, fd);
+  if (code == 0) {
+    code = pipe ? uv_pipe_open(&listener->stream.pipe, fd) : uv_tcp_open(&listener->stream.tcp, fd);
+  }
   if (code != 0 && fd >= 0) {
     close(fd);
   }
   if (code == 0) {
-    code = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
+    code = uv_listen(&listener->stream.any, LISTEN_BACKLOG, on_connection);
   }
   if (code != 0) {
-    close_handle(&listener->tcp, on_listener_closed);
-    return error_set(e, ERROR_FAILED, "listening: %s", uv_strerror(code));
-  }
-  return 0;
-}
-
-/* `host:port` or `[v6]:port`. */
-static int read_address(const char *text, struct sockaddr_storage *out) {
-  struct slice host = slice_str(text);
-  const char *colon = strrchr(text, ':');
-  uint64_t port = 0;
-  if (colon == NULL || !slice_u64(slice_str(colon + 1), &port) || port > UINT16_MAX) {
-    return -1;
-  }
-  host.len = (size_t)(colon - text);
-  bool v6 = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
-  if (v6) {
-    host = slice_of(host.ptr + 1, host.len - 2);
-  }
-  char name[64]; /* an IPv6 address takes 45 */
-  if (host.len >= sizeof name) {
-    return -1;
-  }
-  memcpy(name, host.ptr, host.len);
-  name[host.len] = '\0';
-  *out = (struct sockaddr_storage){0};
-  return v6 ? uv_ip6_addr(name, (int)port, (struct sockaddr_in6 *)out)
-            : uv_ip4_addr(name, (int)port, (struct sockaddr_in *)out);
-}
-
-/* Holds the address for a moment without SO_REUSEPORT, for with it the address of another process
- * of this user could be taken without a word; and writes the port that was free for a port 0. */
-static int take_port(struct sockaddr *address) {
-  CLEANUP_FD int fd = bind_socket(address, false);
-  socklen_t len = address_size(address);
-  return fd < 0 ? -1 : getsockname(fd, address, &len);
-}
-
-int http_server_listen(struct http_server *server, const char *address,
-                       struct sockaddr_storage *bound, struct error *e) {
-  struct sockaddr_storage storage;
-  struct sockaddr *any = (struct sockaddr *)&storage;
-  if (read_address(address, &storage) != 0) {
-    return error_set(e, ERROR_USAGE, "`%s` is not an address such as 127.0.0.1:8080 or [::1]:8080",
-                     address);
-  }
-  if (take_port(any) != 0) {
-    return error_errno(e, errno, "listening on %s", address);
-  }
-  if (http_server_listen_at(server, any, e) != 0) {
-    return error_context(e, "%s", address);
-  }
-  if (bound != NULL) {
-    *bound = storage;
+    close_stream(&listener->stream, on_listener_closed);
+    return error_set(e, ERROR_FAILED, "listening on %s: %s", place->name, uv_strerror(code));
   }
   return 0;
 }

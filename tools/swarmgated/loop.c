@@ -1,11 +1,8 @@
 #include "loop.h"
 
-#include "base/address.h"
-
 #include <stdlib.h>
 
 enum {
-  LISTENERS_MAX = 16,
   TRACKER_ROUTES = 2,
   STOP_GRACE_MS = 5000,
   EXPIRE_EVERY_MS = 1000,
@@ -22,8 +19,6 @@ struct loop {
   struct http_server *tracker_server, *gateway_server;
   struct http_route tracker_routes[TRACKER_ROUTES];
   struct http_route gateway_routes[GATEWAY_ROUTES];
-  struct sockaddr_storage bound[2 * LISTENERS_MAX]; /* the tracker's, then the gateway's */
-  size_t bound_count;
   unsigned servers; /* that have not stopped yet */
   bool started, stopping;
 };
@@ -69,59 +64,40 @@ static void on_expire(uv_timer_t *timer) {
   tracker_expire(loop->shared->tracker);
 }
 
-static void log_listening(const struct log *log, const char *role,
-                          const struct sockaddr_storage *address) {
-  char text[ADDRESS_TEXT_MAX];
-  address_print((const struct sockaddr *)address, text);
-  log_write(log, LOG_LEVEL_INFO, "%s listens on %s", role, text);
-}
-
-/* One role's server, on all its addresses. */
-static int listen_all(struct loop *loop, const struct loop *first, const char *role,
-                      const struct http_route *routes, size_t route_count,
-                      const struct config_texts *addresses, struct http_server **out,
+/* One role's server, at all its places. */
+static int listen_all(struct loop *loop, const struct entrance *entrance,
+                      const struct http_route *routes, size_t route_count, struct http_server **out,
                       struct error *e) {
-  const struct config *config = loop->shared->config;
-  const struct http_server_options options = {
-      .routes = routes, .route_count = route_count, .log = &config->log};
+  const struct http_server_options options = {.routes = routes,
+                                              .route_count = route_count,
+                                              .tls = entrance->tls,
+                                              .trusted = entrance->trusted,
+                                              .trusted_count = entrance->trusted_count,
+                                              .log = &loop->shared->config->log};
   *out = http_server_new(&loop->uv, &options);
   if (*out == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot make the %s's server: out of memory", role);
+    return error_set(e, ERROR_FAILED, "cannot make a server: out of memory");
   }
-  for (size_t i = 0; i < addresses->count; i++) {
-    struct sockaddr_storage *bound = &loop->bound[loop->bound_count];
-    if (first != NULL) {
-      *bound = first->bound[loop->bound_count];
-      if (http_server_listen_at(*out, (const struct sockaddr *)bound, e) != 0) {
-        return -1;
-      }
-    } else {
-      if (http_server_listen(*out, addresses->items[i].text, bound, e) != 0) {
-        const enum error_kind kind = e->kind;
-        error_context(e, "%s.listen", role);
-        config_error_at(config, addresses->items[i].line, e);
-        e->kind = kind; /* an address in use is no fault of the file */
-        return -1;
-      }
-      log_listening(&config->log, role, bound);
+  for (size_t i = 0; i < entrance->places.count; i++) {
+    if (http_server_listen(*out, &entrance->places.items[i], e) != 0) {
+      return -1;
     }
-    loop->bound_count++;
   }
   return 0;
 }
 
-static int open_roles(struct loop *loop, const struct loop *first, struct error *e) {
+static int open_roles(struct loop *loop, bool first, struct error *e) {
   const struct shared *shared = loop->shared;
   if (shared->tracker != NULL) {
     loop->tracker_routes[0] =
         (struct http_route){"GET", "/announce", tracker_announce_handle, shared->tracker};
     loop->tracker_routes[1] =
         (struct http_route){"GET", "/scrape", tracker_scrape_handle, shared->tracker};
-    if (listen_all(loop, first, "tracker", loop->tracker_routes, TRACKER_ROUTES,
-                   &shared->config->tracker.listen, &loop->tracker_server, e) != 0) {
+    if (listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES,
+                   &loop->tracker_server, e) != 0) {
       return -1;
     }
-    if (first == NULL) {
+    if (first) {
       uv_timer_start(&loop->expire, on_expire, EXPIRE_EVERY_MS, EXPIRE_EVERY_MS);
     }
   }
@@ -135,13 +111,13 @@ static int open_roles(struct loop *loop, const struct loop *first, struct error 
       return -1;
     }
     gateway_routes(loop->gateway, loop->gateway_routes);
-    return listen_all(loop, first, "gateway", loop->gateway_routes, GATEWAY_ROUTES,
-                      &shared->config->gateway.listen, &loop->gateway_server, e);
+    return listen_all(loop, &shared->gateway_entrance, loop->gateway_routes, GATEWAY_ROUTES,
+                      &loop->gateway_server, e);
   }
   return 0;
 }
 
-struct loop *loop_new(const struct shared *shared, const struct loop *first, struct error *e) {
+struct loop *loop_new(const struct shared *shared, bool first, struct error *e) {
   struct loop *loop = calloc(1, sizeof *loop);
   if (loop == NULL || uv_loop_init(&loop->uv) != 0) {
     free(loop);

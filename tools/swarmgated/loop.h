@@ -1,7 +1,7 @@
 /** One of the server's event loops: its listeners, and what cannot be shared between loops. */
 #pragma once
 
-#include "config/config.h"
+#include "entrance.h"
 #include "gateway/gateway.h"
 #include "tracker/tracker.h"
 
@@ -12,15 +12,16 @@ struct shared {
   const struct config *config;
   struct tracker *tracker;
   const struct gateway_options *gateway;
+  struct entrance tracker_entrance, gateway_entrance;
 };
 
 /**
- * Makes a loop and listens on all of the configuration's addresses.
+ * Makes a loop that listens at both entrances.
  *
- * \param first the loop that has bound the addresses already, or NULL for the first.
+ * \param first one of the loops does what is to be done once for all.
  * \return NULL with \p e.
  */
-struct loop *loop_new(const struct shared *shared, const struct loop *first, struct error *e);
+struct loop *loop_new(const struct shared *shared, bool first, struct error *e);
 
 /** Runs until loop_stop(), on a thread of its own. \return 0, or -1 with \p e. */
 int loop_start(struct loop *loop, struct error *e);

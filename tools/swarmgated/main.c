@@ -48,6 +48,8 @@ static void server_free(struct server *s) {
   }
   free(s->credentials);
   free(s->registries);
+  entrance_free(&s->shared.tracker_entrance);
+  entrance_free(&s->shared.gateway_entrance);
   key_free(&s->signing_key);
   trust_free(&s->trust);
   config_free(&s->config);
@@ -151,12 +153,22 @@ static void warn_of_wildcards(const struct config *c) {
   }
 }
 
+static int load_entrances(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  return entrance_load(c, &c->tracker.tls, &c->tracker.trusted_proxies, &s->shared.tracker_entrance,
+                       e) != 0 ||
+                 entrance_load(c, &c->gateway.tls, &c->gateway.trusted_proxies,
+                               &s->shared.gateway_entrance, e) != 0
+             ? -1
+             : 0;
+}
+
 /* Everything that the configuration names, without running anything: what --check-config does. */
 static int load(struct server *s, const char *path, struct error *e) {
   const struct config *c = &s->config;
   if (config_load(path, &s->config, e) != 0 || check_roles(c, e) != 0 ||
       issuers_load(c, &s->trust, e) != 0 || load_registries(s, e) != 0 ||
-      check_session_key(c, e) != 0) {
+      check_session_key(c, e) != 0 || load_entrances(s, e) != 0) {
     return -1;
   }
   if (c->auth.signing_keys.count > 0 && issuers_signing_key(c, &s->signing_key, e) != 0) {
@@ -223,16 +235,23 @@ static int start(struct server *s, struct error *e) {
   if (file_make_folders(c->data_dir.text, e) != 0 || db_open(c->data_dir.text, &s->db, e) != 0) {
     return -1;
   }
-  if (c->tracker.present && start_tracker(s, e) != 0) {
-    return -1;
+  s->shared.config = c;
+  if (c->tracker.present) {
+    if (start_tracker(s, e) != 0 ||
+        entrance_open(c, "tracker", &c->tracker.listen, &s->shared.tracker_entrance, e) != 0) {
+      return -1;
+    }
+    s->shared.tracker = s->tracker;
   }
   if (c->gateway.present) {
+    if (entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
+      return -1;
+    }
     prepare_gateway(s);
+    s->shared.gateway = &s->gateway;
   }
-  s->shared = (struct shared){
-      .config = c, .tracker = s->tracker, .gateway = c->gateway.present ? &s->gateway : NULL};
   for (unsigned i = 0; i < loops && i < LOOPS_MAX; i++) {
-    struct loop *loop = loop_new(&s->shared, i == 0 ? NULL : s->loops[0], e);
+    struct loop *loop = loop_new(&s->shared, i == 0, e);
     if (loop == NULL) {
       return -1;
     }
@@ -246,8 +265,31 @@ static int start(struct server *s, struct error *e) {
   return 0;
 }
 
+/* Takes over the certificates when the whole file, and all that it names, is good; else nothing. */
+static void reload(struct server *s, const char *path) {
+  const struct log *log = &s->config.log;
+  struct server fresh = {0};
+  struct error e = {0};
+  struct http_tls **now[] = {&s->shared.tracker_entrance.tls, &s->shared.gateway_entrance.tls};
+  struct http_tls **then[] = {&fresh.shared.tracker_entrance.tls,
+                              &fresh.shared.gateway_entrance.tls};
+  if (load(&fresh, path, &e) != 0) {
+    log_write(log, LOG_LEVEL_ERROR, "reloading changed nothing: %s", e.text);
+  } else {
+    for (size_t i = 0; i < 2; i++) {
+      if (*now[i] != NULL && *then[i] != NULL) {
+        http_tls_replace(*now[i], *then[i]);
+        *then[i] = NULL;
+      }
+    }
+    log_write(log, LOG_LEVEL_INFO,
+              "reloaded the certificates; whatever else has changed is taken up by a restart");
+  }
+  server_free(&fresh);
+}
+
 /* Signals are blocked in every thread and taken here, so that no handler runs in the middle. */
-static void wait_for_end(struct server *s, const sigset_t *signals) {
+static void wait_for_end(struct server *s, const char *path, const sigset_t *signals) {
   const struct log *log = &s->config.log;
   log_write(log, LOG_LEVEL_INFO, "ready: swarmgated %s, %zu loops", SWARMGATE_VERSION,
             s->loop_count);
@@ -257,11 +299,11 @@ static void wait_for_end(struct server *s, const sigset_t *signals) {
       log_write(log, LOG_LEVEL_INFO, "stopping: %s", strsignal(got));
       return;
     }
-    log_write(log, LOG_LEVEL_WARN, "reloading is not supported yet: restart to take up changes");
+    reload(s, path);
   }
 }
 
-static int serve(struct server *s, struct error *e) {
+static int serve(struct server *s, const char *path, struct error *e) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
@@ -272,7 +314,7 @@ static int serve(struct server *s, struct error *e) {
   raise_descriptors();
   int result = start(s, e);
   if (result == 0) {
-    wait_for_end(s, &signals);
+    wait_for_end(s, path, &signals);
   }
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_stop(s->loops[i]);
@@ -326,7 +368,7 @@ int main(int argc, char **argv) {
   struct error e = {0};
   int result = load(&server, path, &e);
   if (result == 0 && !check) {
-    result = serve(&server, &e);
+    result = serve(&server, path, &e);
   }
   server_free(&server);
   if (result != 0) {

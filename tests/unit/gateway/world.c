@@ -133,7 +133,6 @@ void world_answer_held(struct upstream *u) {
 }
 
 static void upstream_start(struct world *w, struct upstream *u) {
-  struct sockaddr_storage bound;
   struct error e = {0};
   u->routes[0] = (struct http_route){"GET", "/", upstream_handle, u};
   u->routes[1] = (struct http_route){"HEAD", "/", upstream_handle, u};
@@ -141,11 +140,11 @@ static void upstream_start(struct world *w, struct upstream *u) {
       .routes = u->routes, .route_count = 2, .log = &w->log};
   u->server = http_server_new(&w->loop, &options);
   assert_non_null(u->server);
-  if (http_server_listen(u->server, "127.0.0.1:0", &bound, &e) != 0) {
+  if (http_listen("127.0.0.1:0", &u->places, &e) != 0 ||
+      http_server_listen(u->server, &u->places.items[0], &e) != 0) {
     fail_msg("%s", e.text);
   }
-  snprintf(u->url, sizeof u->url, "http://127.0.0.1:%d",
-           ntohs(((const struct sockaddr_in *)&bound)->sin_port));
+  snprintf(u->url, sizeof u->url, "http://%s", u->places.items[0].name);
 }
 
 static void make_key(struct world *w, enum key_algorithm algorithm, struct key *out,
@@ -258,6 +257,8 @@ int world_teardown(void **state) {
   db_close(w->db);
   uv_run(&w->loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&w->loop), 0);
+  http_places_free(&w->registry.places);
+  http_places_free(&w->storage.places);
   key_free(&w->key);
   trust_free(&w->trust);
   nftw(w->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);

@@ -27,6 +27,7 @@ struct world_request {
 /** A registry, or the storage that it redirects to. Zeroed, it serves the blob as it should. */
 struct upstream {
   struct http_server *server;
+  struct http_places places;
   struct http_route routes[2];
   char url[64];
 

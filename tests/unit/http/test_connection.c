@@ -100,10 +100,26 @@ static void test_a_reader_must_go_on_reading(void **state) {
   for (unsigned i = 0; i < 5; i++) {
     http_memory_advance(p.m, 2900);
     assert_false(http_memory_closed(p.m));
-    http_memory_take(p.m, 1);
+    http_memory_take(p.m, 4096);
   }
   http_memory_advance(p.m, 2900);
   http_memory_advance(p.m, 3000);
+  assert_true(http_memory_released(p.m));
+  peer_close(&p);
+}
+
+static void test_a_reader_must_not_trickle(void **state) {
+  (void)state;
+  struct peer p;
+  peer_open(&p, &seconds);
+  http_memory_take(p.m, 100);
+  peer_feed(&p, GET("/large"));
+  for (unsigned i = 0; i < 3; i++) {
+    http_memory_advance(p.m, 999);
+    assert_false(http_memory_closed(p.m));
+    http_memory_take(p.m, 1365); /* 4095 in all */
+  }
+  http_memory_advance(p.m, 3);
   assert_true(http_memory_released(p.m));
   peer_close(&p);
 }
@@ -445,6 +461,7 @@ int main(void) {
       cmocka_unit_test(test_a_body_must_come_in_time),
       cmocka_unit_test(test_a_handler_has_all_the_time),
       cmocka_unit_test(test_a_reader_must_go_on_reading),
+      cmocka_unit_test(test_a_reader_must_not_trickle),
       cmocka_unit_test(test_a_head_behind_an_answer_has_its_time),
       cmocka_unit_test(test_a_write_ends_after_its_bytes_are_gone),
       cmocka_unit_test(test_pipelined_requests_wait_their_turn),

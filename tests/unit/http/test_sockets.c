@@ -3,12 +3,13 @@
 
 #include "unit/cmocka_all.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { LOOPS = 3, BODY = 8 * 1024 * 1024, PIECE = 128 * 1024 };
@@ -93,7 +94,7 @@ static void *run(void *arg) {
 
 struct world {
   struct worker workers[LOOPS];
-  struct sockaddr_storage address;
+  struct http_places places;
   atomic_uint answers;
   sem_t asked, abandoned;
 };
@@ -102,6 +103,10 @@ static int start(void **state, const char *address, struct http_limits limits) {
   struct world *world = calloc(1, sizeof *world);
   sem_init(&world->asked, 0, 0);
   sem_init(&world->abandoned, 0, 0);
+  struct error e = {0};
+  if (http_listen(address, &world->places, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
   for (size_t i = 0; i < LOOPS; i++) {
     struct worker *w = &world->workers[i];
     w->answers = &world->answers;
@@ -115,9 +120,7 @@ static int start(void **state, const char *address, struct http_limits limits) {
     const struct http_server_options options = {
         .routes = w->routes, .route_count = 4, .limits = limits};
     w->server = http_server_new(&w->loop, &options);
-    struct error e = {0};
-    if ((i == 0 ? http_server_listen(w->server, address, &world->address, &e)
-                : http_server_listen_at(w->server, (struct sockaddr *)&world->address, &e)) != 0) {
+    if (http_server_listen(w->server, &world->places.items[0], &e) != 0) {
       fail_msg("%s", e.text);
     }
     uv_async_init(&w->loop, &w->stop, on_stop);
@@ -138,6 +141,14 @@ static int start_v6(void **state) {
   return start(state, "[::1]:0", short_of_time);
 }
 
+/* A socket in a folder of its own; the folder is left to who stops the servers. */
+static int start_unix(void **state) {
+  char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
+  assert_non_null(mkdtemp(folder));
+  snprintf(address, sizeof address, "unix:%s/socket", folder);
+  return start(state, address, short_of_time);
+}
+
 static int start_narrow(void **state) {
   return start(state, "127.0.0.1:0", (struct http_limits){.connections_max = 1});
 }
@@ -152,16 +163,24 @@ static int stop_servers(void **state) {
   }
   sem_destroy(&world->asked);
   sem_destroy(&world->abandoned);
+  http_places_free(&world->places);
   free(world);
   return 0;
 }
 
 static int dial(const struct world *world) {
-  int fd = socket(world->address.ss_family, SOCK_STREAM, 0);
+  const struct http_place *place = &world->places.items[0];
+  struct sockaddr_un local = {.sun_family = AF_UNIX};
+  const struct sockaddr *to = &place->address.any;
+  socklen_t len = to->sa_family == AF_INET6 ? sizeof place->address.v6 : sizeof place->address.v4;
+  if (place->fd >= 0) {
+    snprintf(local.sun_path, sizeof local.sun_path, "%s", place->name + sizeof "unix:" - 1);
+    to = (const struct sockaddr *)&local;
+    len = sizeof local;
+  }
+  int fd = socket(to->sa_family, SOCK_STREAM, 0);
   assert_true(fd >= 0);
-  socklen_t len = world->address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                       : sizeof(struct sockaddr_in);
-  assert_int_equal(connect(fd, (const struct sockaddr *)&world->address, len), 0);
+  assert_int_equal(connect(fd, to, len), 0);
   return fd;
 }
 
@@ -290,32 +309,81 @@ static void test_stops_while_answering(void **state) {
 
 static void test_addresses(void **state) {
   (void)state;
-  uv_loop_t loop;
-  assert_int_equal(uv_loop_init(&loop), 0);
-  const struct http_server_options options = {0};
-  struct http_server *server = http_server_new(&loop, &options);
+  struct http_places places = {0};
   static const char *const wrong[] = {
       "",       ":80",     "127.0.0.1",   "127.0.0.1:",    "127.0.0.1:65536", "127.0.0.1:-1",
       "::1:80", "[::1]",   "[::1]80",     "localhost:80",  "127.0.0.1:80x",   "[127.0.0.1]:80",
-      "[]:80",  "[::1:80", "1.2.3.4.5:6", "127.0.0.1: 80", "[fe80::1%lo]x:1", "256.0.0.1:80"};
+      "[]:80",  "[::1:80", "1.2.3.4.5:6", "127.0.0.1: 80", "[fe80::1%lo]x:1", "256.0.0.1:80",
+      "unix:",  "unix:x",  "unix:./x"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     struct error e = {0};
-    assert_int_equal(http_server_listen(server, wrong[i], NULL, &e), -1);
+    assert_int_equal(http_listen(wrong[i], &places, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
   }
-  /* An address that another server has is refused, not shared. */
-  struct sockaddr_storage bound;
+  assert_int_equal(places.count, 0);
+}
+
+static int stop_unix(void **state) {
+  const struct world *world = *state;
+  char path[64];
+  snprintf(path, sizeof path, "%s", world->places.items[0].name + sizeof "unix:" - 1);
+  assert_int_equal(stop_servers(state), 0);
+  assert_int_equal(access(path, F_OK), -1);
+  *strrchr(path, '/') = '\0';
+  return rmdir(path);
+}
+
+static void test_a_unix_socket_is_ours_alone(void **state) {
+  const struct world *world = *state;
+  const char *name = world->places.items[0].name, *path = name + sizeof "unix:" - 1;
+  struct http_places places = {0};
   struct error e = {0};
-  assert_int_equal(http_server_listen(server, "127.0.0.1:0", &bound, &e), 0);
+  struct stat before, after;
+  assert_int_equal(stat(path, &before), 0);
+  assert_int_equal(before.st_mode & 0777, 0660);
+  /* Somebody listens there. */
+  assert_int_equal(http_listen(name, &places, &e), -1);
+  assert_int_equal(e.kind, ERROR_FAILED);
+  assert_non_null(strstr(e.text, name));
+  assert_int_equal(stat(path, &after), 0);
+  assert_int_equal(before.st_ino, after.st_ino);
+  /* What is no socket stays, and what a server has left behind is replaced. */
+  char other[80], left[80];
+  snprintf(other, sizeof other, "unix:%s.file", path);
+  snprintf(left, sizeof left, "unix:%s.left", path);
+  close(open(other + 5, O_CREAT | O_WRONLY, 0600));
+  assert_int_equal(http_listen(other, &places, &e), -1);
+  assert_int_equal(access(other + 5, F_OK), 0);
+  assert_int_equal(unlink(other + 5), 0);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", left + 5);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+  close(fd);
+  assert_int_equal(http_listen(left, &places, &e), 0);
+  http_places_free(&places);
+  assert_int_equal(access(left + 5, F_OK), -1);
+}
+
+static void test_a_place_that_is_taken_is_refused(void **state) {
+  (void)state;
+  uv_loop_t loop;
+  struct error e = {0};
+  struct http_places places = {0};
+  assert_int_equal(uv_loop_init(&loop), 0);
+  const struct http_server_options options = {0};
+  struct http_server *server = http_server_new(&loop, &options);
+  assert_int_equal(http_listen("127.0.0.1:0", &places, &e), 0);
+  assert_int_equal(http_server_listen(server, &places.items[0], &e), 0);
   char address[64];
-  snprintf(address, sizeof address, "127.0.0.1:%u",
-           ntohs(((const struct sockaddr_in *)&bound)->sin_port));
-  assert_int_equal(http_server_listen(server, address, NULL, &e), -1);
+  snprintf(address, sizeof address, "%s", places.items[0].name);
+  assert_int_equal(http_listen(address, &places, &e), -1);
   assert_int_equal(e.kind, ERROR_FAILED);
   assert_non_null(strstr(e.text, address));
   http_server_stop(server, 0, NULL, NULL);
   uv_run(&loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&loop), 0);
+  http_places_free(&places);
 }
 
 int main(void) {
@@ -331,7 +399,11 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_slow_head_is_refused, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_who_goes_away_abandons, start_v4, stop_servers),
       cmocka_unit_test_setup(test_stops_while_answering, start_v4),
+      cmocka_unit_test_setup_teardown(test_many_connections, start_unix, stop_unix),
+      cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_unix, stop_unix),
+      cmocka_unit_test_setup_teardown(test_a_unix_socket_is_ours_alone, start_unix, stop_unix),
       cmocka_unit_test(test_addresses),
+      cmocka_unit_test(test_a_place_that_is_taken_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,214 @@
+#include "http/listen.h"
+
+#include "base/cleanup.h"
+#include "http/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { FIRST_PASSED_FD = 3, UNIX_MODE = 0660 };
+
+static int set_option(int fd, int level, int option) {
+  const int on = 1;
+  return setsockopt(fd, level, option, &on, sizeof on);
+}
+
+static socklen_t size_of(const union address *address) {
+  return address->any.sa_family == AF_INET6 ? sizeof address->v6 : sizeof address->v4;
+}
+
+int listen_bind(const union address *address, bool shared) {
+  int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    return -1;
+  }
+  if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) != 0 ||
+      (shared && set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0) ||
+      set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0 ||
+      (address->any.sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) ||
+      bind(fd, &address->any, size_of(address)) != 0) {
+    int number = errno;
+    close(fd);
+    errno = number;
+    return -1;
+  }
+  return fd;
+}
+
+/* Takes `fd`, also when it fails. */
+static int add(struct http_places *places, struct http_place place, struct error *e) {
+  struct http_place *items =
+      place.name == NULL ? NULL
+                         : realloc(places->items, (places->count + 1) * sizeof *places->items);
+  if (items == NULL) {
+    free(place.name);
+    if (place.fd >= 0) {
+      close(place.fd);
+    }
+    return error_set(e, ERROR_FAILED, "listening: out of memory");
+  }
+  places->items = items;
+  places->items[places->count++] = place;
+  return 0;
+}
+
+/* --- host:port --- */
+
+static bool read_address(const char *text, union address *out) {
+  const char *colon = strrchr(text, ':');
+  uint64_t port = 0;
+  if (colon == NULL || !slice_u64(slice_str(colon + 1), &port) || port > UINT16_MAX) {
+    return false;
+  }
+  struct slice host = slice_of(text, (size_t)(colon - text));
+  bool v6 = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+  if (!address_parse(v6 ? slice_of(host.ptr + 1, host.len - 2) : host, out) ||
+      (out->any.sa_family == AF_INET6) != v6) {
+    return false;
+  }
+  if (v6) {
+    out->v6.sin6_port = htons((uint16_t)port);
+  } else {
+    out->v4.sin_port = htons((uint16_t)port);
+  }
+  return true;
+}
+
+/* Holds the address for a moment without SO_REUSEPORT, for with it the address of another process
+ * of this user could be taken without a word; and writes the port that was free for a port 0. */
+static int take_port(union address *address) {
+  CLEANUP_FD int fd = listen_bind(address, false);
+  socklen_t len = size_of(address);
+  return fd < 0 ? -1 : getsockname(fd, &address->any, &len);
+}
+
+static int listen_address(const char *text, struct http_places *places, struct error *e) {
+  struct http_place place = {.fd = -1};
+  char name[ADDRESS_TEXT_MAX];
+  if (!read_address(text, &place.address)) {
+    return error_set(e, ERROR_USAGE,
+                     "`%s` is not an address such as 127.0.0.1:8080, [::1]:8080, unix:/path or "
+                     "fd:NAME",
+                     text);
+  }
+  if (take_port(&place.address) != 0) {
+    return error_errno(e, errno, "listening on %s", text);
+  }
+  address_print(&place.address.any, name);
+  place.name = strdup(name);
+  return add(places, place, e);
+}
+
+/* --- unix:/path --- */
+
+/* Whether the path is a socket that nobody listens at any more. */
+static bool is_left_over(const struct sockaddr_un *address) {
+  struct stat s;
+  if (lstat(address->sun_path, &s) != 0 || !S_ISSOCK(s.st_mode)) {
+    return false;
+  }
+  CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+         errno == ECONNREFUSED;
+}
+
+static int listen_unix(const char *text, struct http_places *places, struct error *e) {
+  const char *path = text + sizeof "unix:" - 1;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
+    return error_set(e, ERROR_USAGE, "`%s` is not a path from / on, of at most %zu bytes", text,
+                     sizeof address.sun_path - 1);
+  }
+  memcpy(address.sun_path, path, strlen(path) + 1);
+  if (is_left_over(&address)) {
+    unlink(path);
+  }
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  /* Nobody can connect before listen(), so that the mode is right in time. */
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+      chmod(path, UNIX_MODE) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+    int number = errno;
+    if (fd >= 0) {
+      close(fd);
+    }
+    return error_errno(e, number, "listening on %s", text);
+  }
+  return add(places, (struct http_place){.name = strdup(text), .fd = fd, .remove = true}, e);
+}
+
+/* --- fd:NAME --- */
+
+static bool env_number(const char *name, uint64_t *out) {
+  return slice_u64(slice_str(getenv(name)), out);
+}
+
+static bool is_listening_stream(int fd) {
+  int on = 0, type = 0;
+  socklen_t len = sizeof on;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0 &&
+         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+static int listen_passed(const char *text, struct http_places *places, struct error *e) {
+  const struct slice wanted = slice_str(text + sizeof "fd:" - 1);
+  const size_t before = places->count;
+  uint64_t pid, count;
+  struct slice names = slice_str(getenv("LISTEN_FDNAMES"));
+  if (!env_number("LISTEN_PID", &pid) || pid != (uint64_t)getpid() ||
+      !env_number("LISTEN_FDS", &count) || count > HTTP_PASSED_MAX) {
+    count = 0;
+  }
+  for (int fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + (int)count && names.ptr != NULL; fd++) {
+    if (!slice_equal(slice_cut(&names, ':'), wanted)) {
+      continue;
+    }
+    if (!is_listening_stream(fd)) {
+      return error_set(e, ERROR_FAILED, "%s: what was passed is no stream socket that listens",
+                       text);
+    }
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY); /* fails for a Unix socket, which needs it not */
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) {
+      return error_errno(e, errno, "listening on %s", text);
+    }
+    if (add(places, (struct http_place){.name = strdup(text), .fd = own}, e) != 0) {
+      return -1;
+    }
+  }
+  return places->count > before
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "%s: no socket of that name was passed; start the program by a .socket "
+                         "unit with FileDescriptorName=%.*s",
+                         text, SLICE_ARG(wanted));
+}
+
+/* --- all --- */
+
+int http_listen(const char *address, struct http_places *places, struct error *e) {
+  const struct slice text = slice_str(address);
+  return slice_starts(text, SLICE("unix:")) ? listen_unix(address, places, e)
+         : slice_starts(text, SLICE("fd:")) ? listen_passed(address, places, e)
+                                            : listen_address(address, places, e);
+}
+
+void http_places_free(struct http_places *places) {
+  for (size_t i = 0; i < places->count; i++) {
+    struct http_place *place = &places->items[i];
+    if (place->remove) {
+      unlink(place->name + sizeof "unix:" - 1);
+    }
+    if (place->fd >= 0) {
+      close(place->fd);
+    }
+    free(place->name);
+  }
+  free(places->items);
+  *places = (struct http_places){0};
+}

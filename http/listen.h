@@ -1,0 +1,36 @@
+/** Where a server listens: addresses turned into sockets, once for all loops. */
+#pragma once
+
+#include "base/address.h"
+#include "base/error.h"
+
+/** A place to listen at that has been found free, or a socket that listens there already. */
+struct http_place {
+  char *name;            /**< as it was asked for, with the port really taken */
+  union address address; /**< each server binds a socket of its own to it; AF_UNSPEC with fd */
+  int fd;                /**< a socket that all servers accept from, owned; -1 with an address */
+  bool remove;           /**< the name is a Unix socket's that is ours to remove */
+};
+
+/** Grows as http_listen() adds to it; zeroed it is empty. */
+struct http_places {
+  struct http_place *items;
+  size_t count;
+};
+
+/**
+ * Adds the place, or places, that \p address names:
+ *
+ * - `host:port`, `[v6]:port` with a literal address; port 0 takes a free one. IPv6 sockets are v6
+ *   only. An address that a socket listens on already is refused, though SO_REUSEPORT would share
+ *   it.
+ * - `unix:/path`: who may open it is who may connect: mode 0660. What a server that is gone has
+ * left there is replaced, anything else is refused.
+ * - `fd:NAME`: all sockets of that name that the program was started with (sd_listen_fds(3)).
+ *
+ * \return 0, or -1: ERROR_USAGE for an address that cannot be read, ERROR_FAILED otherwise.
+ */
+int http_listen(const char *address, struct http_places *places, struct error *e);
+
+/** Closes the sockets and removes the Unix ones' names; when the servers have stopped. */
+void http_places_free(struct http_places *places);

@@ -1,0 +1,60 @@
+#include "entrance.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+static void warn_of_dates(const struct config *c, const struct config_tls *tls,
+                          struct http_tls *loaded) {
+  const struct http_tls_validity validity = http_tls_validity(loaded);
+  const int64_t now = clock_now();
+  if (now < validity.from || now > validity.until) {
+    log_write(&c->log, LOG_LEVEL_WARN, "%s: the certificate %s, so that clients will refuse it",
+              tls->certificate.text, now > validity.until ? "has run out" : "does not hold yet");
+  }
+}
+
+int entrance_load(const struct config *config, const struct config_tls *tls,
+                  const struct config_texts *trusted, struct entrance *out, struct error *e) {
+  if (tls->line != 0) {
+    out->tls = http_tls_new(tls->certificate.text, tls->key.text, e);
+    if (out->tls == NULL) {
+      return config_error_at(config, tls->line, e);
+    }
+    warn_of_dates(config, tls, out->tls);
+  }
+  out->trusted = calloc(trusted->count + 1, sizeof *out->trusted);
+  if (out->trusted == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  for (size_t i = 0; i < trusted->count; i++) {
+    address_range_parse(slice_str(trusted->items[i].text), &out->trusted[i]); /* checked before */
+  }
+  out->trusted_count = trusted->count;
+  return 0;
+}
+
+int entrance_open(const struct config *config, const char *role, const struct config_texts *listen,
+                  struct entrance *entrance, struct error *e) {
+  for (size_t i = 0; i < listen->count; i++) {
+    const size_t before = entrance->places.count;
+    if (http_listen(listen->items[i].text, &entrance->places, e) != 0) {
+      const enum error_kind kind = e->kind;
+      error_context(e, "%s.listen", role);
+      config_error_at(config, listen->items[i].line, e);
+      e->kind = kind; /* an address in use is no fault of the file */
+      return -1;
+    }
+    for (size_t j = before; j < entrance->places.count; j++) {
+      log_write(&config->log, LOG_LEVEL_INFO, "%s listens on %s%s", role,
+                entrance->places.items[j].name, entrance->tls == NULL ? "" : ", TLS");
+    }
+  }
+  return 0;
+}
+
+void entrance_free(struct entrance *entrance) {
+  http_places_free(&entrance->places);
+  http_tls_free(entrance->tls);
+  free(entrance->trusted);
+}
