@@ -207,6 +207,7 @@ struct http_exchange {
   struct buf in;        /**< what came while an answer was under way */
   size_t head_size;     /**< bytes of the head so far, line ends included */
   size_t body_size;     /**< bytes of the body so far, as sent: chunk sizes included */
+  const char *framing;  /**< of a body's bytes at hand, what follows the data seen so far */
   size_t lines;         /**< ended lines of the head that were not empty */
   size_t line_size;     /**< bytes of the line so far */
   char line_tail[8];    /**< the request line's last bytes: its version */

@@ -76,9 +76,26 @@ static int on_value(llhttp_t *parser, const char *at, size_t len) {
   return x->stage == STAGE_BODY ? 0 : append(x, &x->values[x->field_count - 1], at, len);
 }
 
+/* Looks at what of a body is no data: chunk sizes, line ends and trailers. Its lines end as those
+ * of a head do; llhttp would take an LF alone for the end of the trailers. */
+static int check_framing(struct http_exchange *x, const char *end) {
+  for (const char *p = x->framing; p < end; p++) {
+    if (x->carriage_return != (*p == '\n')) {
+      return request_refuse(x, 400, *p == '\n' ? "an LF without CR" : "a CR without LF");
+    }
+    x->carriage_return = *p == '\r';
+  }
+  return 0;
+}
+
 static int on_body(llhttp_t *parser, const char *at, size_t len) {
   struct http_exchange *x = parser->data;
   size_t max = x->connection->server->limits.body_max;
+  int framing = check_framing(x, at);
+  x->framing = at + len;
+  if (framing != 0) {
+    return framing;
+  }
   if (len > max - x->body.len) {
     return request_refuse(x, 413, "the body is larger than is taken");
   }
@@ -97,18 +114,46 @@ static struct slice text(const struct http_exchange *x, struct span span) {
   return slice_of(x->head.ptr + span.at, span.len);
 }
 
-/* uri-host and port of RFC 3986, section 3.2; it is not used, but what else it holds is an attempt
- * to mean different things to different readers (RFC 9112, section 3.2). */
-static bool is_host(struct slice host) {
-  static const char others[] = "-._~!$&'()*+,;=:[]%";
-  for (size_t i = 0; i < host.len; i++) {
-    char c = host.ptr[i];
+/* Whether all of it is ASCII letters, digits and those marks. */
+static bool consists_of(struct slice s, const char *marks) {
+  const size_t count = strlen(marks);
+  for (size_t i = 0; i < s.len; i++) {
+    char c = s.ptr[i];
     bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!alnum && memchr(others, c, sizeof others - 1) == NULL) {
+    if (!alnum && memchr(marks, c, count) == NULL) {
       return false;
     }
   }
   return true;
+}
+
+/* uri-host and port of RFC 9110, section 7.2, without percent-encodings; it is not used, but what
+ * else it holds is an attempt to mean different things to different readers (RFC 9112, section
+ * 3.2). */
+static bool is_host(struct slice host) {
+  const bool literal = slice_starts(host, SLICE("["));
+  struct slice rest = host;
+  struct slice name = slice_cut(&rest, literal ? ']' : ':');
+  if (literal) {
+    if (rest.ptr == NULL || (rest.len > 0 && rest.ptr[0] != ':')) {
+      return false;
+    }
+    name = slice_from(name, 1);
+    rest = slice_from(rest, rest.len > 0 ? 1 : 0);
+  }
+  uint64_t port = 0;
+  return consists_of(name, literal ? ":." : "-._~!$&'()*+,;=") &&
+         (rest.len == 0 || (slice_u64(rest, &port) && port <= UINT16_MAX));
+}
+
+/* Whether a list has that member (RFC 9110, section 5.6.1), case ignored. */
+static bool has_member(struct slice list, struct slice member) {
+  while (list.ptr != NULL) {
+    if (slice_equal_nocase(slice_trim(slice_cut(&list, ',')), member)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /* Splits the target: origin-form and absolute-form of RFC 9112, section 3.2. */
@@ -159,6 +204,8 @@ static int on_headers_complete(llhttp_t *parser) {
   size_t codings = 0;
   uint64_t length = 0;
   bool wants_continue = false;
+  bool closes = false;
+  bool keeps = false;
   /* Only 1.0 and 1.1 come so far, but for a target that itself ends like a version: to llhttp that
    * is HTTP/0.9, which has no version. */
   if (parser->http_major != 1) {
@@ -191,6 +238,9 @@ static int on_headers_complete(llhttp_t *parser) {
         return request_refuse(x, 417, "only 100-continue can be expected");
       }
       wants_continue = true;
+    } else if (slice_equal_nocase(name, SLICE("connection"))) {
+      closes = closes || has_member(value, SLICE("close"));
+      keeps = keeps || has_member(value, SLICE("keep-alive"));
     }
   }
   if (hosts > 1 || (hosts == 0 && !x->http_1_0)) {
@@ -200,14 +250,18 @@ static int on_headers_complete(llhttp_t *parser) {
   if (codings > 1 || (codings == 1 && x->http_1_0)) {
     return request_refuse(x, 400, "Transfer-Encoding is given twice, or with HTTP/1.0");
   }
+  if (parser->method == HTTP_CONNECT) {
+    return request_refuse(x, 400, "no tunnel is made here");
+  }
   if (split_target(x) != 0) {
     return -1;
   }
   if (length > body_max) {
     return request_refuse(x, 413, "the body is larger than is taken");
   }
-  x->keep_alive = llhttp_should_keep_alive(parser) != 0;
-  /* Nothing is upgraded to, and CONNECT is a method like others: what follows is a request. */
+  /* RFC 9112, section 9.3. llhttp knows no tab around an option, and keeps what says both. */
+  x->keep_alive = !closes && (keeps || !x->http_1_0);
+  /* Nothing is upgraded to: what follows is a request. */
   parser->upgrade = 0;
   if (wants_continue && !x->http_1_0 && (length > 0 || codings > 0)) {
     buf_slice(&x->out, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -299,7 +353,9 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
   const size_t size_max = limits->head_max + 8 * limits->body_max;
   struct slice rest = slice_from(bytes, done);
   size_t left = size_max - x->body_size;
+  x->framing = rest.ptr;
   bool whole = execute(x, slice_of(rest.ptr, rest.len < left ? rest.len : left), used);
+  check_framing(x, rest.ptr + *used);
   x->body_size += *used;
   *used += done;
   if (x->refusal == 0 && !whole && rest.len > left) {
