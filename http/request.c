@@ -116,11 +116,10 @@ static struct slice text(const struct http_exchange *x, struct span span) {
 
 /* Whether all of it is ASCII letters, digits and those marks. */
 static bool consists_of(struct slice s, const char *marks) {
-  const size_t count = strlen(marks);
   for (size_t i = 0; i < s.len; i++) {
     char c = s.ptr[i];
     bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!alnum && memchr(marks, c, count) == NULL) {
+    if (!alnum && (c == '\0' || strchr(marks, c) == NULL)) {
       return false;
     }
   }
