@@ -49,14 +49,19 @@ def query(pairs):
                     for name, value in pairs)
 
 
-def announce(address, infohash, token=None, headers=None, source=None, **params):
-    """The answer's dictionary; `params` are laid over a usual announce, None takes one out."""
+def announce_target(infohash, token=None, **params):
+    """Path and query of an announce; `params` are laid over a usual one, None takes one out."""
     usual = {"info_hash": bytes.fromhex(infohash)[:20], "peer_id": b"-XX0001-abcdefghijkl", "port": 6881,
              "uploaded": 0, "downloaded": 0, "left": 1000, "compact": 1}
     usual.update(params)
     pairs = [("jwt", token)] if token is not None else []
     pairs += [(name, value) for name, value in usual.items() if value is not None]
-    status, got, body = get(address, "/announce?" + query(pairs), headers, source=source)
+    return "/announce?" + query(pairs)
+
+
+def announce(address, infohash, token=None, headers=None, source=None, **params):
+    """The answer's dictionary to announce_target()."""
+    status, got, body = get(address, announce_target(infohash, token, **params), headers, source=source)
     assert status == 200, (status, body)
     assert got["Content-Type"].startswith("text/plain")
     return bdecode(body)
