@@ -39,7 +39,6 @@ static const char ciphers_1_2[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES12
                                   "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 static const char ciphers_1_3[] =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-static const char groups[] = "X25519:P-256:P-384";
 
 /* RFC 7301. Who offers only what is not spoken here, as h2, is refused (section 3.2); who offers
  * nothing gets HTTP/1.1 all the same. */
@@ -64,6 +63,7 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
  */
 static bool configure(SSL_CTX *ctx) {
   static const unsigned char name[] = "swarmgate";
+  char groups[] = "X25519:P-256:P-384"; /* what takes it is a macro that casts to char * */
   SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
   SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -108,8 +108,11 @@ static int use_certificate(struct http_tls *tls, X509 *certificate, bool first, 
     X509_free(certificate);
   }
   return ok ? 0
-            : error_set(e, ERROR_USAGE, "%s: certificate cannot be used: %s; RSA takes 2048 bits",
-                        path, reason());
+            : error_set(
+                  e, ERROR_USAGE,
+                  "%s: a certificate that cannot be used: %s; wanted is RSA of 2048 bits or more, "
+                  "ECDSA or Ed25519, and no SHA-1",
+                  path, reason());
 }
 
 static int no_passphrase(char *out, int size, int writing, void *arg) {
@@ -150,11 +153,12 @@ static int read_key(struct http_tls *tls, const char *path, BIO *pem, struct err
                      : error_set(e, ERROR_USAGE, "%s: holds no private key in PEM", path);
   }
   int status = 0;
-  if (SSL_CTX_use_PrivateKey(tls->ctx, key) != 1) {
+  /* The first sees it for keys of the certificate's type, the second for others. */
+  if (SSL_CTX_use_PrivateKey(tls->ctx, key) != 1 || SSL_CTX_check_private_key(tls->ctx) != 1) {
     status = error_set(e, ERROR_USAGE,
-                       "%s: the private key is not that of the first certificate (%s); the "
-                       "server's own certificate comes first in its file",
-                       path, reason());
+                       "%s: the private key is not that of the first certificate; the server's own "
+                       "comes first in its file",
+                       path);
   }
   EVP_PKEY_free(key);
   return status;

@@ -103,18 +103,21 @@ static void answer_plain_http(struct tls_stream *s) {
                    "this port speaks TLS: use https://\r\n");
 }
 
-static int fail(struct tls_stream *s) {
-  unsigned long code = ERR_peek_last_error();
-  const char *reason = ERR_reason_error_string(code);
-  if (s->out.failed || reason == NULL) {
-    reason = s->out.failed ? "out of memory" : "the handshake is not over";
-  } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST) {
-    answer_plain_http(s);
-  }
-  ERR_clear_error();
-  s->why = reason;
+static int fail(struct tls_stream *s, const char *why) {
+  s->why = why;
   s->in = (struct slice){0};
   return -1;
+}
+
+/* With what OpenSSL says. */
+static int fail_openssl(struct tls_stream *s) {
+  const unsigned long code = ERR_peek_last_error();
+  const char *reason = ERR_reason_error_string(code);
+  ERR_clear_error();
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST) {
+    answer_plain_http(s);
+  }
+  return fail(s, s->out.failed || reason == NULL ? "out of memory" : reason);
 }
 
 ssize_t tls_stream_read(struct tls_stream *s, char *plain, size_t size) {
@@ -138,7 +141,7 @@ ssize_t tls_stream_read(struct tls_stream *s, char *plain, size_t size) {
     s->in = (struct slice){0};
     return TLS_ENDED;
   default:
-    fail(s);
+    fail_openssl(s);
     return TLS_FAILED;
   }
 }
@@ -148,15 +151,15 @@ int tls_stream_write(struct tls_stream *s, struct slice plain) {
   if (s->why != NULL) {
     return -1;
   }
+  if (!SSL_is_init_finished(s->ssl)) {
+    return fail(s, "there is something to send before the handshake is over");
+  }
   if (plain.len == 0) {
     return 0;
   }
   ERR_clear_error();
   buf_reserve(&s->out, plain.len + (plain.len / RECORD_MAX + 1) * RECORD_OVERHEAD);
-  if (!SSL_is_init_finished(s->ssl) || SSL_write_ex(s->ssl, plain.ptr, plain.len, &n) != 1) {
-    return fail(s);
-  }
-  return 0;
+  return SSL_write_ex(s->ssl, plain.ptr, plain.len, &n) == 1 ? 0 : fail_openssl(s);
 }
 
 void tls_stream_end(struct tls_stream *s) {
