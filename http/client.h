@@ -22,6 +22,8 @@ struct http_client_tls {
   const char *cert_file; /**< our certificate, PEM */
   const char *key_file;
   bool insecure; /**< accept any certificate (`--tls-verify=false`) */
+  /** For errors: where CA and certificate are given, such as "--cert-dir". Not copied. */
+  const char *given_by;
 };
 
 struct http_fetch_options {

@@ -26,7 +26,8 @@ struct http_fetch {
   CURL *easy;
   struct curl_slist *fields;
   const char *method;
-  char *what; /**< for errors: the URL's public part */
+  char *what;           /**< for errors: the URL's public part */
+  const char *given_by; /**< as in http_client_tls */
   /** libcurl must not be called back from its own callbacks, nor may an event come from within a
    * call of the fetch's owner. So whatever is asked for happens when this timer runs out at once;
    * otherwise it counts the stall. */

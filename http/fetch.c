@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "http/url.h"
 
+#include <openssl/x509_vfy.h>
 #include <stdlib.h>
 
 enum { CONNECT_TIMEOUT_MS = 10 * 1000, STALL_TIMEOUT_MS = 30 * 1000 };
@@ -52,8 +53,63 @@ static void fetch_done(struct http_fetch *f, const char *why) {
   }
 }
 
+/* What is wrong with the server's certificate, and what to do. */
+static void explain_certificate(struct http_fetch *f) {
+  long verified = X509_V_OK;
+  curl_easy_getinfo(f->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+  if (strstr(f->why, "target host name") != NULL) { /* of which there is no code */
+    snprintf(f->why, sizeof f->why,
+             "its certificate is not for this host: use a name that it is for, or have it made "
+             "for this one");
+    return;
+  }
+  switch (verified) {
+  case X509_V_ERR_CERT_HAS_EXPIRED:
+    snprintf(f->why, sizeof f->why,
+             "its certificate has expired: have it renewed, or set the clock here right");
+    break;
+  case X509_V_ERR_CERT_NOT_YET_VALID:
+    snprintf(f->why, sizeof f->why,
+             "its certificate is not valid yet: set the clock here right, or wait");
+    break;
+  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+  case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+  case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+  case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    snprintf(f->why, sizeof f->why,
+             "its certificate is not signed by a CA that is trusted here: give the certificate of "
+             "its CA%s%s",
+             f->given_by == NULL ? "" : " by ", f->given_by == NULL ? "" : f->given_by);
+    break;
+  default:
+    break; /* libcurl has said it */
+  }
+}
+
+/* An alert in the place of an answer is about our certificate (RFC 8446, section 6.2). */
+static void explain_alert(struct http_fetch *f) {
+  static const char *const alerts[] = {
+      "bad certificate",     "certificate required",    "unknown ca",         "certificate expired",
+      "certificate unknown", "unsupported certificate", "certificate revoked"};
+  for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
+    const char *alert = strstr(f->why, " alert ");
+    if (alert != NULL && slice_starts(slice_str(alert + strlen(" alert ")), slice_str(alerts[i]))) {
+      snprintf(f->why, sizeof f->why,
+               "it wants a client certificate, or refuses ours (%s): give one that it trusts%s%s",
+               alerts[i], f->given_by == NULL ? "" : " by ",
+               f->given_by == NULL ? "" : f->given_by);
+      return;
+    }
+  }
+}
+
 /* Of a proxy that it cannot use libcurl quotes the whole URL, which may hold a password. */
-static const char *failure(const struct http_fetch *f, CURLcode code) {
+static const char *failure(struct http_fetch *f, CURLcode code) {
+  if (code == CURLE_PEER_FAILED_VERIFICATION) {
+    explain_certificate(f);
+  }
+  explain_alert(f);
   if (strstr(f->why, "Unsupported proxy") != NULL) {
     return "the proxy that the environment names has no URL that can be used";
   }
@@ -269,6 +325,7 @@ static int set_up(struct http_fetch *f, const struct http_fetch_options *o, stru
     return -1;
   }
   unsigned connect = o->connect_timeout_ms != 0 ? o->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+  f->given_by = o->tls.given_by;
   f->stall_timeout_ms = o->stall_timeout_ms != 0 ? o->stall_timeout_ms : STALL_TIMEOUT_MS;
   curl_easy_setopt(easy, CURLOPT_PRIVATE, f);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->why);
