@@ -135,18 +135,73 @@ void image_certificates_close(struct image_certificates *c) {
   }
 }
 
-int image_certificates_check(const char *path, struct error *e) {
-  CLEANUP(buf_free) struct buf text = {0};
-  if (file_read(path, IMAGE_CA_FILE_MAX, &text, e) != 0) {
-    return -1;
+/* NULL without memory. */
+static BIO *read_bytes(const char *path, struct buf *text, struct error *e) {
+  if (file_read(path, IMAGE_CA_FILE_MAX, text, e) != 0) {
+    return NULL;
   }
-  BIO *bytes = BIO_new_mem_buf(text.ptr == NULL ? "" : text.ptr, (int)text.len);
-  X509 *first = bytes == NULL ? NULL : PEM_read_bio_X509(bytes, NULL, NULL, NULL);
+  BIO *bytes = BIO_new_mem_buf(text->ptr == NULL ? "" : text->ptr, (int)text->len);
+  if (bytes == NULL) {
+    out_of_memory(e);
+  }
+  return bytes;
+}
+
+/* The first certificate of a file; NULL with \p e. */
+static X509 *read_certificate(const char *path, struct error *e) {
+  CLEANUP(buf_free) struct buf text = {0};
+  BIO *bytes = read_bytes(path, &text, e);
+  X509 *first = NULL;
+  if (bytes != NULL && (first = PEM_read_bio_X509(bytes, NULL, NULL, NULL)) == NULL) {
+    error_set(e, ERROR_USAGE, "%s: holds no certificate in PEM", path);
+  }
   BIO_free(bytes);
   ERR_clear_error();
-  if (first == NULL) {
-    return error_set(e, ERROR_USAGE, "%s: holds no certificate in PEM", path);
+  return first;
+}
+
+static int no_pass_phrase(char *out, int size, int writing, void *arg) {
+  (void)out, (void)size, (void)writing, (void)arg;
+  return -1;
+}
+
+static void wipe(struct buf *text) {
+  OPENSSL_cleanse(text->ptr, text->len);
+  buf_free(text);
+}
+
+static EVP_PKEY *read_key(const char *path, struct error *e) {
+  CLEANUP(wipe) struct buf text = {0};
+  BIO *bytes = read_bytes(path, &text, e);
+  EVP_PKEY *key = NULL;
+  if (bytes != NULL && (key = PEM_read_bio_PrivateKey(bytes, NULL, no_pass_phrase, NULL)) == NULL) {
+    error_set(e, ERROR_USAGE,
+              "%s: holds no private key in PEM that can be read without a pass "
+              "phrase",
+              path);
   }
+  BIO_free(bytes);
+  ERR_clear_error();
+  return key;
+}
+
+int image_certificates_check(const char *path, struct error *e) {
+  X509 *first = read_certificate(path, e);
   X509_free(first);
-  return 0;
+  return first == NULL ? -1 : 0;
+}
+
+int image_certificates_check_pair(const char *cert, const char *key, struct error *e) {
+  X509 *certificate = read_certificate(cert, e);
+  EVP_PKEY *secret = certificate == NULL ? NULL : read_key(key, e);
+  int result = -1;
+  if (secret != NULL) {
+    result = X509_check_private_key(certificate, secret) == 1
+                 ? 0
+                 : error_set(e, ERROR_USAGE, "%s is not the key of %s", key, cert);
+  }
+  EVP_PKEY_free(secret);
+  X509_free(certificate);
+  ERR_clear_error();
+  return result;
 }

@@ -34,3 +34,11 @@ void image_certificates_close(struct image_certificates *c);
  * \return 0, or -1: ERROR_NOT_FOUND, ERROR_USAGE when there is none in it, ERROR_FAILED.
  */
 int image_certificates_check(const char *path, struct error *e);
+
+/**
+ * Whether \p cert, a file of certificates, begins with one that \p key, a private key in PEM, goes
+ * with. Keys that a pass phrase encrypts are refused: nobody is there to be asked.
+ *
+ * \return 0, or -1 as image_certificates_check().
+ */
+int image_certificates_check_pair(const char *cert, const char *key, struct error *e);

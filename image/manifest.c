@@ -209,6 +209,12 @@ static int decide_type(const json_t *document, const char *served, struct arena 
   return 0;
 }
 
+int image_manifest_check_type(const char *media_type, struct error *e) {
+  CLEANUP(arena_free) struct arena arena = {0};
+  const char *type;
+  return served_type(media_type, &arena, &type, e);
+}
+
 static int parse_document(struct slice text, const char *media_type, struct arena *arena,
                           struct image_manifest *out, struct error *e) {
   const char *served = NULL;

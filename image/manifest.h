@@ -46,6 +46,10 @@ struct image_manifest {
 int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,
                          struct image_manifest *out, struct error *e);
 
+/** Whether a manifest may come with that Content-Type; NULL is fine. \return 0, or -1 as
+ * image_manifest_parse(). */
+int image_manifest_check_type(const char *media_type, struct error *e);
+
 /**
  * The blobs that a pull of a manifest takes: config first, then layers in order, each digest once,
  * foreign layers left out.

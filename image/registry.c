@@ -19,6 +19,7 @@ static int registry_fill(struct registry *registry, const struct registry_option
     registry->url[len - 1] = '\0';
   }
   registry->tls.insecure = o->tls.insecure;
+  registry->tls.given_by = o->tls.given_by;
   if (!copy_text(registry, o->tls.ca_file, &registry->tls.ca_file) ||
       !copy_text(registry, o->tls.cert_file, &registry->tls.cert_file) ||
       !copy_text(registry, o->tls.key_file, &registry->tls.key_file)) {

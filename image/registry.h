@@ -1,8 +1,8 @@
 /**
  * The registry client (OCI distribution specification 1.1): manifests and blobs over HTTP, on a
  * loop. It does the Docker token round and Basic when challenged, and follows redirects itself:
- * credentials never go to another scheme, host or port, but for the realm of a token, as docker
- * does. Tokens are remembered a repository.
+ * credentials, a client certificate among them, never go to another scheme, host or port, but for
+ * the realm of a token, as docker does. Tokens are remembered a repository.
  */
 #pragma once
 

@@ -29,7 +29,8 @@ struct registry_request {
   char *repository;
   char *url;
   char *authorization; /* or NULL; goes to the registry's own origin alone */
-  bool at_home;        /* no redirect has led away from there */
+  bool at_home;        /* no redirect has led away from there, or from a delegated request */
+  bool at_origin;      /* no redirect has led to another scheme, host or port */
   bool challenged;     /* a 401 was answered once, which is all */
   unsigned redirects;
   char range[64];
@@ -86,11 +87,15 @@ static int request_send(struct registry_request *r, struct error *e) {
   if (r->authorization != NULL && r->at_home) {
     fields[count++] = (struct http_field){SLICE("Authorization"), slice_str(r->authorization)};
   }
-  const struct http_fetch_options options = {.method = r->head ? "HEAD" : "GET",
-                                             .url = r->url,
-                                             .fields = fields,
-                                             .field_count = count,
-                                             .tls = r->registry->tls};
+  struct http_fetch_options options = {.method = r->head ? "HEAD" : "GET",
+                                       .url = r->url,
+                                       .fields = fields,
+                                       .field_count = count,
+                                       .tls = r->registry->tls};
+  if (!r->at_origin) {
+    options.tls.cert_file = NULL;
+    options.tls.key_file = NULL;
+  }
   r->step = STEP_DELIVER;
   r->swallowed = 0;
   r->fetch = http_fetch_start(r->registry->client, &options, &events, r, e);
@@ -188,7 +193,8 @@ static int take_redirect(struct registry_request *r, struct slice location, stru
   if (to == NULL) {
     return error_context(e, "the redirect of %.300s", from);
   }
-  r->at_home = r->at_home && !r->delegated && http_url_same_origin(r->registry->url, to);
+  r->at_origin = r->at_origin && http_url_same_origin(r->registry->url, to);
+  r->at_home = r->at_home && !r->delegated && r->at_origin;
   free(r->url);
   r->url = to;
   return 0;
@@ -320,6 +326,7 @@ static int request_fill(struct registry_request *r, const struct registry_get *g
   r->manifest = get->manifest != NULL;
   r->delegated = get->authorization.ptr != NULL;
   r->at_home = true;
+  r->at_origin = true;
   if (get->ranged) {
     snprintf(r->range, sizeof r->range, "bytes=%" PRIu64 "-%" PRIu64, get->first, get->last);
   }

@@ -42,6 +42,10 @@ static int document_read(struct image_source *s, const struct image_descriptor *
   if (s->transport->manifest(s, from, &out->text, &served, e) != 0) {
     return -1;
   }
+  /* The digest of schema 1 leaves its signatures out: it must not be taken for a wrong one. */
+  if (image_manifest_check_type(served.media_type, e) != 0) {
+    return -1;
+  }
   SHA256((const unsigned char *)out->text.ptr, out->text.len, sha256);
   out->digest = image_transport_digest(sha256, &s->arena);
   if (out->digest == NULL) {

@@ -142,7 +142,8 @@ static int choose_scheme(struct docker_source *s, const char *scheme, struct err
                                            .tls = {.ca_file = s->certificates.ca_file,
                                                    .cert_file = s->certificates.cert_file,
                                                    .key_file = s->certificates.key_file,
-                                                   .insecure = s->insecure},
+                                                   .insecure = s->insecure,
+                                                   .given_by = "--cert-dir"},
                                            .credentials = &s->credentials};
   registry_free(s->registry);
   s->registry = registry_new(s->client, &options, e);
@@ -236,6 +237,15 @@ static int copy_names(struct docker_source *s, const struct image_reference *r, 
              : error_set(e, ERROR_FAILED, "out of memory");
 }
 
+/* libcurl would say little of what it cannot use. */
+static int check_certificates(const struct image_certificates *c, struct error *e) {
+  return (c->ca_file == NULL || image_certificates_check(c->ca_file, e) == 0) &&
+                 (c->cert_file == NULL ||
+                  image_certificates_check_pair(c->cert_file, c->key_file, e) == 0)
+             ? 0
+             : -1;
+}
+
 int image_docker_open(const struct image_reference *r, const struct image_source_options *o,
                       struct image_source **out, struct error *e) {
   static const struct transport transport = {
@@ -255,7 +265,8 @@ int image_docker_open(const struct image_reference *r, const struct image_source
   s->may_be_plain = s->insecure || is_loopback(s->host, &s->base.arena);
   if (image_credentials_find(o->creds, o->authfile, s->host, s->repository, &s->credentials, e) !=
           0 ||
-      image_certificates_find(o->cert_dir, s->host, &s->base.arena, &s->certificates, e) != 0) {
+      image_certificates_find(o->cert_dir, s->host, &s->base.arena, &s->certificates, e) != 0 ||
+      check_certificates(&s->certificates, e) != 0) {
     return -1;
   }
   s->loop_ready = uv_loop_init(&s->loop) == 0;

@@ -213,6 +213,7 @@ static void test_blobs(void **state) {
   arena_free(&arena);
 }
 
+#define SPDX        "{'mediaType':'application/spdx+json','digest':'" DIGEST("9") "','size':9}"
 #define ATTESTATION ENTRY("1", ",'platform':{'os':'unknown','architecture':'unknown'}")
 #define ARM_V6      ENTRY("2", PLATFORM("arm", ",'variant':'v6'"))
 #define ARM_V5      ENTRY("3", PLATFORM("arm", ",'variant':'v5'"))
@@ -266,6 +267,23 @@ static void test_select_lists_what_there_is(void **state) {
   arena_free(&arena);
 }
 
+static void test_entries_that_are_no_manifests(void **state) {
+  (void)state;
+  expect(INDEX(SPDX "," ENTRY("1", "")), "linux/amd64", DIGEST("1"));
+  expect(INDEX(SPDX), "linux/amd64", NULL);
+}
+
+static void test_type(void **state) {
+  (void)state;
+  struct error e = {0};
+  assert_int_equal(image_manifest_check_type(NULL, &e), 0);
+  assert_int_equal(image_manifest_check_type("application/json", &e), 0);
+  assert_int_equal(image_manifest_check_type(OCI "index.v1+json; charset=utf-8", &e), 0);
+  assert_int_equal(image_manifest_check_type(DOCKER "v1+prettyjws", &e), -1);
+  assert_non_null(strstr(e.text, "push the image again"));
+  assert_int_equal(image_manifest_check_type("text/html", &e), -1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_reads),
@@ -274,6 +292,8 @@ int main(void) {
       cmocka_unit_test(test_values_in_strings_do_not_count),
       cmocka_unit_test(test_blobs),
       cmocka_unit_test(test_select),
+      cmocka_unit_test(test_entries_that_are_no_manifests),
+      cmocka_unit_test(test_type),
       cmocka_unit_test(test_select_lists_what_there_is),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
