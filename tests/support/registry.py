@@ -12,10 +12,11 @@ class Registry:
     """
     Listens on host:port and keeps its blobs in `folder`. `prefix` goes in front of the command line, for
     a network namespace. With `tls`, a Certificate of certificates.py, it speaks https; with `client_ca`, an
-    Authority, to those alone who show a certificate of that. Without users everybody may read and write.
+    Authority, to those alone who show a certificate of that. Without users everybody may read and write. `more`
+    are sections of its configuration.
     """
 
-    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=(), tls=None, client_ca=None):
+    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=(), tls=None, client_ca=None, **more):
         os.makedirs(folder, exist_ok=True)
         self.folder, self.users, self.prefix, self.tls = folder, users, list(prefix), tls
         literal = f"[{host}]" if ":" in host else host
@@ -41,6 +42,7 @@ class Registry:
                             "delete": {"enabled": True}},
                 "http": http,
                 **({"auth": auth} if users else {}),
+                **more,
             }, f)
         self.process = None
 
