@@ -47,16 +47,22 @@ def run(argv, **more):
 
 
 class Process:
-    """A program in the background whose output lines can be awaited."""
+    """A program in the background whose output lines can be awaited; `before` is called in it at its start."""
 
-    def __init__(self, argv, **more):
+    def __init__(self, argv, before=None, **more):
         self.argv = [str(a) for a in argv]
         self.lines = []
         self._seen = threading.Condition()
         self._eof = False
-        self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+
+        def prepare():
+            _die_with_parent()
+            if before is not None:
+                before()
+
+        self.popen = subprocess.Popen(self.argv, stdin=more.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, errors="replace",
-                                      preexec_fn=_die_with_parent, **more)
+                                      preexec_fn=prepare, **more)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -87,6 +93,11 @@ class Process:
         self._reader.join(seconds)
         return status
 
+    def tell(self, line):
+        """Writes a line to it, where it was made with stdin=subprocess.PIPE."""
+        self.popen.stdin.write(line + "\n")
+        self.popen.stdin.flush()
+
     def output(self):
         return "\n".join(self.lines)
 
@@ -101,6 +112,8 @@ class Process:
         status = self.popen.wait()
         self._reader.join(5)
         self.popen.stdout.close()
+        if self.popen.stdin is not None:
+            self.popen.stdin.close()
         return status
 
     def __enter__(self):
