@@ -10,7 +10,7 @@
   .at = offsetof(struct type, rows), .count_at = offsetof(struct type, count),                     \
   .row_size = sizeof *((struct type *)0)->rows
 
-enum { LEEWAY_MAX = 300, DAY = 24 * 3600, WEEK = 7 * DAY, YEAR = 366 * DAY };
+enum { LEEWAY_MAX = 300, NUMWANT_MAX = 500, DAY = 24 * 3600, WEEK = 7 * DAY, YEAR = 366 * DAY };
 
 static const struct setting_word formats[] = {
     {"v1", CONFIG_V1}, {"v2", CONFIG_V2}, {"hybrid", CONFIG_HYBRID}, {0}};
@@ -36,8 +36,9 @@ static const struct setting gateway_tls[] = {
 };
 
 static const struct setting numwant[] = {
-    {"max", SETTING_INTEGER, OF(tracker.numwant_max), .preset = "200", .min = 1, .max = 2000},
-    {"default", SETTING_INTEGER, OF(tracker.numwant_default), .preset = "50", .max = 2000,
+    {"max", SETTING_INTEGER, OF(tracker.numwant_max), .preset = "200", .min = 1,
+     .max = NUMWANT_MAX},
+    {"default", SETTING_INTEGER, OF(tracker.numwant_default), .preset = "50", .max = NUMWANT_MAX,
      .at_most = "max"},
 };
 

@@ -109,7 +109,7 @@ static const struct {
     {"tracker: {max_peers: 18446744073709551616}\n", "1: tracker.max_peers: ", NULL},
     {"tracker: {numwant: {default: 300}}\n",
      "1: tracker.numwant.default: 300 is more than max, which is 200", NULL},
-    {"tracker: {numwant: {max: 2001}}\n", "1: tracker.numwant.max: 2001 is not within", NULL},
+    {"tracker: {numwant: {max: 501}}\n", "1: tracker.numwant.max: 501 is not within", NULL},
     {"auth: {ttl: {swarm: 2h, session: 1h}}\n",
      "1: auth.ttl.swarm: 2h is more than session, which is 1h", NULL},
     {"auth: {ttl: {webseed: 8d}}\n", "1: auth.ttl.webseed: 8d is not within 1s and 7d", NULL},
