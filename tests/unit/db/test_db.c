@@ -1,3 +1,4 @@
+#include "db/writer.h"
 #include "unit/db/fixture.h"
 
 #include <errno.h>
@@ -131,6 +132,51 @@ static void a_write_that_fails_is_undone_alone(void **state) {
   }
   db_close(db);
   assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static int hold_until_told(struct db_txn *txn, void *arg, struct error *e) {
+  (void)txn;
+  (void)e;
+  uv_sem_t *held = arg;
+  uv_sem_post(&held[0]);
+  uv_sem_wait(&held[1]);
+  return 0;
+}
+
+static void told(void *arg, const struct error *e) {
+  (void)arg;
+  assert_null(e);
+}
+
+static void the_queue_of_writes_has_an_end(void **state) {
+  static struct queued queue[WRITER_QUEUE_MAX + 1];
+  struct outcomes outcomes = {0};
+  struct error e = {0};
+  uv_loop_t loop;
+  uv_sem_t held[2];
+  uv_loop_init(&loop);
+  uv_sem_init(&held[0], 0);
+  uv_sem_init(&held[1], 0);
+  struct db *db = must_open(*state);
+  assert_int_equal(db_write(db, &loop, hold_until_told, held, told, NULL), 0);
+  uv_sem_wait(&held[0]); /* the writer has taken it, and no other */
+  for (size_t i = 0; i < WRITER_QUEUE_MAX; i++) {
+    queue[i] = (struct queued){{.number = i % 10, .size = 10}, &outcomes};
+    assert_int_equal(db_write(db, &loop, put_numbered, &queue[i], count_outcome, NULL), 0);
+  }
+  queue[WRITER_QUEUE_MAX] = queue[0];
+  assert_int_equal(db_write(db, &loop, put_numbered, &queue[WRITER_QUEUE_MAX], count_outcome, &e),
+                   -1);
+  assert_int_equal(e.kind, ERROR_FAILED);
+  assert_non_null(strstr(e.text, "writes wait already"));
+  uv_sem_post(&held[1]);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(outcomes.done, WRITER_QUEUE_MAX);
+  assert_int_equal(outcomes.failed, 0);
+  db_close(db);
+  assert_int_equal(uv_loop_close(&loop), 0);
+  uv_sem_destroy(&held[0]);
+  uv_sem_destroy(&held[1]);
 }
 
 static int swallow_an_error(struct db_txn *txn, void *arg, struct error *e) {
@@ -410,6 +456,7 @@ int main(void) {
       TEST(newer_schema_is_refused),
       TEST(broken_schema_is_refused),
       TEST(a_write_that_fails_is_undone_alone),
+      TEST(the_queue_of_writes_has_an_end),
       TEST(the_first_error_sticks),
       TEST(the_map_grows),
       TEST(the_map_grows_in_the_middle_of_a_batch),

@@ -4,6 +4,7 @@
 #include "support/script.h"
 #include "unit/cmocka_all.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -289,6 +290,31 @@ static void no_connection(void **state) {
   assert_true(rig->failed);
   assert_int_equal(rig->heads, 0);
   assert_null(strstr(rig->e.text, "secret"));
+  rig_free(rig);
+}
+
+/** A listener whose queue is full takes no notice of who else wants to connect. */
+static void a_connection_that_nobody_takes(void **state) {
+  (void)state;
+  struct rig *rig = RIG({0});
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof at;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  int first = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(bind(listener, (const struct sockaddr *)&at, size), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+  assert_int_equal(listen(listener, 0), 0);
+  assert_int_equal(connect(first, (const struct sockaddr *)&at, size), 0);
+  snprintf(rig->url, sizeof rig->url, "http://127.0.0.1:%u/", ntohs(at.sin_port));
+  const struct http_fetch_options options = {
+      .method = "GET", .url = rig->url, .connect_timeout_ms = 50};
+  assert_non_null(http_fetch_start(rig->client, &options, &events, rig, NULL));
+  run(rig);
+  assert_true(rig->failed);
+  assert_int_equal(rig->heads, 0);
+  assert_non_null(strstr(rig->e.text, "Timeout"));
+  close(first);
+  close(listener);
   rig_free(rig);
 }
 
@@ -586,6 +612,7 @@ int main(void) {
       cmocka_unit_test(chunks_interim_answers_and_trailers),
       cmocka_unit_test(what_cannot_start),
       cmocka_unit_test(no_connection),
+      cmocka_unit_test(a_connection_that_nobody_takes),
       cmocka_unit_test(a_proxy_s_password_is_not_told),
       cmocka_unit_test(a_cut_body_is_an_error),
       cmocka_unit_test(more_body_than_said_is_not_told),
