@@ -23,11 +23,12 @@ static int set_date(json_t *json, const char *name, int64_t date) {
 
 static int set_infohashes(json_t *json, const struct token *t) {
   json_t *list = json_array();
+  int status = 0;
   for (size_t i = 0; i < t->infohash_count; i++) {
     struct slice text = t->infohash_texts[i];
-    json_array_append_new(list, json_stringn(text.ptr, text.len));
+    status |= json_array_append_new(list, json_stringn(text.ptr, text.len));
   }
-  int status =
+  status |=
       json_object_set(json, "infohash", t->infohash_count == 1 ? json_array_get(list, 0) : list);
   json_decref(list);
   return status;
