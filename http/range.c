@@ -16,9 +16,9 @@ static bool read_position(struct slice digits, uint64_t *out) {
   return digits.len > 0;
 }
 
-/* From offset to what fits of length. */
+/* From offset to what fits of length, which is 0 only where offset is the size. */
 static struct range part(uint64_t offset, uint64_t length, uint64_t size) {
-  if (offset >= size || length == 0) {
+  if (offset >= size) {
     return (struct range){.kind = RANGE_UNSATISFIABLE};
   }
   uint64_t rest = size - offset;
