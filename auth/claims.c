@@ -11,32 +11,23 @@ enum {
   REPOSITORY_MAX = 255, /* bytes of a repository's name that a registry can hold */
 };
 
+static const struct {
+  const char *typ, *name;
+  size_t size_max;
+} kinds[] = {[TOKEN_SWARM] = {"swarm+jwt", "swarm", TOKEN_MAX},
+             [TOKEN_REGISTRY] = {"JWT", "registry", TOKEN_REGISTRY_MAX},
+             [TOKEN_WEBSEED] = {"webseed+jwt", "webseed", TOKEN_MAX}};
+
 const char *claims_typ(enum token_kind kind) {
-  switch (kind) {
-  case TOKEN_SWARM:
-    return "swarm+jwt";
-  case TOKEN_REGISTRY:
-    return "JWT";
-  case TOKEN_WEBSEED:
-    return "webseed+jwt";
-  }
-  return "";
+  return kinds[kind].typ;
 }
 
 const char *claims_kind_name(enum token_kind kind) {
-  switch (kind) {
-  case TOKEN_SWARM:
-    return "swarm";
-  case TOKEN_REGISTRY:
-    return "registry";
-  case TOKEN_WEBSEED:
-    return "webseed";
-  }
-  return "unknown";
+  return kinds[kind].name;
 }
 
 size_t claims_size_max(enum token_kind kind) {
-  return kind == TOKEN_REGISTRY ? TOKEN_REGISTRY_MAX : TOKEN_MAX;
+  return kinds[kind].size_max;
 }
 
 bool claims_is_digest(struct slice text) {
@@ -75,11 +66,11 @@ int claims_read_header(const json_t *json, struct claims_header *out, struct err
   if (strict_json_text(json, "typ", &typ) == STRICT_JSON_WRONG) {
     return error_set(e, ERROR_DENIED, "typ is not a string");
   }
-  static const enum token_kind kinds[] = {TOKEN_SWARM, TOKEN_REGISTRY, TOKEN_WEBSEED};
+  static const enum token_kind known[] = {TOKEN_SWARM, TOKEN_REGISTRY, TOKEN_WEBSEED};
   out->kind = (enum token_kind)0;
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    if (slice_equal(typ, slice_str(claims_typ(kinds[i])))) {
-      out->kind = kinds[i];
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (slice_equal(typ, slice_str(claims_typ(known[i])))) {
+      out->kind = known[i];
     }
   }
   if (out->kind == 0) {
@@ -102,30 +93,27 @@ static int read_date(const json_t *json, const char *claim, int64_t *out, struct
   if (value == NULL) {
     return 0;
   }
-  if (json_is_integer(value) && json_integer_value(value) >= 0 &&
-      json_integer_value(value) <= date_max) {
-    *out = json_integer_value(value);
-    return 0;
+  int64_t date = -1;
+  if (json_typeof(value) == JSON_INTEGER) {
+    date = json_integer_value(value);
+  } else if (json_typeof(value) == JSON_REAL && json_real_value(value) >= 0 &&
+             json_real_value(value) <= (double)date_max) {
+    date = (int64_t)json_real_value(value);
   }
-  if (json_is_real(value) && json_real_value(value) >= 0 &&
-      json_real_value(value) <= (double)date_max) {
-    *out = (int64_t)json_real_value(value);
-    return 0;
+  if (date < 0 || date > date_max) {
+    return wrong(e, claim, "a NumericDate from 0 to 2^53");
   }
-  return wrong(e, claim, "a NumericDate from 0 to 2^53");
+  *out = date;
+  return 0;
 }
 
 /* Copies a string into the arena. Absent: empty. */
 static int read_text(const json_t *json, const char *claim, struct arena *arena, struct slice *out,
                      struct error *e) {
   struct slice text;
-  switch (strict_json_text(json, claim, &text)) {
-  case STRICT_JSON_ABSENT:
-    return 0;
-  case STRICT_JSON_WRONG:
-    return wrong(e, claim, "a string");
-  case STRICT_JSON_FOUND:
-    break;
+  enum strict_json_found found = strict_json_text(json, claim, &text);
+  if (found != STRICT_JSON_FOUND) {
+    return found == STRICT_JSON_ABSENT ? 0 : wrong(e, claim, "a string");
   }
   *out = slice_of(arena_copy(arena, text), text.len);
   return out->ptr == NULL ? error_set(e, ERROR_FAILED, "out of memory") : 0;
@@ -133,21 +121,19 @@ static int read_text(const json_t *json, const char *claim, struct arena *arena,
 
 static int check_audience(const json_t *json, struct error *e) {
   const json_t *aud = json_object_get(json, "aud");
-  bool ok = json_is_string(aud) || json_is_array(aud);
+  bool ok = json_typeof(aud) == JSON_STRING || json_typeof(aud) == JSON_ARRAY;
   for (size_t i = 0; ok && i < json_array_size(aud); i++) {
-    ok = json_is_string(json_array_get(aud, i));
+    ok = json_typeof(json_array_get(aud, i)) == JSON_STRING;
   }
   return ok ? 0 : wrong(e, "aud", "a string or a list of strings");
 }
 
 bool claims_audience_is(const json_t *json, struct slice audience) {
   const json_t *aud = json_object_get(json, "aud");
-  const json_t *one = aud;
-  size_t count = json_is_array(aud) ? json_array_size(aud) : 1;
+  bool list = json_typeof(aud) == JSON_ARRAY;
+  size_t count = list ? json_array_size(aud) : 1;
   for (size_t i = 0; i < count; i++) {
-    if (json_is_array(aud)) {
-      one = json_array_get(aud, i);
-    }
+    const json_t *one = list ? json_array_get(aud, i) : aud;
     if (slice_equal(slice_of(json_string_value(one), json_string_length(one)), audience)) {
       return true;
     }
@@ -212,11 +198,11 @@ static int may_pull(const json_t *actions) {
 static int read_access(const json_t *json, struct arena *arena, struct token *out,
                        struct error *e) {
   const json_t *claim = json_object_get(json, "access");
-  if (claim == NULL || json_is_null(claim)) {
+  if (claim == NULL || json_typeof(claim) == JSON_NULL) {
     return 0;
   }
   size_t count = json_array_size(claim);
-  if (!json_is_array(claim) || count > TOKEN_ACCESS_MAX) {
+  if (json_typeof(claim) != JSON_ARRAY || count > TOKEN_ACCESS_MAX) {
     return error_set(e, ERROR_DENIED, "claim access is not a list of at most %d", TOKEN_ACCESS_MAX);
   }
   struct token_access *access = arena_alloc(arena, count * sizeof *access);
@@ -282,16 +268,12 @@ int claims_read(const json_t *json, enum token_kind kind, struct arena *arena, s
       read_date(json, "iat", &out->issued, e) != 0) {
     return -1;
   }
-  switch (kind) {
-  case TOKEN_SWARM:
-    return read_date(json, "session", &out->session, e) != 0 ||
-                   read_infohashes(json, arena, out, e) != 0
-               ? -1
-               : read_place(json, arena, out, e);
-  case TOKEN_REGISTRY:
+  if (kind == TOKEN_REGISTRY) {
     return read_access(json, arena, out, e);
-  case TOKEN_WEBSEED:
-    return read_place(json, arena, out, e);
   }
-  return -1;
+  if (kind == TOKEN_SWARM && (read_date(json, "session", &out->session, e) != 0 ||
+                              read_infohashes(json, arena, out, e) != 0)) {
+    return -1;
+  }
+  return read_place(json, arena, out, e);
 }

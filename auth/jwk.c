@@ -172,7 +172,7 @@ int jwks_parse(struct slice text, const char *name, struct keyset *out, struct e
   *out = (struct keyset){.named = true};
   CLEANUP_JSON json_t *root = strict_json_object(text, e);
   if (root == NULL) {
-    if (e != NULL) {
+    if (e != NULL && e->kind == ERROR_DENIED) {
       e->kind = ERROR_USAGE;
     }
     return error_context(e, "%s", name);
@@ -273,7 +273,7 @@ static json_t *public_members(const struct key *key) {
 
 char *key_thumbprint(const struct key *key) {
   json_t *jwk = public_members(key);
-  char *text = jwk == NULL ? NULL : json_dumps(jwk, JSON_COMPACT | JSON_SORT_KEYS);
+  char *text = strict_json_dump(jwk, JSON_COMPACT | JSON_SORT_KEYS);
   json_decref(jwk);
   unsigned char hash[SHA256_DIGEST_LENGTH];
   char *out = NULL;
@@ -322,7 +322,7 @@ int key_jwks(const char *const *paths, size_t count, struct buf *out, struct err
       return error_set(e, ERROR_FAILED, "out of memory");
     }
   }
-  char *text = json_dumps(root, JSON_INDENT(2));
+  char *text = strict_json_dump(root, JSON_INDENT(2));
   if (text != NULL) {
     buf_str(out, text);
     buf_str(out, "\n");

@@ -57,7 +57,7 @@ static bool es256_to_der(struct slice jose, unsigned char der[ES256_DER_MAX], si
   BIGNUM *r = BN_bin2bn(bytes, ES256_HALF, NULL);
   BIGNUM *s = BN_bin2bn(bytes + ES256_HALF, ES256_HALF, NULL);
   bool ok = false;
-  if (sig != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(sig, r, s) == 1) {
+  if (sig != NULL && ECDSA_SIG_set0(sig, r, s) == 1) {
     r = s = NULL;
     int len = i2d_ECDSA_SIG(sig, &der);
     ok = len > 0;
@@ -71,10 +71,12 @@ static bool es256_to_der(struct slice jose, unsigned char der[ES256_DER_MAX], si
 
 static bool es256_from_der(const unsigned char *der, size_t len, unsigned char *jose) {
   ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)len);
-  bool ok = sig != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(sig), jose, ES256_HALF) == ES256_HALF &&
-            BN_bn2binpad(ECDSA_SIG_get0_s(sig), jose + ES256_HALF, ES256_HALF) == ES256_HALF;
+  int written = sig == NULL
+                    ? 0
+                    : BN_bn2binpad(ECDSA_SIG_get0_r(sig), jose, ES256_HALF) +
+                          BN_bn2binpad(ECDSA_SIG_get0_s(sig), jose + ES256_HALF, ES256_HALF);
   ECDSA_SIG_free(sig);
-  return ok;
+  return written == 2 * ES256_HALF;
 }
 
 /* Ed25519 hashes by itself (RFC 8032). */

@@ -40,7 +40,7 @@ static int set_access(json_t *json, const struct token *t) {
   for (size_t i = 0; i < t->access_count && status == 0; i++) {
     json_t *entry = json_pack("{s:s, s:[s]}", "type", "repository", "actions", "pull");
     status = set_text(entry, "name", t->access[i].repository);
-    status = json_array_append_new(list, entry) != 0 ? -1 : status;
+    status |= json_array_append_new(list, entry);
   }
   return status;
 }
@@ -91,27 +91,35 @@ static int check(const json_t *claims, const struct token *t, struct error *e) {
   struct token read = {0};
   int status = claims_read(claims, t->kind, &arena, &read, e);
   arena_free(&arena);
+  if (status != 0 && e != NULL && e->kind == ERROR_DENIED) {
+    e->kind = ERROR_USAGE;
+  }
   return status;
 }
 
+static int out_of_memory(const struct token *t, struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot sign a %s token: out of memory",
+                   claims_kind_name(t->kind));
+}
+
 int token_sign(const struct key *key, const struct token *t, struct buf *out, struct error *e) {
+  strict_json_starved();
   CLEANUP_JSON json_t *claims = claims_of(t);
+  if (strict_json_starved()) {
+    return out_of_memory(t, e);
+  }
   if (claims == NULL) {
     return error_set(e, ERROR_USAGE, "cannot sign a %s token: a text is not UTF-8 or holds a NUL",
                      claims_kind_name(t->kind));
   }
   if (check(claims, t, e) != 0) {
-    if (e != NULL) {
-      e->kind = ERROR_USAGE;
-    }
     return error_context(e, "cannot sign a %s token", claims_kind_name(t->kind));
   }
   CLEANUP_JSON json_t *header = header_of(key, t->kind);
-  CLEANUP_FREE char *header_text = header == NULL ? NULL : json_dumps(header, JSON_COMPACT);
-  CLEANUP_FREE char *claims_text = json_dumps(claims, JSON_COMPACT);
+  CLEANUP_FREE char *header_text = strict_json_dump(header, JSON_COMPACT);
+  CLEANUP_FREE char *claims_text = strict_json_dump(claims, JSON_COMPACT);
   if (header_text == NULL || claims_text == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot sign a %s token: out of memory",
-                     claims_kind_name(t->kind));
+    return out_of_memory(t, e);
   }
   struct buf jws = {0};
   int status = jws_write(key, slice_str(header_text), slice_str(claims_text), &jws, e);

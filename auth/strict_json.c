@@ -1,5 +1,30 @@
 #include "auth/strict_json.h"
 
+#include <stdlib.h>
+
+/*
+ * Where memory fails it, jansson may go on without the bytes that it had no room for, and read or
+ * write another text than the one that was signed or asked for. So its allocations are watched,
+ * from before the first.
+ */
+static _Thread_local bool starved;
+
+static void *watched_malloc(size_t size) {
+  void *p = malloc(size);
+  starved |= p == NULL;
+  return p;
+}
+
+__attribute__((constructor)) static void watch(void) {
+  json_set_alloc_funcs(watched_malloc, free);
+}
+
+bool strict_json_starved(void) {
+  bool was = starved;
+  starved = false;
+  return was;
+}
+
 /* jansson recurses 2048 levels deep; what is nested that deep is refused before it is asked. */
 static bool nested_too_deep(struct slice text) {
   size_t depth = 0;
@@ -28,7 +53,13 @@ json_t *strict_json_object(struct slice text, struct error *e) {
     return NULL;
   }
   json_error_t why;
+  strict_json_starved();
   json_t *json = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &why);
+  if (strict_json_starved()) {
+    json_decref(json);
+    error_set(e, ERROR_FAILED, "out of memory");
+    return NULL;
+  }
   if (json == NULL) {
     /* The library's own text quotes the input. */
     if (json_error_code(&why) == json_error_duplicate_key) {
@@ -38,7 +69,7 @@ json_t *strict_json_object(struct slice text, struct error *e) {
     }
     return NULL;
   }
-  if (!json_is_object(json)) {
+  if (json_typeof(json) != JSON_OBJECT) {
     error_set(e, ERROR_DENIED, "not a JSON object");
     json_decref(json);
     return NULL;
@@ -46,12 +77,22 @@ json_t *strict_json_object(struct slice text, struct error *e) {
   return json;
 }
 
+char *strict_json_dump(const json_t *json, size_t flags) {
+  strict_json_starved();
+  char *text = json_dumps(json, flags);
+  if (strict_json_starved()) {
+    free(text);
+    return NULL;
+  }
+  return text;
+}
+
 enum strict_json_found strict_json_text(const json_t *object, const char *name, struct slice *out) {
   const json_t *value = json_object_get(object, name);
   if (value == NULL) {
     return STRICT_JSON_ABSENT;
   }
-  if (!json_is_string(value)) {
+  if (json_typeof(value) != JSON_STRING) {
     return STRICT_JSON_WRONG;
   }
   *out = slice_of(json_string_value(value), json_string_length(value));

@@ -15,9 +15,18 @@ enum { STRICT_JSON_DEPTH_MAX = 32 }; /**< nested objects and arrays */
  * Reads all of \p text: an object with nothing but white space around it. Also refused: `\u0000`,
  * lone surrogates, numbers that fit neither 64 bits nor a double.
  *
- * \return a new reference, or NULL and ERROR_DENIED.
+ * \return a new reference, or NULL and ERROR_DENIED; ERROR_FAILED when there is no memory.
  */
 json_t *strict_json_object(struct slice text, struct error *e);
+
+/**
+ * Whether jansson found no memory, in this thread, since this was last asked: much of it answers
+ * NULL or -1 to that and to bad input alike.
+ */
+bool strict_json_starved(void);
+
+/** json_dumps(); NULL when there is no memory, or \p json is NULL. */
+char *strict_json_dump(const json_t *json, size_t flags);
 
 /** How a member of the wanted type was found. */
 enum strict_json_found { STRICT_JSON_ABSENT, STRICT_JSON_FOUND, STRICT_JSON_WRONG };

@@ -18,31 +18,34 @@ void trust_free(struct trust *trust) {
   *trust = (struct trust){0};
 }
 
+/* The search for a row and key that verify, for the reason when there is none. */
+struct search {
+  unsigned tries;                  /* signatures checked */
+  bool named, accepted, algorithm; /* some row had the issuer and audience; and took the kind; … */
+  bool starved;                    /* a key was passed over for want of memory */
+};
+
 enum { LIBTRUST_ID_LEN = 12 * 4 + 11 };
 
 /* A registry token names its key as docker-registry wants it, whatever the JWKS of that very key
  * calls it: both names are made of the key itself, and only a token that has the form of it costs a
  * hash. */
-static bool is_libtrust_id(const struct key *key, struct slice kid) {
+static bool is_libtrust_id(const struct key *key, struct slice kid, struct search *search) {
   if (kid.len != LIBTRUST_ID_LEN) {
     return false;
   }
   CLEANUP_FREE char *id = key_libtrust_id(key);
-  return id != NULL && slice_equal(kid, slice_str(id));
+  search->starved |= id == NULL;
+  return slice_equal(kid, slice_str(id));
 }
 
 static bool kid_fits(const struct keyset *keys, const struct key *key,
-                     const struct claims_header *header) {
-  return !keys->named || (header->has_kid && key->kid != NULL &&
-                          (slice_equal(header->kid, slice_str(key->kid)) ||
-                           (header->kind == TOKEN_REGISTRY && is_libtrust_id(key, header->kid))));
+                     const struct claims_header *header, struct search *search) {
+  return !keys->named ||
+         (header->has_kid &&
+          (slice_equal(header->kid, slice_str(key->kid)) ||
+           (header->kind == TOKEN_REGISTRY && is_libtrust_id(key, header->kid, search))));
 }
-
-/* The search for a row and key that verify, for the reason when there is none. */
-struct search {
-  unsigned tries;                  /* signatures checked */
-  bool named, accepted, algorithm; /* some row had the issuer and audience; and took the kind; … */
-};
 
 static bool row_verifies(const struct trust_row *row, const struct claims_header *header,
                          const struct jws *jws, struct search *search) {
@@ -57,7 +60,7 @@ static bool row_verifies(const struct trust_row *row, const struct claims_header
   search->algorithm = true;
   for (size_t i = 0; i < row->keys.count && search->tries < TOKEN_TRIES_MAX; i++) {
     const struct key *key = &row->keys.keys[i];
-    if (key->algorithm == header->algorithm && kid_fits(&row->keys, key, header)) {
+    if (key->algorithm == header->algorithm && kid_fits(&row->keys, key, header, search)) {
       search->tries++;
       if (jws_verify(key, jws)) {
         return true;
@@ -72,6 +75,9 @@ static int explain(const struct search *search, const struct claims_header *head
   const char *algorithm = key_algorithm_name(header->algorithm);
   const char *kind = claims_kind_name(header->kind);
   int shown = issuer.len > 128 ? 128 : (int)issuer.len;
+  if (search->starved) {
+    return error_set(why, ERROR_FAILED, "out of memory");
+  }
   if (!search->named) {
     return error_set(why, ERROR_DENIED, "no trust row for issuer %.*s and the token's audience",
                      shown, issuer.ptr);
@@ -188,13 +194,12 @@ int token_inspect(struct slice jws, struct arena *arena, struct slice *header, s
     if (json == NULL) {
       return error_context(e, "not a token: %s", i == 0 ? "header" : "claims");
     }
-    char *text = json_dumps(json, JSON_INDENT(2));
-    *outs[i] = slice_of(text == NULL ? NULL : arena_copy(arena, slice_str(text)),
-                        text == NULL ? 0 : strlen(text));
-    free(text);
-    if (outs[i]->ptr == NULL) {
+    CLEANUP_FREE char *text = strict_json_dump(json, JSON_INDENT(2));
+    char *copy = text == NULL ? NULL : arena_copy(arena, slice_str(text));
+    if (copy == NULL) {
       return error_set(e, ERROR_FAILED, "out of memory");
     }
+    *outs[i] = slice_str(copy);
   }
   return 0;
 }

@@ -88,6 +88,24 @@ static void registry_token_gives_what_it_lets_pull(void **state) {
   assert_slice(got.access[2].repository, "e");
 }
 
+/* A name that no registry can hold would only take memory. */
+static void registry_token_gives_names_of_255_bytes(void **state) {
+  struct rig *rig = *state;
+  for (size_t len = 255; len <= 256; len++) {
+    struct slice claims =
+        arena_printf(&rig->arena,
+                     "{\"iss\":\"auth.example\",\"aud\":\"registry.example\",\"exp\":1800000300,"
+                     "\"access\":[{\"type\":\"repository\",\"name\":\"%0*d\","
+                     "\"actions\":[\"pull\"]}]}",
+                     (int)len, 0);
+    struct token got;
+    assert_int_equal(
+        verify(rig, rig_jws(rig, RIG_RS256, "{\"alg\":\"RS256\"}", claims), TOKEN_REGISTRY, &got),
+        TOKEN_VALID);
+    assert_int_equal(got.access_count, len == 255 ? 1 : 0);
+  }
+}
+
 static void registry_token_without_access_gives_nothing(void **state) {
   struct rig *rig = *state;
   static const char *const ends[] = {"", ",\"access\":null", ",\"access\":[]"};
@@ -143,10 +161,13 @@ static void a_libtrust_kid_is_for_registry_tokens(void **state) {
                 ",\"registry\":\"r\",\"repository\":\"a\",\"digest\":\"" RIG_DIGEST "\"",
                 TOKEN_INVALID}};
   char *const kids[] = {key_libtrust_id(&rig->keys[RIG_ES256]),
-                        key_thumbprint(&rig->keys[RIG_ES256])};
+                        key_thumbprint(&rig->keys[RIG_ES256]),
+                        key_libtrust_id(&rig->keys[RIG_STRANGER]), strdup("unknown")};
+  enum { KIDS = sizeof kids / sizeof *kids };
   rig->trust.rows[0].accept |= TOKEN_REGISTRY;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < KIDS; k++) {
+      enum token_verdict want = k == 0 ? cases[i].verdict : k == 1 ? TOKEN_VALID : TOKEN_INVALID;
       struct slice header = arena_printf(
           &rig->arena, "{\"alg\":\"ES256\",\"typ\":\"%s\",\"kid\":\"%s\"}", cases[i].typ, kids[k]);
       struct slice claims = arena_printf(
@@ -154,13 +175,27 @@ static void a_libtrust_kid_is_for_registry_tokens(void **state) {
           cases[i].more);
       struct token got;
       assert_int_equal(
-          verify(rig, rig_jws(rig, RIG_ES256, header.ptr, claims), cases[i].kind, &got),
-          k == 0 ? cases[i].verdict : TOKEN_VALID);
+          verify(rig, rig_jws(rig, RIG_ES256, header.ptr, claims), cases[i].kind, &got), want);
     }
   }
   rig->trust.rows[0].accept &= ~(unsigned)TOKEN_REGISTRY;
-  free(kids[0]);
-  free(kids[1]);
+  for (size_t k = 0; k < KIDS; k++) {
+    free(kids[k]);
+  }
+}
+
+/* An issuer may be as long as a token: the operator's log gets the beginning. */
+static void a_long_issuer_is_cut_in_the_reason(void **state) {
+  struct rig *rig = *state;
+  struct token t = rig_swarm_claims();
+  t.issuer = arena_printf(&rig->arena, "%0128dX", 0);
+  struct slice text = rig_sign(rig, RIG_ES256, &t);
+  struct token got;
+  struct error why = {0};
+  assert_int_equal(token_verify(&rig->trust, text, TOKEN_SWARM, RIG_NOW, &rig->arena, &got, &why),
+                   TOKEN_INVALID);
+  assert_non_null(strstr(why.text, "issuer 000"));
+  assert_null(strstr(why.text, "X"));
 }
 
 static void webseed_token_round_trips(void **state) {
@@ -322,6 +357,7 @@ static void what_would_not_verify_is_not_signed(void **state) {
     many[i] = SLICE(RIG_HEX_V2);
   }
   const struct slice bad[] = {SLICE("xyz")};
+  const struct slice no_text[] = {SLICE(RIG_HEX_V1), SLICE("\xff")};
   struct token t = rig_swarm_claims();
   t.issuer = SLICE("");
   refuses_to_sign(rig, &t);
@@ -339,6 +375,9 @@ static void what_would_not_verify_is_not_signed(void **state) {
   refuses_to_sign(rig, &t);
   t = rig_swarm_claims();
   t.infohash_texts = bad;
+  refuses_to_sign(rig, &t);
+  t.infohash_texts = no_text;
+  t.infohash_count = 2;
   refuses_to_sign(rig, &t);
   t = rig_swarm_claims();
   t.subject = SLICE("\xff");
@@ -370,7 +409,7 @@ static void inspect_reads_without_verifying(void **state) {
   assert_int_equal(token_inspect(text, &rig->arena, &header, &claims, &e), 0);
   assert_non_null(strstr(header.ptr, "\"alg\": \"ES256\""));
   assert_non_null(strstr(claims.ptr, RIG_HEX_V1));
-  static const char *const bad[] = {"", "abc", "a.b.c", "e30.W10.AA", "e30.e30."};
+  static const char *const bad[] = {"", "abc", "a.b.c", "e30.W10.AA", "W10.e30.AA", "e30.e30."};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     assert_int_equal(token_inspect(slice_str(bad[i]), &rig->arena, &header, &claims, &e), -1);
     assert_int_equal(e.kind, ERROR_DENIED);
@@ -397,9 +436,11 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(swarm_token_round_trips),
       cmocka_unit_test(registry_token_gives_what_it_lets_pull),
+      cmocka_unit_test(registry_token_gives_names_of_255_bytes),
       cmocka_unit_test(registry_token_without_access_gives_nothing),
       cmocka_unit_test(our_registry_token_round_trips),
       cmocka_unit_test(a_libtrust_kid_is_for_registry_tokens),
+      cmocka_unit_test(a_long_issuer_is_cut_in_the_reason),
       cmocka_unit_test(webseed_token_round_trips),
       cmocka_unit_test(times_have_their_limits),
       cmocka_unit_test(numeric_dates_may_have_fractions),

@@ -1,0 +1,287 @@
+/* Memory that runs out anywhere is an error that says so, never a crash, a leak or a wrong answer.
+ */
+#include "auth/token_cache.h"
+#include "support/heap.h"
+#include "unit/auth/rig.h"
+#include "unit/cmocka_all.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MANY = 30 }; /* infohashes, repositories: what is made for them takes a block's good part */
+
+/* A token of each kind, with two of each list, and the key that the rig's trust has for it. */
+struct sample {
+  struct rig *rig;
+  int key;
+  struct token token;
+  struct slice jws;
+};
+
+static const struct slice infohashes[] = {{RIG_HEX_V1, sizeof RIG_HEX_V1 - 1},
+                                          {RIG_HEX_V2, sizeof RIG_HEX_V2 - 1}};
+static const struct token_access repositories[] = {{SLICE("team/app")}, {SLICE("team/base")}};
+
+static struct sample sample(struct rig *rig, enum token_kind kind) {
+  struct sample s = {.rig = rig, .key = RIG_ES256, .token = rig_swarm_claims()};
+  s.token.kind = kind;
+  s.token.infohash_count = 0;
+  switch (kind) {
+  case TOKEN_SWARM:
+    s.token.infohash_texts = infohashes;
+    s.token.infohash_count = 2;
+    break;
+  case TOKEN_REGISTRY:
+    s.key = RIG_RS256;
+    s.token.issuer = SLICE("auth.example");
+    s.token.audience = SLICE("registry.example");
+    s.token.access = repositories;
+    s.token.access_count = 2;
+    break;
+  case TOKEN_WEBSEED:
+    s.token.registry = SLICE("registry.example");
+    s.token.repository = SLICE("team/app");
+    s.token.digest = SLICE(RIG_DIGEST);
+    break;
+  }
+  s.jws = rig_sign(rig, s.key, &s.token);
+  return s;
+}
+
+static const enum token_kind kinds[] = {TOKEN_SWARM, TOKEN_REGISTRY, TOKEN_WEBSEED};
+
+static int verify_sample(const struct sample *s, struct slice jws, struct error *e) {
+  struct arena arena = {0};
+  struct token got;
+  enum token_verdict verdict =
+      token_verify(&s->rig->trust, jws, s->token.kind, RIG_NOW, &arena, &got, e);
+  if (verdict == TOKEN_VALID) {
+    assert_true(slice_equal(got.id, s->token.id));
+    assert_int_equal(got.infohash_count, s->token.infohash_count);
+    assert_int_equal(got.access_count, s->token.access_count);
+    assert_true(slice_equal(got.digest, s->token.digest));
+  }
+  arena_free(&arena);
+  return verdict == TOKEN_VALID ? 0 : -1;
+}
+
+static int verify(void *arg, struct error *e) {
+  const struct sample *s = arg;
+  return verify_sample(s, s->jws, e);
+}
+
+static int sign(void *arg, struct error *e) {
+  const struct sample *s = arg;
+  struct buf out = {0};
+  int status = token_sign(&s->rig->keys[s->key], &s->token, &out, e);
+  if (status == 0) {
+    status = verify_sample(s, buf_view(&out), e);
+  }
+  buf_free(&out);
+  return status;
+}
+
+static int inspect(void *arg, struct error *e) {
+  const struct sample *s = arg;
+  struct arena arena = {0};
+  struct slice header;
+  struct slice claims;
+  int status = token_inspect(s->jws, &arena, &header, &claims, e);
+  if (status == 0) {
+    assert_true(header.len > 0 && claims.len > 0);
+  }
+  arena_free(&arena);
+  return status;
+}
+
+/* Wherever in the token the arena's block comes to its end. */
+static void tokens_of_any_length(void **state) {
+  static char subject[1088];
+  struct slice texts[MANY];
+  struct token_access access[MANY];
+  memset(subject, 's', sizeof subject);
+  for (size_t i = 0; i < MANY; i++) {
+    texts[i] = infohashes[0];
+    access[i] = repositories[0];
+  }
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    for (size_t len = 0; len < sizeof subject; len += 128) {
+      struct sample s = sample(*state, kinds[i]);
+      s.token.subject = slice_of(subject, len);
+      s.token.infohash_texts = texts;
+      s.token.infohash_count = kinds[i] == TOKEN_SWARM ? MANY : 0;
+      s.token.access = access;
+      s.token.access_count = kinds[i] == TOKEN_REGISTRY ? MANY : 0;
+      s.jws = rig_sign(s.rig, s.key, &s.token);
+      heap_exhaust(verify, &s);
+    }
+  }
+}
+
+static void tokens(void **state) {
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    struct sample s = sample(*state, kinds[i]);
+    heap_exhaust(verify, &s);
+    heap_exhaust(inspect, &s);
+    heap_exhaust(sign, &s);
+  }
+}
+
+/* Not with RSA, of which OpenSSL keeps what it could not finish. */
+static void tokens_of_openssl(void **state) {
+  struct sample s = sample(*state, TOKEN_SWARM);
+  heap_exhaust_openssl(verify, &s);
+  heap_exhaust_openssl(sign, &s);
+  s.key = RIG_EDDSA;
+  s.jws = rig_sign(*state, s.key, &s.token);
+  heap_exhaust_openssl(verify, &s);
+  heap_exhaust_openssl(sign, &s);
+}
+
+/* The key's own kid, or the one that docker-registry has for it. */
+static void a_libtrust_kid(void **state) {
+  struct sample s = sample(*state, TOKEN_REGISTRY);
+  struct trust_row *row = &s.rig->trust.rows[1];
+  struct keyset bare = row->keys;
+  struct error e = {0};
+  assert_int_equal(keyset_parse(rig_jwks(s.rig, RIG_RS256, RIG_ES256), "jwks", &row->keys, &e), 0);
+  heap_exhaust(verify, &s);
+  keyset_free(&row->keys);
+  row->keys = bare;
+}
+
+struct bytes {
+  struct slice bytes;
+  size_t keys;
+};
+
+static int parse_keyset(void *arg, struct error *e) {
+  const struct bytes *in = arg;
+  struct keyset set;
+  int status = keyset_parse(in->bytes, "keys", &set, e);
+  if (status == 0) {
+    assert_int_equal(set.count, in->keys);
+    keyset_free(&set);
+  }
+  return status;
+}
+
+static int parse_private(void *arg, struct error *e) {
+  const struct bytes *in = arg;
+  struct key key;
+  int status = key_parse_private(in->bytes, "key", &key, e);
+  if (status == 0) {
+    assert_non_null(key.kid);
+    key_free(&key);
+  }
+  return status;
+}
+
+/* Not RSA: to see that it is sound takes its time. */
+static const int quick[] = {RIG_ES256, RIG_EDDSA};
+
+static void keys(void **state) {
+  struct rig *rig = *state;
+  for (size_t q = 0; q < sizeof quick / sizeof *quick; q++) {
+    int i = quick[q];
+    struct bytes pem = {buf_view(&rig->pem[i]), 1};
+    heap_exhaust(parse_keyset, &pem);
+    heap_exhaust(parse_private, &pem);
+    struct bytes jwks = {rig_jwks(rig, i, RIG_STRANGER), 2};
+    heap_exhaust(parse_keyset, &jwks);
+  }
+}
+
+static int write_jwks(void *arg, struct error *e) {
+  const char *const path = arg;
+  struct buf out = {0};
+  int status = key_jwks(&path, 1, &out, e);
+  if (status == 0) {
+    struct bytes written = {buf_view(&out), 1};
+    status = parse_keyset(&written, e);
+  }
+  buf_free(&out);
+  return status;
+}
+
+static int load_private(void *arg, struct error *e) {
+  struct key key;
+  int status = key_load_private(arg, &key, e);
+  if (status == 0) {
+    key_free(&key);
+  }
+  return status;
+}
+
+static void files_of_keys(void **state) {
+  struct rig *rig = *state;
+  for (size_t q = 0; q < sizeof quick / sizeof *quick; q++) {
+    int i = quick[q];
+    char path[] = "/tmp/swarmgate-memory-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, rig->pem[i].ptr, rig->pem[i].len), rig->pem[i].len);
+    close(fd);
+    heap_exhaust(write_jwks, path);
+    heap_exhaust(load_private, path);
+    unlink(path);
+  }
+}
+
+static int generate(void *arg, struct error *e) {
+  const enum key_algorithm *algorithm = arg;
+  struct buf out = {0};
+  int status = key_generate(*algorithm, &out, e);
+  buf_free(&out);
+  return status;
+}
+
+static void new_keys(void **state) {
+  (void)state;
+  enum key_algorithm algorithms[] = {KEY_ES256, KEY_EDDSA};
+  for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
+    heap_exhaust(generate, &algorithms[i]);
+  }
+}
+
+static int remember(void *arg, struct error *e) {
+  const struct sample *s = arg;
+  static const unsigned char infohash[20];
+  struct token_question question = {
+      .kinds = s->token.kind, .now = RIG_NOW, .infohashes = infohash, .count = 1};
+  struct token_grant grant;
+  bool covers = true;
+  struct token_cache *cache = token_cache_new(&s->rig->trust, 100);
+  if (cache == NULL) {
+    token_cache_free(cache);
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  enum token_verdict verdict = token_cache_check(cache, s->jws, &question, &grant, &covers, e);
+  assert_false(covers);
+  assert_int_equal(token_cache_count(cache), verdict == TOKEN_VALID ? 1 : 0);
+  token_cache_free(cache);
+  return verdict == TOKEN_VALID ? 0 : -1;
+}
+
+static void the_cache(void **state) {
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    struct sample s = sample(*state, kinds[i]);
+    heap_exhaust(remember, &s);
+  }
+}
+
+int main(void) {
+  heap_watch_openssl();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tokens),
+      cmocka_unit_test(tokens_of_any_length),
+      cmocka_unit_test(tokens_of_openssl),
+      cmocka_unit_test(a_libtrust_kid),
+      cmocka_unit_test(keys),
+      cmocka_unit_test(files_of_keys),
+      cmocka_unit_test(new_keys),
+      cmocka_unit_test(the_cache),
+  };
+  return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
+}
