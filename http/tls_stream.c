@@ -16,7 +16,6 @@ struct tls_stream {
   struct slice in; /* what was fed and not read yet */
   struct buf out;
   const char *why; /* set when it has failed */
-  bool ended;      /* close_notify came */
 };
 
 /* --- what OpenSSL reads from and writes to: no copy but its own --- */
@@ -117,16 +116,13 @@ static int fail_openssl(struct tls_stream *s) {
   if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST) {
     answer_plain_http(s);
   }
-  return fail(s, s->out.failed || reason == NULL ? "out of memory" : reason);
+  return fail(s, reason == NULL ? "out of memory" : reason);
 }
 
 ssize_t tls_stream_read(struct tls_stream *s, char *plain, size_t size) {
   size_t n = 0;
   if (s->why != NULL) {
     return TLS_FAILED;
-  }
-  if (s->ended) {
-    return TLS_ENDED;
   }
   ERR_clear_error(); /* SSL_get_error() looks into the queue, where other callers may leave theirs
                       */
@@ -137,7 +133,6 @@ ssize_t tls_stream_read(struct tls_stream *s, char *plain, size_t size) {
   case SSL_ERROR_WANT_READ:
     return TLS_MORE;
   case SSL_ERROR_ZERO_RETURN:
-    s->ended = true;
     s->in = (struct slice){0};
     return TLS_ENDED;
   default:

@@ -164,13 +164,22 @@ static void test_validity(void **state) {
   v = http_tls_validity(tls);
   assert_in_range(v.until, from_now(-DAY - 120), from_now(-DAY));
   http_tls_free(tls);
-  /* Of a chain the shortest. */
-  write_both("mixed.crt", "two.crt", "one.crt");
-  tls = http_tls_new(files_path(&files, "mixed.crt"), files_path(&files, "two.key"), NULL);
-  assert_non_null(tls);
-  v = http_tls_validity(tls);
-  assert_in_range(v.until, from_now(DAY - 120), from_now(DAY));
-  http_tls_free(tls);
+  /* Of a chain the shortest, wherever it is. */
+  static const char *const chains[][2] = {{"one", "two"}, {"two", "one"}};
+  for (size_t i = 0; i < 2; i++) {
+    char first[16];
+    char second[16];
+    char key[16];
+    snprintf(first, sizeof first, "%s.crt", chains[i][0]);
+    snprintf(second, sizeof second, "%s.crt", chains[i][1]);
+    snprintf(key, sizeof key, "%s.key", chains[i][0]);
+    write_both("mixed.crt", first, second);
+    tls = http_tls_new(files_path(&files, "mixed.crt"), files_path(&files, key), NULL);
+    assert_non_null(tls);
+    v = http_tls_validity(tls);
+    assert_in_range(v.until, from_now(DAY - 120), from_now(DAY));
+    http_tls_free(tls);
+  }
   http_tls_free(NULL);
 }
 

@@ -374,6 +374,7 @@ static void test_the_server_ends_first(void **state) {
   for (size_t i = 0; i < VERSIONS; i++) {
     struct pair p;
     char got[16];
+    char *bytes;
     pair_new(&p, ecdsa, versions[i]);
     pair_request(&p, "x");
     pair_answer(&p, "y");
@@ -382,6 +383,14 @@ static void test_the_server_ends_first(void **state) {
     assert_true(len > 0);
     tls_stream_end(p.server);
     assert_int_equal(tls_stream_output(p.server)->len, len);
+    /* What is still on its way can be read. */
+    assert_int_equal(SSL_write(p.client, "z", 1), 1);
+    len = (size_t)BIO_get_mem_data(p.from_client, &bytes);
+    tls_stream_feed(p.server, slice_of(bytes, len));
+    tls_stream_end(p.server);
+    assert_int_equal(tls_stream_read(p.server, got, sizeof got), 1);
+    assert_int_equal(tls_stream_read(p.server, got, sizeof got), TLS_MORE);
+    BIO_reset(p.from_client);
     pair_run(&p);
     assert_int_equal(SSL_read(p.client, got, sizeof got), 0);
     assert_int_equal(SSL_get_error(p.client, 0), SSL_ERROR_ZERO_RETURN);
@@ -451,10 +460,12 @@ static void test_garbage(void **state) {
     size_t len = tls_stream_output(p.server)->len;
     assert_true(len == 0 || (len == 7 && tls_stream_output(p.server)->ptr[0] == SSL3_RT_ALERT));
     /* It has failed for good. */
+    const char *why = tls_stream_why(p.server);
     assert_int_equal(tls_stream_read(p.server, more, sizeof more), TLS_FAILED);
     assert_int_equal(tls_stream_write(p.server, SLICE("x")), -1);
     tls_stream_end(p.server);
     assert_int_equal(tls_stream_output(p.server)->len, len);
+    assert_ptr_equal(tls_stream_why(p.server), why);
     pair_free(&p);
   }
 }
