@@ -36,6 +36,7 @@ class Clients:
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+        self.next(0, "ready", 60)
 
     def _read(self):
         for line in self.process.stdout:
@@ -363,10 +364,10 @@ def test_refusals_are_warnings(tracker, clients):
 def test_session(tmp_path, clients):
     """A seed goes on past its token. It sends its tracker id back empty, so that a restart ends the session."""
     with Gate(str(tmp_path), auth={"leeway": "0"}) as gate:
-        token = gate.token(LEAVES, ttl="2s", session="1h")
+        token = gate.token(LEAVES, ttl="4s", session="1h")
         clients.new(0, f"{gate.announce_url}?jwt={token}")
         assert clients.ask(0, "start")["tracker id"]
-        wait_for("the token's end", 10, lambda: gate.tool(
+        wait_for("the token's end", 20, lambda: gate.tool(
             "token", "verify", "--config", gate.config, token, check=False).returncode == 3)
         assert counts(clients.ask(0, "update")) == (0, 1)
         gate.stop()

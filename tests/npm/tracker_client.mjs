@@ -5,7 +5,8 @@
 //   {"client": 1, "calls": [["start", {…}], …]}      calls its methods, all within one tick
 //   {"client": 1, "scrape": {…}}                     Client.scrape()
 //
-// Out come {"client": 1, "event": …, "data": …}; Client.scrape() and a failed constructor too are events.
+// Out come {"client": 1, "event": …, "data": …}; Client.scrape() and a failed constructor too are events. The first
+// is "ready", of client 0.
 import readline from 'node:readline'
 import Client from 'bittorrent-tracker'
 
@@ -58,6 +59,7 @@ function call (number, [method, value]) {
   }
 }
 
+tell(0, 'ready')
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const command = JSON.parse(line)
   const number = command.client
