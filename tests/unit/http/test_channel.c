@@ -7,7 +7,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
-enum { LARGE = 300 * 1024 };
+enum { LARGE = 300 * 1024, SEALED_MAX = 256 * 1024 }; /* the latter as HTTP_SEALED_MAX */
 
 /* --- handlers --- */
 
@@ -360,6 +360,29 @@ static void test_a_reader_over_tls_must_go_on(void **state) {
   client_free(&c);
 }
 
+/* TLS 1.3 has a peer ask for answers that no request is behind: each wants a key update back. */
+static void test_what_tls_itself_answers_is_bounded(void **state) {
+  (void)state;
+  struct client c;
+  char bytes[1024];
+  size_t fed = 0;
+  client_open(&c, NULL);
+  client_run(&c);
+  client_ask(&c, WHO "\r\n");
+  http_memory_take(c.m, 0);
+  while (!http_memory_released(c.m) && fed < 4 * (size_t)SEALED_MAX) {
+    assert_int_equal(SSL_key_update(c.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_do_handshake(c.ssl), 1);
+    int n = BIO_read(c.out, bytes, sizeof bytes);
+    assert_true(n > 0);
+    http_memory_feed(c.m, slice_of(bytes, (size_t)n));
+    fed += (size_t)n;
+  }
+  assert_true(http_memory_released(c.m));
+  assert_in_range(fed, SEALED_MAX / 2, 2 * (size_t)SEALED_MAX);
+  client_free(&c);
+}
+
 /* A handshake whose answer is not taken, and one that does not go on. */
 static void test_a_handshake_has_its_time(void **state) {
   (void)state;
@@ -425,6 +448,7 @@ int main(void) {
       cmocka_unit_test(test_requests_over_tls),
       cmocka_unit_test(test_slow_readers_over_tls),
       cmocka_unit_test(test_a_reader_over_tls_must_go_on),
+      cmocka_unit_test(test_what_tls_itself_answers_is_bounded),
       cmocka_unit_test(test_a_handshake_has_its_time),
       cmocka_unit_test(test_what_is_no_tls_is_closed),
       cmocka_unit_test(test_the_clients_end),
