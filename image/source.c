@@ -70,6 +70,11 @@ size_t image_source_foreign(const struct image_source *source) {
   return source->foreign_count;
 }
 
+uint64_t image_source_position(const struct image_source *source,
+                               const struct image_descriptor *blob) {
+  return source->transport->position == NULL ? 0 : source->transport->position(source, blob);
+}
+
 const char *image_source_digest(const struct image_source *source) {
   return source->digest;
 }

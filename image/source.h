@@ -52,6 +52,13 @@ size_t image_source_foreign(const struct image_source *source);
 const char *image_source_digest(const struct image_source *source);
 struct slice image_source_manifest(const struct image_source *source);
 
+/**
+ * Where a blob lies in an archive; 0 elsewhere. Who reads blobs in this order reads an archive
+ * once, and a compressed one not anew for each.
+ */
+uint64_t image_source_position(const struct image_source *source,
+                               const struct image_descriptor *blob);
+
 /** Given the bytes of a blob in order, at its own pace: nothing more is read meanwhile. \return -1
  * with \p e to give up. */
 typedef int image_sink(void *arg, struct slice bytes, struct error *e);

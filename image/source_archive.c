@@ -22,6 +22,12 @@ static int archive_read_blob(struct image_source *base, const struct image_descr
   return tar_read(s->tar, tar_find_digest(s->tar, blob->digest), sink, arg, e);
 }
 
+static uint64_t archive_position(const struct image_source *base,
+                                 const struct image_descriptor *blob) {
+  const struct archive_source *s = (const struct archive_source *)base;
+  return tar_find_digest(s->tar, blob->digest)->position;
+}
+
 static void archive_source_close(struct image_source *base) {
   struct archive_source *s = (struct archive_source *)base;
   tar_close(s->tar);
@@ -173,8 +179,8 @@ static int take_image(struct archive_source *s, const json_t *image, struct erro
 
 int image_archive_open(const struct image_reference *r, const struct image_source_options *o,
                        struct image_source **out, struct error *e) {
-  static const struct transport transport = {.read = archive_read_blob,
-                                             .close = archive_source_close};
+  static const struct transport transport = {
+      .read = archive_read_blob, .position = archive_position, .close = archive_source_close};
   (void)o;
   struct archive_source *s = calloc(1, sizeof *s);
   if (s == NULL) {

@@ -26,14 +26,29 @@ static int read_file(const struct oci_source *s, const char *name, int flags, im
                       : error_set(e, ERROR_NOT_FOUND, "there is no %s in the archive", name);
 }
 
+/* What a blob is called in a layout. */
+struct blob_name {
+  char text[sizeof "blobs/sha256/" + 64];
+};
+
+static struct blob_name name_of(const struct image_descriptor *blob) {
+  struct blob_name name;
+  snprintf(name.text, sizeof name.text, "blobs/sha256/%s", blob->digest + sizeof "sha256:" - 1);
+  return name;
+}
+
 /* A blob is a file of its own: a link could lead anywhere, to a device or a pipe too. Those of an
  * archive stay in it. */
 static int oci_read(struct image_source *base, const struct image_descriptor *blob,
                     image_sink *sink, void *arg, struct error *e) {
   const struct oci_source *s = (const struct oci_source *)base;
-  char name[sizeof "blobs/sha256/" + 64];
-  snprintf(name, sizeof name, "blobs/sha256/%s", blob->digest + sizeof "sha256:" - 1);
-  return read_file(s, name, O_NOFOLLOW, sink, arg, e);
+  return read_file(s, name_of(blob).text, O_NOFOLLOW, sink, arg, e);
+}
+
+static uint64_t oci_position(const struct image_source *base, const struct image_descriptor *blob) {
+  const struct oci_source *s = (const struct oci_source *)base;
+  const struct tar_file *file = s->tar == NULL ? NULL : tar_find(s->tar, name_of(blob).text);
+  return file == NULL ? 0 : file->position;
 }
 
 static int oci_manifest(struct image_source *base, const struct image_descriptor *d,
@@ -112,7 +127,7 @@ static const struct image_descriptor *choose(const struct image_manifest *index,
 int image_oci_open(const struct image_reference *r, const struct image_source_options *o,
                    struct image_source **out, struct error *e) {
   static const struct transport transport = {
-      .manifest = oci_manifest, .read = oci_read, .close = oci_close};
+      .manifest = oci_manifest, .read = oci_read, .position = oci_position, .close = oci_close};
   CLEANUP(buf_free) struct buf text = {0};
   struct image_manifest index;
   struct oci_source *s = calloc(1, sizeof *s);

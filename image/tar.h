@@ -1,7 +1,7 @@
 /**
  * A tar file, plain or compressed, whose regular files are read by name without unpacking it. Two
- * passes: tar_open() reads all of it once, tar_read() seeks a file again; in the order of the
- * archive that is one pass more, however many files there are.
+ * passes: tar_open() reads all of it once, tar_read() seeks a file again; in the order of
+ * `position` that is one pass more, however many files there are.
  */
 #pragma once
 

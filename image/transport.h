@@ -25,6 +25,8 @@ struct transport {
   /** Streams a blob; size and digest are checked in \p sink, and by the caller afterwards. */
   int (*read)(struct image_source *s, const struct image_descriptor *blob, image_sink *sink,
               void *arg, struct error *e);
+  /** Where a blob lies in an archive; NULL where any order of reading is as good. */
+  uint64_t (*position)(const struct image_source *s, const struct image_descriptor *blob);
   /** Frees what the transport holds, and the source. Its arena and buffer are freed already. */
   void (*close)(struct image_source *s);
 };

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAME_MAX_LEN = sizeof "sha256-" + 64 };
@@ -30,6 +31,7 @@ struct creation {
   struct arena arena; /* holds the torrents until they are registered, all in one transaction */
   struct torrent_record *records;
   size_t record_count;
+  size_t begun; /* blobs, for the progress */
   json_t *blobs;
 };
 
@@ -79,7 +81,7 @@ static int hash_blob(struct creation *c, const struct image_descriptor *blob, st
   struct feeding f;
   char label[NAME_MAX_LEN + 64]; /* `2/7 0123456789ab…` */
   size_t count;
-  const struct image_descriptor *first = image_source_blobs(c->image, &count);
+  image_source_blobs(c->image, &count);
   const struct hasher_options options = {
       .format = c->format,
       .size = blob->size,
@@ -87,7 +89,7 @@ static int hash_blob(struct creation *c, const struct image_descriptor *blob, st
   if (hasher_new(&options, &f.hasher, e) != 0) {
     return -1;
   }
-  snprintf(label, sizeof label, "%zu/%zu %s", (size_t)(blob - first) + 1, count,
+  snprintf(label, sizeof label, "%zu/%zu %s", c->begun, count,
            blob->digest == NULL ? "" : blob->digest + sizeof "sha256:" - 1);
   progress_start(&f.progress, blob->digest == NULL ? c->source : label, blob->size);
   int result = image_source_read(c->image, blob, feed, &f, e);
@@ -129,7 +131,7 @@ static int write_torrent(struct creation *c, struct metainfo m, const char *file
   return result;
 }
 
-/* An entry of index.json, as the contract's section Torrents has it. */
+/* Fills a blob's place in index.json, as the contract's section Torrents has it. */
 static int add_entry(struct creation *c, const struct image_descriptor *blob,
                      const struct metainfo *m, const char *file, struct error *e) {
   char v1[41];
@@ -147,7 +149,9 @@ static int add_entry(struct creation *c, const struct image_descriptor *blob,
   if (file != NULL) {
     json_object_set_new(entry, "file", json_string(file));
   }
-  if (entry == NULL || json_array_append_new(c->blobs, entry) != 0) {
+  size_t count;
+  const struct image_descriptor *first = image_source_blobs(c->image, &count);
+  if (entry == NULL || json_array_set_new(c->blobs, (size_t)(blob - first), entry) != 0) {
     return error_set(e, ERROR_FAILED, "cannot list %s: out of memory", blob->digest);
   }
   return 0;
@@ -169,6 +173,7 @@ static int keep_record(struct creation *c, const struct metainfo *m, const char 
 static int create_one(struct creation *c, const struct image_descriptor *blob, struct error *e) {
   struct hashes hashes = {0};
   struct metainfo m = {0};
+  c->begun++;
   char name[NAME_MAX_LEN];
   char file[NAME_MAX_LEN + sizeof ".torrent"];
   if (blob->size == 0) {
@@ -300,19 +305,49 @@ static void print_lines(const struct creation *c) {
   }
 }
 
+/* When to read which blob. */
+struct turn {
+  uint64_t position;
+  const struct image_descriptor *blob;
+};
+
+static int by_position(const void *a, const void *b) {
+  const struct turn *x = a;
+  const struct turn *y = b;
+  return x->position != y->position ? (x->position > y->position) - (x->position < y->position)
+                                    : (x->blob > y->blob) - (x->blob < y->blob);
+}
+
+/* The blobs in the order that the source reads best, with as many places in c->blobs. */
+static struct turn *take_turns(struct creation *c, size_t *count) {
+  const struct image_descriptor *blobs = image_source_blobs(c->image, count);
+  struct turn *turns = arena_alloc(&c->arena, (*count + 1) * sizeof *turns);
+  c->blobs = json_array();
+  c->records = arena_alloc(&c->arena, (*count + 1) * sizeof *c->records);
+  if (turns == NULL || c->blobs == NULL || c->records == NULL) {
+    return NULL;
+  }
+  for (size_t i = 0; i < *count; i++) {
+    turns[i] = (struct turn){image_source_position(c->image, &blobs[i]), &blobs[i]};
+    if (json_array_append_new(c->blobs, json_null()) != 0) {
+      return NULL;
+    }
+  }
+  qsort(turns, *count, sizeof *turns, by_position);
+  return turns;
+}
+
 static int create_all(struct creation *c, struct error *e) {
   size_t count;
-  const struct image_descriptor *blobs = image_source_blobs(c->image, &count);
-  c->blobs = json_array();
-  c->records = arena_alloc(&c->arena, (count + 1) * sizeof *c->records);
-  if (c->blobs == NULL || c->records == NULL) {
+  const struct turn *turns = take_turns(c, &count);
+  if (turns == NULL) {
     return error_set(e, ERROR_FAILED, "%s: out of memory", c->source);
   }
   if (c->output != NULL && file_make_folders(c->output, e) != 0) {
     return -1;
   }
   for (size_t i = 0; i < count; i++) {
-    if (create_one(c, &blobs[i], e) != 0) {
+    if (create_one(c, turns[i].blob, e) != 0) {
       return -1;
     }
   }
@@ -372,7 +407,8 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
     return -1;
   }
   if (from.all && platform_text != NULL) {
-    return error_set(e, ERROR_USAGE, "--all takes every platform, --platform one: give one of them");
+    return error_set(e, ERROR_USAGE,
+                     "--all takes every platform, --platform one: give one of them");
   }
   c.source = operands[0];
   if (c.output == NULL && !c.registers) {

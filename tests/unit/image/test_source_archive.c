@@ -22,6 +22,8 @@ static const char *archive(struct fixture *f, const char *name) {
 static void must_be_the_image(struct fixture *f, struct slice config) {
   assert_null(image_source_digest(f->source));
   assert_int_equal(fixture_count(f), 3);
+  assert_true(image_source_position(f->source, fixture_blob(f, 2)) !=
+              image_source_position(f->source, fixture_blob(f, 1)));
   fixture_must_read(f, 0, config);
   fixture_must_read(f, 1, ONE);
   fixture_must_read(f, 2, TWO);

@@ -58,6 +58,8 @@ static void test_oci_archive(void **state) {
     maker_end(&m);
     fixture_must_open(f, oci(f, ""));
     must_be_the_image(f, manifest);
+    assert_int_equal(image_source_position(f->source, fixture_blob(f, 0)), 1);
+    assert_int_equal(image_source_position(f->source, fixture_blob(f, 1)), 0);
     fixture_must_open(f, oci(f, ":v1"));
     must_be_the_image(f, manifest);
     fixture_must_fail(f, oci(f, ":v2"), ERROR_NOT_FOUND, "there is: v1");
@@ -185,6 +187,7 @@ static void test_dir_index(void **state) {
   fixture_must_open(f, dir(f));
   assert_string_equal(image_source_digest(f->source), fixture_digest(f, index));
   assert_true(slice_equal(image_source_manifest(f->source), index));
+  assert_int_equal(image_source_position(f->source, fixture_blob(f, 1)), 0);
   assert_int_equal(fixture_count(f), 2);
   fixture_write(f, name_of(f, "", manifest, ".manifest.json"), CONFIG);
   fixture_must_fail(f, dir(f), ERROR_MISMATCH, "digest should be");
