@@ -26,8 +26,8 @@ static bool is_name(struct slice s) {
   if (s.len > CALLER_NAME_MAX) {
     return false;
   }
-  for (size_t i = 0; i < s.len; i++) {
-    if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f) {
+  for (struct slice rest = s; rest.len > 0; rest = slice_from(rest, 1)) {
+    if (slice_control(rest) > 0) {
       return false;
     }
   }

@@ -80,6 +80,7 @@ static void names_others_by_their_hash(void **state) {
   check_bearer("{\"name\":\"alice\"}", NULL);
   check_bearer("{\"sub\":7}", NULL);
   check_bearer("{\"sub\":\"a\\nb\"}", NULL);
+  check_bearer("{\"sub\":\"a\\u009b31m\"}", NULL);
   check_bearer("{\"sub\":\"a\",\"sub\":\"b\"}", NULL);
   check_bearer("[]", NULL);
 }
@@ -111,6 +112,9 @@ static void passes_nothing_else_on(void **state) {
   }
   check_basic("al\0ice:x", 8, REGISTRY "/", false);
   check_basic("al\nice:x", 8, REGISTRY "/", false);
+  check_basic("a\xc2\x9b"
+              "31m:x",
+              8, REGISTRY "/", false);              /* U+009B stands for ESC [ */
   check_basic("J\xf6rg:x", 6, REGISTRY "/", false); /* Latin-1 */
 }
 
