@@ -155,6 +155,9 @@ static int read_entry(const char *path, const json_t *entry, struct image_creden
   if (auth != NULL) {
     return read_auth(path, auth, out, e);
   }
+  if (username != NULL && strchr(username, ':') != NULL) {
+    return broken(path, "a `username` holds a colon, which Basic cannot carry (RFC 7617)", e);
+  }
   if (username != NULL && password != NULL &&
       (!copy_text(username, &out->username) || !copy_text(password, &out->password))) {
     return no_memory(e);

@@ -217,6 +217,7 @@ static void broken_files(void **state) {
       "{\"auths\":{\"reg.example\":{\"auth\":\"YTpi*secret\"}}}",
       "{\"auths\":{\"reg.example\":{\"auth\":\"YTpiAA==\"}}}",
       "{\"auths\":{\"reg.example\":{\"auth\":\"YTpi\",\"identitytoken\":[]}}}",
+      "{\"auths\":{\"reg.example\":{\"username\":\"a:b\",\"password\":\"secret\"}}}",
       "{\"auths\":{},\"auths\":{}}",
   };
   no_files();
