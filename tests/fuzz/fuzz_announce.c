@@ -1,7 +1,8 @@
 // LINKS tracker auth bencode db http base
 /* Queries, a line each, put to one tracker by holders of a right token, now and after its exp:
  * every answer is one bencoded dictionary that ascends, and a refusal tells nothing. The first
- * byte of a line says from which address, what is asked, and whether time goes on before. */
+ * byte of a line says from which address, what is asked, whether time goes on before, and whether
+ * the last tracker id is sent along. */
 #include "bencode/reader.h"
 #include "tracker/tracker.h"
 
@@ -10,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { NOW = 1800000000, TTL = 600, ADDRESSES = 3, SCRAPE = 4, LATER = 8 };
+enum { NOW = 1800000000, TTL = 600, ADDRESSES = 3, SCRAPE = 4, LATER = 8, WITH_ID = 16 };
 
 static void check(bool good) {
   if (!good) {
@@ -47,7 +48,7 @@ static const struct trust *trust_with_token(struct buf *token) {
   return &trust;
 }
 
-static struct sockaddr_storage address_of(unsigned number) {
+static struct sockaddr_storage source_of(unsigned number) {
   struct sockaddr_storage address = {.ss_family = number == 0 ? AF_INET6 : AF_INET};
   unsigned char bytes[16] = {10, 0, 0, (unsigned char)number};
   memcpy(number == 0 ? (void *)&((struct sockaddr_in6 *)&address)->sin6_addr
@@ -56,7 +57,9 @@ static struct sockaddr_storage address_of(unsigned number) {
   return address;
 }
 
-static void check_answer(struct slice answer) {
+/* \return the answer's tracker id, or an empty slice. */
+static struct slice check_answer(struct slice answer) {
+  struct slice id = {NULL, 0}, value;
   struct bencode_reader r = bencode_reader(answer);
   check(bencode_next(&r).type == BENCODE_DICT);
   bool refused = false, told = false;
@@ -64,9 +67,14 @@ static void check_answer(struct slice answer) {
   while ((key = bencode_next(&r)).type == BENCODE_STRING) {
     refused |= slice_equal(key.string, SLICE("failure reason"));
     told |= slice_equal(key.string, SLICE("peers")) || slice_equal(key.string, SLICE("files"));
-    check(bencode_skip(&r, NULL));
+    check(bencode_skip(&r, &value));
+    if (slice_equal(key.string, SLICE("tracker id"))) {
+      slice_cut(&value, ':');
+      id = value;
+    }
   }
   check(key.type == BENCODE_END && bencode_next(&r).type == BENCODE_DONE && refused != told);
+  return id;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -89,12 +97,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct tracker_request r = {.authorization_count = 1, .now = NOW, .tick = 1};
   r.authorization = buf_view(&token);
   struct slice rest = slice_of(data, size);
+  char id[SESSION_ID_SPACE] = "";
+  struct buf with_id = {0};
   while (rest.ptr != NULL) {
     struct slice line = slice_cut(&rest, '\n');
     unsigned how = line.len > 0 ? (unsigned char)line.ptr[0] : 0;
-    struct sockaddr_storage from = address_of((how & 3) % ADDRESSES);
+    struct sockaddr_storage from = source_of((how & 3) % ADDRESSES);
     r.peer = (struct sockaddr *)&from;
     r.query = slice_from(line, 1);
+    if ((how & WITH_ID) != 0) {
+      buf_consume(&with_id, with_id.len);
+      buf_slice(&with_id, r.query);
+      buf_printf(&with_id, "&trackerid=%s", id);
+      r.query = buf_view(&with_id);
+    }
     if ((how & LATER) != 0) {
       r.now += TTL;
       r.tick += TTL;
@@ -104,8 +120,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct bencode_writer w = bencode_writer(bytes, sizeof bytes);
     ((how & SCRAPE) != 0 ? tracker_scrape : tracker_announce)(tracker, &r, &w);
     check(!w.full && tracker_peers(tracker) <= options.max_peers);
-    check_answer(slice_of(bytes, w.len));
+    struct slice told = check_answer(slice_of(bytes, w.len));
+    if (told.len > 0) {
+      check(told.len < sizeof id);
+      memcpy(id, told.ptr, told.len);
+      id[told.len] = '\0';
+    }
   }
+  buf_free(&with_id);
   tracker_free(tracker);
   return 0;
 }

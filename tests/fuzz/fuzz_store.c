@@ -1,0 +1,109 @@
+// LINKS db base PkgConfig::UV
+/* Records of any bytes under right checksums, as an attacker or another version may leave them: one
+ * that check says is in order can be read by its infohash and removed; the others are refused. A
+ * record is a line of three: table, key, value, each with its length in front. */
+#include "db/internal.h"
+#include "db/torrent_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct {
+  enum table table;
+  table_form *form;
+} forms[] = {{TABLE_TORRENTS, torrent_store_check_torrent},
+             {TABLE_ALIASES, torrent_store_check_alias},
+             {TABLE_DIGESTS, torrent_store_check_digest},
+             {TABLE_READABLE, torrent_store_check_readable}};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+static void check(bool holds) {
+  if (!holds) {
+    abort();
+  }
+}
+
+/* What is open stays when its files are gone. */
+static struct db *open_nameless(void) {
+  char folder[] = "/tmp/swarmgate-fuzz.XXXXXX", path[64];
+  struct db *db = NULL;
+  check(mkdtemp(folder) != NULL && db_open(folder, &db, NULL) == 0);
+  static const char *const names[] = {"/db/data.mdb", "/db/lock.mdb", "/db", ""};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    snprintf(path, sizeof path, "%s%s", folder, names[i]);
+    remove(path);
+  }
+  return db;
+}
+
+static uint64_t count_faults(struct db_txn *txn) {
+  uint64_t records = 0, faults = 0;
+  struct error first, e;
+  for (size_t i = 0; i < FORMS; i++) {
+    check(table_check(txn, forms[i].table, forms[i].form, &records, &faults, &first, &e) == 0);
+  }
+  return faults;
+}
+
+struct first {
+  bool any;
+  unsigned char infohash[20];
+};
+
+static bool keep_first(void *arg, const struct torrent_record *record,
+                       const struct slice *registries, const struct slice *repositories,
+                       size_t count) {
+  struct first *first = arg;
+  first->any = true;
+  memcpy(first->infohash, record->infohash, sizeof first->infohash);
+  for (size_t i = 0; i < count; i++) {
+    check(memchr(registries[i].ptr, '\0', registries[i].len) == NULL && repositories[i].len < 512);
+  }
+  return false;
+}
+
+/* Undone at the end, so that the next input finds nothing. */
+static int work(struct db_txn *txn, void *arg, struct error *e) {
+  struct slice rest = *(struct slice *)arg;
+  struct arena arena = {0};
+  struct torrent_record record;
+  while (rest.len >= 4) {
+    enum table table = forms[(unsigned char)rest.ptr[0] % FORMS].table;
+    size_t key = (unsigned char)rest.ptr[1];
+    size_t value = (unsigned char)rest.ptr[2] | (size_t)(unsigned char)rest.ptr[3] << 8;
+    rest = slice_from(rest, 4);
+    if (key == 0 || key + value > rest.len) {
+      break;
+    }
+    check(table_put(txn, table, slice_of(rest.ptr, key), slice_of(rest.ptr + key, value), e) == 0);
+    if (key >= 20) {
+      torrent_store_get(txn, (const unsigned char *)rest.ptr, &arena, &record, NULL);
+      torrent_store_allowed(txn, (const unsigned char *)rest.ptr, SLICE("r"), SLICE("a/b"));
+    }
+    rest = slice_from(rest, key + value);
+  }
+  bool good = count_faults(txn) == 0;
+  struct first first = {0};
+  while (torrent_store_each(txn, keep_first, &first, NULL) == 0 && first.any && good) {
+    check(torrent_store_get(txn, first.infohash, &arena, &record, NULL) == 0);
+    check(torrent_store_remove(txn, first.infohash, NULL) == 0);
+    first.any = false;
+  }
+  check(!good || !first.any);
+  arena_free(&arena);
+  return error_set(e, ERROR_DENIED, "undo");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static struct db *db;
+  if (db == NULL) {
+    db = open_nameless();
+  }
+  struct slice input = slice_of(data, size);
+  struct error e = {0};
+  check(db_write_now(db, work, &input, &e) != 0 && e.kind == ERROR_DENIED);
+  return 0;
+}
