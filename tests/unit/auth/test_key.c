@@ -4,9 +4,11 @@
 #include "unit/auth/rig.h"
 #include "unit/cmocka_all.h"
 
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -127,6 +129,28 @@ static void every_form_of_pem_is_read(void **state) {
   accepts(with_parameters.ptr, KEY_ES256, ec);
 }
 
+/* A public key of so many bits; to make a pair of that size would take minutes. */
+static EVP_PKEY *rsa_of(int bits) {
+  BIGNUM *n = BN_new();
+  BIGNUM *e = BN_new();
+  OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+  EVP_PKEY *pkey = NULL;
+  BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD);
+  BN_set_word(e, RSA_F4);
+  OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n);
+  OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e);
+  OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+  assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+  assert_int_equal(EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params), 1);
+  OSSL_PARAM_free(params);
+  EVP_PKEY_CTX_free(ctx);
+  OSSL_PARAM_BLD_free(build);
+  BN_free(e);
+  BN_free(n);
+  return pkey;
+}
+
 static void pem_that_is_no_key_of_use_is_refused(void **state) {
   struct rig *rig = *state;
   EVP_PKEY *ec = rig->keys[RIG_ES256].pkey;
@@ -144,7 +168,10 @@ static void pem_that_is_no_key_of_use_is_refused(void **state) {
                        public_pem(rig, rig->keys[RIG_STRANGER].pkey))
               .ptr,
           "several keys");
-  EVP_PKEY *others[] = {EVP_EC_gen("P-384"), EVP_EC_gen("secp256k1"), EVP_RSA_gen(1024),
+  EVP_PKEY *others[] = {EVP_EC_gen("P-384"),
+                        EVP_EC_gen("secp256k1"),
+                        EVP_RSA_gen(1024),
+                        rsa_of(KEY_RSA_BITS_MAX + 8),
                         EVP_PKEY_Q_keygen(NULL, NULL, "X25519"),
                         EVP_PKEY_Q_keygen(NULL, NULL, "ED448")};
   for (size_t i = 0; i < sizeof others / sizeof(EVP_PKEY *); i++) {
