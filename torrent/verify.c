@@ -29,8 +29,9 @@ static int hash_file(const struct metainfo *m, const char *path, int fd, verify_
       continue;
     }
     if (n <= 0) {
+      int number = errno;
       hasher_cancel(h);
-      return n < 0 ? error_errno(e, errno, "cannot read %s", path)
+      return n < 0 ? error_errno(e, number, "cannot read %s", path)
                    : error_set(e, ERROR_MISMATCH, "%s became shorter while it was read", path);
     }
     hasher_commit(h, (size_t)n);
