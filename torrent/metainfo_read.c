@@ -242,7 +242,6 @@ static int check_info(const struct info *info, struct metainfo *m, struct error 
 static int check_layers(struct metainfo *m, struct error *e) {
   struct slice key;
   struct slice layer;
-  int more;
   if (m->piece_layers.ptr == NULL) {
     return bad(e, "piece layers is missing");
   }
@@ -250,16 +249,14 @@ static int check_layers(struct metainfo *m, struct error *e) {
   if (read_begin(&r, "piece layers", BENCODE_DICT, e) != 0) {
     return -1;
   }
-  while ((more = read_key(&r, "piece layers", &key, e)) > 0) {
+  /* It was skipped as a whole before, so it is bencode to its end. */
+  while (read_key(&r, "piece layers", &key, e) > 0) {
     if (read_string(&r, "piece layers", &layer, e) != 0) {
       return -1;
     }
     if (slice_equal(key, m->pieces_root)) {
       m->piece_layer = layer;
     }
-  }
-  if (more < 0) {
-    return -1;
   }
   uint64_t count = torrent_piece_count(m->size, m->piece_length);
   unsigned char root[MERKLE_HASH];

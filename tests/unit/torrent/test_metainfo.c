@@ -159,6 +159,14 @@ static void test_foreign(void **state) {
   assert_int_equal(metainfo_read(SLICE(TORRENT(V1)), &arena, &m, NULL), 0);
   assert_int_equal(metainfo_read(SLICE(TORRENT_2(V2)), &arena, &m, NULL), 0);
   assert_int_equal(m.format, TORRENT_V2);
+  /* What else stands with a file, and the layers of others, are none of ours. */
+  assert_int_equal(
+      metainfo_read(
+          SLICE("d4:infod" TREE("4:attr1:x6:lengthi1e" ROOT) "12:meta versioni2e4:name1:a" PIECE
+                                                             "e12:piece layersd1:x1:yee"),
+          &arena, &m, NULL),
+      0);
+  assert_int_equal(m.piece_layer.len, 0);
   assert_int_equal(metainfo_read(SLICE(TORRENT_2(HYBRID)), &arena, &m, NULL), 0);
   assert_int_equal(m.format, TORRENT_HYBRID);
   arena_free(&arena);
@@ -237,6 +245,7 @@ static void test_refused(void **state) {
       {TORRENT_2("9:file treed1:a" FILE_OF("6:lengthi1e") "1:b" FILE_OF("6:lengthi1e") "e"),
        "several"},
       {TORRENT_2("9:file treed1:ad0:i1eee"), "wrong type"},
+      {TORRENT_2(TREE("6:length1:1")), "length has a value of the wrong type"},
       {TORRENT_2(TREE("6:lengthi1e") "12:meta versioni2e4:name1:a" PIECE), "pieces root"},
       {TORRENT_2(TREE("6:lengthi1e11:pieces root1:x") "12:meta versioni2e4:name1:a" PIECE),
        "pieces root"},
