@@ -224,6 +224,7 @@ static void a_scrape_says_what_is_wrong(void **state) {
       {"info_hash=aaaaaaaaaaaaaaaaaaaa&info_hash=aaaaaaaaaaaaaaaaaaa%g1", "info_hash", false},
       {"info_hash=aaaaaaaaaaaaaaaaaaaa&jwt=a&jwt=a", "jwt", false},
       {"info_hash=aaaaaaaaaaaaaaaaaaaa&trackerid=&trackerid=", "trackerid", false},
+      {"info_hash=&jwt=&jwt=", "info_hash", false},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     struct parameter_fault fault = scrape_parse(slice_str(rows[i].query), &s);

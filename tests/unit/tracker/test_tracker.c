@@ -3,6 +3,9 @@
 
 #include "unit/cmocka_all.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 static int set_up(void **state) {
   *state = rig_new(NULL);
   return 0;
@@ -390,12 +393,47 @@ static void refuses_options_that_contradict(void **state) {
   o = rig->options;
   o.interval = 0;
   assert_int_equal(tracker_new(&o, &t, &e), -1);
+  /* The seconds until a peer is silent would overflow. */
+  o.interval = INT32_MAX / 5 + 1;
+  assert_int_equal(tracker_new(&o, &t, &e), -1);
+  o.interval--;
+  assert_int_equal(tracker_new(&o, &t, &e), 0);
+  tracker_free(t);
   o = rig->options;
   o.numwant_max = SWARM_WANT_MAX + 1;
   assert_int_equal(tracker_new(&o, &t, &e), -1);
   o = rig->options;
   o.numwant_default = o.numwant_max + 1;
   assert_int_equal(tracker_new(&o, &t, &e), -1);
+}
+
+static void at_debug(struct tracker_options *o) {
+  static const struct log log = {LOG_LEVEL_DEBUG, false};
+  o->log = &log;
+}
+
+/* The operator who asks for it is told why a token is invalid, but not the token. */
+static void logs_why_a_token_is_invalid(void **state) {
+  (void)state;
+  struct rig *rig = rig_new(at_debug);
+  char line[512] = "";
+  FILE *file = tmpfile();
+  assert_non_null(file);
+  int saved = dup(STDERR_FILENO);
+  dup2(fileno(file), STDERR_FILENO);
+  rig_announce_with(rig, rig->token, RIG_QUERY);
+  rig_announce_with(rig, "no.token.here", RIG_QUERY);
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  rewind(file);
+  assert_non_null(fgets(line, sizeof line, file));
+  assert_non_null(strstr(line, "a token from 10.0.0.1"));
+  assert_non_null(strstr(line, "is invalid: the header is not canonical base64url"));
+  assert_null(strstr(line, "no.token.here"));
+  assert_null(fgets(line, sizeof line, file));
+  fclose(file);
+  rig_assert_failure(rig, "token invalid");
+  rig_free(rig);
 }
 
 static void forgets_the_silent(void **state) {
@@ -437,6 +475,7 @@ int main(void) {
       cmocka_unit_test(is_full_but_serves_those_it_knows),
       TEST(scrapes_what_the_token_covers),
       TEST(refuses_options_that_contradict),
+      cmocka_unit_test(logs_why_a_token_is_invalid),
       TEST(forgets_the_silent),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
