@@ -57,14 +57,18 @@ static struct tags read_id(const struct session *s, struct slice id) {
   return tag_equal(tags.bytes[0], own) ? tags : none;
 }
 
+static bool holds_tag(const struct tags *tags, const unsigned char *tag) {
+  bool found = false;
+  for (size_t i = 1; i < tags->count; i++) {
+    found |= tag_equal(tags->bytes[i], tag);
+  }
+  return found;
+}
+
 static bool holds_address(const struct session *s, const struct tags *tags) {
   unsigned char own[SESSION_TAG];
   make_tag(s, true, own);
-  bool found = false;
-  for (size_t i = 1; i < tags->count; i++) {
-    found |= tag_equal(tags->bytes[i], own);
-  }
-  return found;
+  return holds_tag(tags, own);
 }
 
 bool session_proved(const struct session *s, struct slice id) {
@@ -83,12 +87,14 @@ size_t session_extend(const struct session *s, struct slice id, char out[SESSION
     make_tag(s, false, tags.bytes[0]);
     tags.count = 1;
   }
-  if (!holds_address(s, &tags)) {
+  unsigned char own[SESSION_TAG];
+  make_tag(s, true, own);
+  if (!holds_tag(&tags, own)) {
     if (tags.count == 1 + SESSION_ADDRESSES_MAX) {
       memmove(tags.bytes[1], tags.bytes[2], sizeof tags.bytes - 2 * sizeof *tags.bytes);
       tags.count--;
     }
-    make_tag(s, true, tags.bytes[tags.count++]);
+    memcpy(tags.bytes[tags.count++], own, SESSION_TAG);
   }
   return base64_encode(BASE64_URL, tags.bytes, tags.count * SESSION_TAG, out);
 }
