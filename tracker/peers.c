@@ -56,13 +56,13 @@ static void link_entry(struct peers *p, uint32_t i) {
   bucket->head = i;
 }
 
-static void unlink_entry(struct peers *p, uint32_t i) {
-  struct peer *peer = peers_at(p, i);
-  uint32_t *link = &peers_at(p, bucket_of(hash_of(p, peer), p->count))->head;
+/* The link of its chain that points to entry i. */
+static uint32_t *link_to(struct peers *p, uint32_t i) {
+  uint32_t *link = &peers_at(p, bucket_of(hash_of(p, peers_at(p, i)), p->count))->head;
   while (*link != i) {
     link = &peers_at(p, *link)->next;
   }
-  *link = peer->next;
+  return link;
 }
 
 /* Bucket n comes into being: it takes what is its own from the one bucket that had it so far. */
@@ -95,13 +95,15 @@ static void merge_bucket(struct peers *p, uint32_t n) {
   *link = peers_at(p, n)->head;
 }
 
-/* Exchanges two entries that are in the index; the buckets' heads stay where they are. */
+/* Exchanges two entries that are in the index; the buckets' heads stay where they are. When one
+ * follows the other in a chain, the link between them moves with the entry it is in. */
 static void swap_entries(struct peers *p, uint32_t i, uint32_t j) {
   if (i == j) {
     return;
   }
-  unlink_entry(p, i);
-  unlink_entry(p, j);
+  uint32_t *to_i = link_to(p, i), *to_j = link_to(p, j);
+  *to_i = j;
+  *to_j = i;
   struct peer *a = peers_at(p, i), *b = peers_at(p, j);
   uint32_t head_a = a->head, head_b = b->head;
   unsigned char kept[sizeof(struct peer) + 16];
@@ -110,8 +112,6 @@ static void swap_entries(struct peers *p, uint32_t i, uint32_t j) {
   memcpy(b, kept, entry_size(p));
   a->head = head_a;
   b->head = head_b;
-  link_entry(p, i);
-  link_entry(p, j);
 }
 
 uint32_t peers_find(const struct peers *p, const unsigned char *address, uint16_t port) {
@@ -193,7 +193,7 @@ void peers_remove(struct peers *p, uint32_t i) {
   uint32_t last = p->count - 1;
   i = peers_set_seed(p, i, false);
   swap_entries(p, i, last);
-  unlink_entry(p, last);
+  *link_to(p, last) = peers_at(p, last)->next;
   if (last > 0) {
     merge_bucket(p, last);
   }
