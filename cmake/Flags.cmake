@@ -24,6 +24,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebI
     -fstack-protector-strong -fstack-clash-protection -fcf-protection)
   target_link_options(flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
   set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
+  # The rooms are separate libraries, and their small functions are inlined across them all the same.
+  include(CheckIPOSupported)
+  check_ipo_supported(RESULT CMAKE_INTERPROCEDURAL_OPTIMIZATION OUTPUT ignored LANGUAGES C)
 endif()
 
 if(SWARMGATE_SANITIZE)

@@ -27,5 +27,6 @@ else()
     ${LLHTTP_ROOT}/llhttp/api.c ${LLHTTP_ROOT}/llhttp/http.c ${LLHTTP_ROOT}/llhttp/llhttp.c)
   target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_ROOT}/include/llhttp)
   target_compile_definitions(llhttp PRIVATE LLHTTP_STRICT_MODE=1)
-  target_compile_options(llhttp PRIVATE -w)
+  # A jump through a table for every byte of a URL costs gcc's build a third of its time.
+  target_compile_options(llhttp PRIVATE -w -fno-jump-tables)
 endif()
