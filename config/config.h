@@ -87,6 +87,7 @@ struct config_registry {
   struct config_text name; /**< unique, at most 235 bytes */
   struct config_text url;  /**< without a final slash */
   struct config_text ca_file;
+  struct config_text certificate, key;        /**< for the registry to see; both or neither */
   struct config_text username, password_file; /**< credentials; both NULL when left out */
   unsigned line;
 };

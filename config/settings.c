@@ -121,6 +121,8 @@ static const struct setting registry[] = {
      .check = value_registry},
     {"url", SETTING_TEXT, MEMBER(config_registry, url), .required = true, .check = value_url},
     {"ca_file", SETTING_PATH, MEMBER(config_registry, ca_file)},
+    {"certificate", SETTING_PATH, MEMBER(config_registry, certificate)},
+    {"key", SETTING_PATH, MEMBER(config_registry, key)},
     {"credentials", SETTING_MAP, KEYS(credentials)},
     {"authorise", SETTING_CHECKED, .check = value_authorise},
     {"storage", .kind = SETTING_LATER},

@@ -536,12 +536,47 @@ def test_gateway_behind_redirects_and_a_private_ca(storage, authorities, tmp_pat
         assert behind.shown() <= {"GET auth=- cert=-", "HEAD auth=- cert=-"}
 
 
+@pytest.mark.parametrize("kind,status,says", [
+    ("right", 200, ""),
+    ("none", 502, "it wants a client certificate, or refuses ours"),
+    ("stranger's", 502, "it wants a client certificate, or refuses ours"),
+])
+def test_gateway_shows_a_client_certificate(storage, authorities, tmp_path, kind, status, says):
+    ca, other = authorities
+    for name, certificate in (("ca", ca.cert), ("client", (other if kind == "stranger's" else ca).client("gateway").cert)):
+        shutil.copy(certificate, tmp_path / f"{name}.crt")
+    shutil.copy((other if kind == "stranger's" else ca).folder + "/gateway.key", tmp_path / "client.key")
+    shown = {} if kind == "none" else {"certificate": "client.crt", "key": "client.key"}
+    with Registry(storage, USERS, tls=ca.server(), client_ca=ca) as registry:
+        with Gate(str(tmp_path), [registry_row(registry, str(tmp_path), ca_file="ca.crt", **shown)]) as gate:
+            made = json.loads(gate.tool("torrent", "create", f"docker://{registry.address}/team/app:1", "--register", "--registry",
+                                        "registry.example", "--json", "--config", gate.config, "--creds", f"alice:{USERS['alice']}",
+                                        "--cert-dir", cert_dir(tmp_path / "certs", ca, ca.client())).stdout)
+            path = f"/v1/team/app/blobs/{made['blobs'][0]['digest']}"
+            assert get(gate.gateway, path, registry.basic("alice"))[0] == status
+            assert says in gate.process.output()
+
+
+@pytest.mark.parametrize("shown,says", [
+    ({"certificate": "client.crt"}, "go together"), ({"key": "client.key"}, "go together"),
+    ({"certificate": "client.crt", "key": "none.key"}, "none.key"), ({"certificate": "client.key", "key": "client.key"}, "no certificate"),
+    ({"certificate": "client.crt", "key": "other.key"}, "is not the key of"),
+])
+def test_client_certificate_of_the_gateway_is_checked(authorities, tmp_path, shown, says):
+    for name, authority in (("client", authorities[0]), ("other", authorities[1])):
+        authority.client(name, folder=str(tmp_path))
+    gate = Gate(str(tmp_path), [{"name": "r", "url": "https://127.0.0.1:1", **shown}])
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+    assert done.returncode == 2 and says in done.stderr and "swarmgated.yaml:" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize("kind", ["stranger's", "expired", "another host's"])
 def test_gateway_believes_no_other_registry(storage, authorities, tmp_path, kind):
     with Registry(storage, USERS, tls=server_of(authorities, kind)) as registry:
         shutil.copy(authorities[0].cert, tmp_path / "registry-ca.crt")
         with Gate(str(tmp_path), [registry_row(registry, str(tmp_path), ca_file="registry-ca.crt")]) as gate:
-            digest = digest_of(b"any")
-            run([binary("swarmgate"), "torrent", "create", f"blob:{__file__}", "--register", "--config", gate.config, "--repository", "team/app"])
-            status, _, body = get(gate.gateway, f"/v1/team/app/blobs/{digest}", registry.basic("alice"))
-            assert status in (404, 502), body
+            made = json.loads(gate.tool("torrent", "create", f"blob:{__file__}", "--register", "--config", gate.config, "--repository",
+                                        "team/app", "--json").stdout)
+            path = f"/v1/team/app/blobs/{made['blobs'][0]['digest']}"
+            assert get(gate.gateway, path, registry.basic("alice"))[0] == 502
+            assert "its certificate" in gate.process.output()

@@ -95,11 +95,20 @@ static int read_password(const struct config *c, const struct config_registry *r
              : 0;
 }
 
-static int check_ca_file(const struct config *c, const struct config_registry *r, struct error *e) {
-  if (r->ca_file.text == NULL || image_certificates_check(r->ca_file.text, e) == 0) {
-    return 0;
+static int check_certificates(const struct config *c, const struct config_registry *r,
+                              struct error *e) {
+  if (r->ca_file.text != NULL && image_certificates_check(r->ca_file.text, e) != 0) {
+    return config_error_at(c, r->ca_file.line, e);
   }
-  return config_error_at(c, r->ca_file.line, e);
+  if ((r->certificate.text == NULL) != (r->key.text == NULL)) {
+    error_set(e, ERROR_USAGE, "registries.certificate and registries.key go together");
+    return config_error_at(c, r->line, e);
+  }
+  if (r->certificate.text != NULL &&
+      image_certificates_check_pair(r->certificate.text, r->key.text, e) != 0) {
+    return config_error_at(c, r->certificate.line, e);
+  }
+  return 0;
 }
 
 /* The key is made at start; one that is there must be good. */
@@ -123,13 +132,16 @@ static int load_registries(struct server *s, struct error *e) {
   }
   for (size_t i = 0; i < c->registry_count; i++) {
     const struct config_registry *r = &c->registries[i];
-    if (read_password(c, r, &s->credentials[i], e) != 0 || check_ca_file(c, r, e) != 0) {
+    if (read_password(c, r, &s->credentials[i], e) != 0 || check_certificates(c, r, e) != 0) {
       return -1;
     }
     s->registries[i] = (struct gateway_registry){
         .name = r->name.text,
         .upstream = {.url = r->url.text,
-                     .tls = {.ca_file = r->ca_file.text},
+                     .tls = {.ca_file = r->ca_file.text,
+                             .cert_file = r->certificate.text,
+                             .key_file = r->key.text,
+                             .given_by = "the registry's row in the configuration"},
                      .credentials = r->username.text == NULL ? NULL : &s->credentials[i]}};
   }
   return 0;

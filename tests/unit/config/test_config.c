@@ -57,6 +57,8 @@ static const char full[] =
     "  - name: registry.example\n" /* 30 */
     "    url: http://127.0.0.1:5000\n"
     "    ca_file: registry-ca.crt\n"
+    "    certificate: registry-client.crt\n"
+    "    key: registry-client.key\n"
     "    credentials: { username: gateway, password_file: gateway.pass }\n"
     "    authorise: delegate          # delegate: ask the registry\n"
     "token_service:\n"
@@ -64,7 +66,7 @@ static const char full[] =
     "  service: registry.example\n"
     "  signing_key: registry.pem\n"
     "  ttl: 6m\n"
-    "  anonymous_pull: []\n" /* 40 */
+    "  anonymous_pull: []\n" /* 42 */
     "log: { level: debug, format: text }\n";
 
 static void every_key_goes_to_its_place(void **state) {
@@ -120,14 +122,16 @@ static void every_key_goes_to_its_place(void **state) {
   assert_text(&r->name, "registry.example", 30);
   assert_text(&r->url, "http://127.0.0.1:5000", 31);
   assert_text(&r->ca_file, "/etc/swarmgate/registry-ca.crt", 32);
-  assert_text(&r->username, "gateway", 33);
-  assert_text(&r->password_file, "/etc/swarmgate/gateway.pass", 33);
+  assert_text(&r->certificate, "/etc/swarmgate/registry-client.crt", 33);
+  assert_text(&r->key, "/etc/swarmgate/registry-client.key", 34);
+  assert_text(&r->username, "gateway", 35);
+  assert_text(&r->password_file, "/etc/swarmgate/gateway.pass", 35);
   const struct config_token_service *s = &c.token_service;
   assert_true(s->present);
-  assert_int_equal(s->line, 36);
-  assert_text(&s->issuer, "auth.example", 36);
-  assert_text(&s->service, "registry.example", 37);
-  assert_text(&s->signing_key, "/etc/swarmgate/registry.pem", 38);
+  assert_int_equal(s->line, 38);
+  assert_text(&s->issuer, "auth.example", 38);
+  assert_text(&s->service, "registry.example", 39);
+  assert_text(&s->signing_key, "/etc/swarmgate/registry.pem", 40);
   assert_int_equal(s->ttl, 6 * 60);
   assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
   assert_false(c.log.json);
@@ -239,11 +243,11 @@ static void a_file_is_loaded(void **state) {
     fail_msg("%s", e.text);
   }
   assert_string_equal(c.file, path);
-  assert_text(&c.token_service.signing_key, "/tmp/registry.pem", 38);
-  assert_int_equal(config_error(&c, 38, &e, "no such key: %s", "x"), -1);
+  assert_text(&c.token_service.signing_key, "/tmp/registry.pem", 40);
+  assert_int_equal(config_error(&c, 40, &e, "no such key: %s", "x"), -1);
   assert_int_equal(e.kind, ERROR_USAGE);
   char expected[128];
-  snprintf(expected, sizeof expected, "%s:38: no such key: x", path);
+  snprintf(expected, sizeof expected, "%s:40: no such key: x", path);
   assert_string_equal(e.text, expected);
   config_error(&c, 0, &e, "no such key");
   snprintf(expected, sizeof expected, "%s: no such key", path);
