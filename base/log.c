@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { LOG_MESSAGE_MAX = 2048 }; /* bytes with the NUL; the rest is cut off */
+
 static void append_text(struct buf *line, struct slice message) {
   while (message.len > 0) {
     size_t control = slice_control(message);
@@ -33,7 +35,7 @@ void log_write(const struct log *log, enum log_level level, const char *format, 
   if (level > log->level) {
     return;
   }
-  char message[2048];
+  char message[LOG_MESSAGE_MAX];
   va_list args;
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);

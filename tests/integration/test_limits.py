@@ -1,6 +1,8 @@
 """Bounds on what is given to the programs, end to end, where no unit test can see them; docs/limits.md has them all."""
 
 import os
+import pathlib
+import re
 import socket
 
 import pytest
@@ -9,6 +11,7 @@ from support.gate import Gate
 from support.process import binary, run
 
 INFOHASH = "ab" * 20
+TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
 def refused(done, status, says):
@@ -51,3 +54,28 @@ def test_connections_of_an_address(tracker):
     finally:
         for s in idle:
             s.close()
+
+
+UNITS = {None: 1, "KiB": 1024, "MiB": 1024 * 1024, "s": 1000}
+
+
+def test_the_table_is_right():
+    """docs/limits.md names bounds that are in the code, with the number that they have there, and tests that there are."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted(TOP.glob("*/*.[ch]")) + sorted(TOP.glob("tools/*/*.[ch]")))
+    rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in open(TOP / "docs" / "limits.md", encoding="utf-8")
+            if line.startswith("|") and not line.startswith(("| what", "| ---"))]
+    compared = 0
+    for what, names, default, beyond, tests in rows:
+        assert what and beyond, what
+        names = re.findall(r"`([A-Z_]+)`", names)
+        for name in names:
+            number = re.search(rf"\b{name} = (\d+(?: (?:\*|<<) \d+)*)(?:[,;]| }}|\n)", code)
+            assert re.search(rf"\b{name} = ", code), f"{name} is not in the code"
+            if len(names) == 1 and number:
+                told, unit = re.match(r"([\d,]+)(?: (KiB|MiB|s)\b)?", default).groups()
+                assert int(told.replace(",", "")) * UNITS[unit] == eval(number[1]), f"{name} is {number[1]}"
+                compared += 1
+        for test in tests.split(", "):
+            path, name = test.split("::")
+            assert re.search(rf"\b{name}\(", (TOP / "tests" / path).read_text(encoding="utf-8")), f"{test} is not there"
+    assert compared > 40

@@ -178,6 +178,24 @@ static void test_bounds(void **state) {
   assert_int_equal(parse_many("[", "[[[[[[[[", 10000, "]", &e), -1);
 }
 
+static void test_bound_of_media_types(void **state) {
+  (void)state;
+  for (int beyond = 0; beyond <= 1; beyond++) {
+    struct arena arena = {0};
+    struct image_manifest m;
+    struct error e = {0};
+    const char *text =
+        arena_printf(&arena,
+                     "{'schemaVersion':2,'config':{'mediaType':'a/%0*d','digest':'" DIGEST(
+                         "0") "','size':7},'layers':[]}",
+                     IMAGE_MEDIA_TYPE_MAX - 2 + beyond, 0)
+            .ptr;
+    assert_int_equal(parse(text, NULL, &arena, &m, &e), -beyond);
+    assert_int_equal(strstr(e.text, "mediaType") != NULL, beyond);
+    arena_free(&arena);
+  }
+}
+
 static void test_values_in_strings_do_not_count(void **state) {
   (void)state;
   struct error e = {0};
@@ -289,6 +307,7 @@ int main(void) {
       cmocka_unit_test(test_reads),
       cmocka_unit_test(test_refuses_and_says_why),
       cmocka_unit_test(test_bounds),
+      cmocka_unit_test(test_bound_of_media_types),
       cmocka_unit_test(test_values_in_strings_do_not_count),
       cmocka_unit_test(test_blobs),
       cmocka_unit_test(test_select),

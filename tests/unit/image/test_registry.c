@@ -317,7 +317,11 @@ static void a_refused_token(void **state) {
 
 static void realms_that_fail(void **state) {
   (void)state;
-  static const struct {
+  static char long_token[REGISTRY_TOKEN_MAX + 64] = "HTTP/1.1 200 OK\r\n\r\n{\"token\":\"";
+  const size_t start = strlen(long_token);
+  memset(long_token + start, 'a', REGISTRY_TOKEN_MAX + 1);
+  memcpy(long_token + start + REGISTRY_TOKEN_MAX + 1, "\"}", 3);
+  const struct {
     const char *reply;
     size_t body;
     enum error_kind kind;
@@ -337,6 +341,7 @@ static void realms_that_fail(void **state) {
        "without a token"},
       {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", 99, ERROR_FAILED, "remaining"},
       {"HTTP/1.1 200 OK\r\n\r\n", REGISTRY_TOKEN_ANSWER_MAX + 1, ERROR_FAILED, "more than"},
+      {long_token, 0, ERROR_FAILED, "without a token"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char wants[512];
