@@ -30,7 +30,8 @@ USERS = {"alice": "alice-password", "gateway": "gateway-password"}
 LAYERS = (3_000_000, 300_000, 20_000)
 WORKERS = 32
 SAMPLE = 10    # seconds from one row of the table to the next
-WARM_UP = 60   # seconds, at least, and a tenth of the time, until as many peers and tokens go as come
+RATE = 1000    # requests a second, so that as many peers are there at the end as at the beginning
+WARM_UP = 120  # seconds, at least, and a tenth of the time, until as many peers and tokens go as come
 GROWTH = 1.05  # of memory, the last third over the first
 VALGRIND_ERROR = 99
 
@@ -111,7 +112,7 @@ def in_memory(gate, trackers, registry, minutes):
                 rows.append(row)
                 print("{:7.0f} s {:12,} {:12,} {:12,} {:8,}".format(*row), flush=True)
 
-        asyncio.run(load.run(lambda _: time.monotonic() - began > minutes * 60, watch, WORKERS))
+        asyncio.run(load.run(lambda _: time.monotonic() - began > minutes * 60, watch, WORKERS, RATE))
     right = report(load)
     rows = [row for row in rows if row[0] > max(WARM_UP, minutes * 6)]
     third = len(rows) // 3

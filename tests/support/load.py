@@ -111,7 +111,7 @@ class Load:
         self.webseeds = {}
         self.basic = "Authorization: " + registry.basic("alice")["Authorization"]
         self.kept = {}
-        self.done, self.asked = collections.Counter(), 0
+        self.done, self.asked, self.due = collections.Counter(), 0, 0
         self.wrong = collections.Counter()
         weights = {name: getattr(method, "weight", 0) for name in dir(self) if callable(method := getattr(self, name))}
         self.kinds = [name for name, weight in weights.items() if weight]
@@ -347,8 +347,16 @@ class Load:
 
     # --- the run ---
 
-    async def work(self, enough):
+    async def pace(self, rate):
+        """Waits until the next request is due; one that is late by far is not made up for."""
+        now = time.monotonic()
+        self.due = max(self.due, now - 1) + 1 / rate
+        await asyncio.sleep(max(0, self.due - now))
+
+    async def work(self, enough, rate):
         while not enough(self.asked):
+            if rate:
+                await self.pace(rate)
             kind = random.choices(self.kinds, self.weights)[0]
             self.asked += 1
             try:
@@ -357,15 +365,15 @@ class Load:
                 self.wrong[f"{kind}: {problem!r}"] += 1
             self.done[kind] += 1
 
-    async def run(self, enough, watch, workers):
-        """Asks, `workers` at once, until enough(requests so far); watch(self) runs beside it."""
+    async def run(self, enough, watch, workers, rate=None):
+        """Asks, `workers` at once, `rate` times a second at most, until enough(requests so far); watch(self) runs beside it."""
         async def renewing():
             while True:
                 await asyncio.sleep(RENEWAL)
                 self.renew()
 
         beside = [asyncio.create_task(renewing()), asyncio.create_task(watch(self))]
-        await asyncio.gather(*(self.work(enough) for _ in range(workers)))
+        await asyncio.gather(*(self.work(enough, rate) for _ in range(workers)))
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
