@@ -4,97 +4,14 @@
  * socket is the proxy for all. Done is told once, after a head once, and a body of the right
  * length.
  */
+#include "answers.h"
 #include "image/registry.h"
 
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <signal.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define SEPARATOR "\n====\n"
 enum { HEAD = 1, BLOB = 2, LOGIN = 4, DELEGATED = 8, RANGED = 16 };
-
-static void check(bool holds) {
-  if (!holds) {
-    abort();
-  }
-}
-
-/* --- the registry --- */
-
-struct connection {
-  uv_tcp_t tcp; /* first, for it is what is closed */
-  uv_write_t write;
-  uv_shutdown_t shutdown;
-  char request[2048];
-};
-
-static struct slice answers; /* those that are left */
-
-static void on_closed(uv_handle_t *handle) {
-  free(handle);
-}
-
-static void on_shutdown(uv_shutdown_t *shutdown, int status) {
-  (void)status;
-  uv_close((uv_handle_t *)shutdown->handle, on_closed);
-}
-
-static void on_written(uv_write_t *write, int status) {
-  struct connection *c = (struct connection *)write->handle;
-  if (status != 0 || uv_shutdown(&c->shutdown, write->handle, on_shutdown) != 0) {
-    uv_close((uv_handle_t *)&c->tcp, on_closed);
-  }
-}
-
-static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf) {
-  (void)size;
-  struct connection *c = (struct connection *)handle;
-  *buf = uv_buf_init(c->request, sizeof c->request);
-}
-
-/* The first bytes of a request will do for an answer. */
-static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
-  (void)buf;
-  struct connection *c = (struct connection *)stream;
-  uv_read_stop(stream);
-  const char *end =
-      answers.len == 0 ? NULL : memmem(answers.ptr, answers.len, SEPARATOR, sizeof SEPARATOR - 1);
-  struct slice answer = answers;
-  answers = slice_of(NULL, 0);
-  if (end != NULL) {
-    answers = slice_from(answer, (size_t)(end - answer.ptr) + sizeof SEPARATOR - 1);
-    answer.len = (size_t)(end - answer.ptr);
-  }
-  uv_buf_t out = {.base = (char *)(uintptr_t)answer.ptr, .len = answer.len};
-  if (len <= 0 || answer.len == 0 || uv_write(&c->write, stream, &out, 1, on_written) != 0) {
-    uv_close((uv_handle_t *)stream, on_closed);
-  }
-}
-
-static void on_connection(uv_stream_t *listener, int status) {
-  struct connection *c = calloc(1, sizeof *c);
-  check(status == 0 && c != NULL && uv_tcp_init(listener->loop, &c->tcp) == 0);
-  check(uv_accept(listener, (uv_stream_t *)&c->tcp) == 0);
-  check(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) == 0);
-}
-
-/* Listens, and is the proxy of everything that is asked for from here on. */
-static void listen_on(uv_loop_t *loop, char url[64]) {
-  static uv_tcp_t listener;
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  int len = sizeof at;
-  check(uv_tcp_init(loop, &listener) == 0 &&
-        uv_tcp_bind(&listener, (const struct sockaddr *)&at, 0) == 0 &&
-        uv_listen((uv_stream_t *)&listener, 16, on_connection) == 0 &&
-        uv_tcp_getsockname(&listener, (struct sockaddr *)&at, &len) == 0);
-  snprintf(url, 64, "http://127.0.0.1:%d", ntohs(at.sin_port));
-  setenv("http_proxy", url, 1);
-  setenv("https_proxy", url, 1);
-  unsetenv("no_proxy");
-  unsetenv("NO_PROXY");
-}
 
 /* --- what is told --- */
 
@@ -136,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static char url[64], user[] = "ann", password[] = "secret";
   if (client == NULL) {
     check(uv_loop_init(&loop) == 0);
-    listen_on(&loop, url);
+    answers_listen(&loop, url);
     client = http_client_new(&loop);
     check(client != NULL && signal(SIGPIPE, SIG_IGN) != SIG_ERR);
   }
