@@ -24,7 +24,8 @@ int claims_read_header(const json_t *json, struct claims_header *out, struct err
 int claims_read(const json_t *json, enum token_kind kind, struct arena *arena, struct token *out,
                 struct error *e);
 
-/** Whether `aud`, of which claims_read() took the form, is \p audience or a list that has it (RFC 7519, 4.1.3). */
+/** Whether `aud`, whose form claims_read() has taken, is \p audience or a list that has it
+ *  (RFC 7519, 4.1.3). */
 bool claims_audience_is(const json_t *json, struct slice audience);
 
 /** The `typ` of a kind, and its name for people. */
