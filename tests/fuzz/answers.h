@@ -68,7 +68,8 @@ static inline void answers_on_read(uv_stream_t *stream, ssize_t len, const uv_bu
   struct answers_connection *c = (struct answers_connection *)stream;
   uv_read_stop(stream);
   struct slice answer = answers_next();
-  uv_buf_t out = {.base = (char *)(uintptr_t)answer.ptr, .len = answer.len};
+  uv_buf_t out = {.len = answer.len};
+  memcpy(&out.base, &answer.ptr, sizeof out.base); /* libuv has no const one */
   if (len <= 0 || answer.len == 0 ||
       uv_write(&c->write, stream, &out, 1, answers_on_written) != 0) {
     uv_close((uv_handle_t *)stream, answers_on_closed);

@@ -1,6 +1,7 @@
 // LINKS http base
 /* X-Forwarded-For: who is found is not a proxy that is believed unless all are, and one believed
  * proxy more at the end changes nothing. Then what prints is read as the same address and range. */
+#include "base/buf.h"
 #include "http/forwarded.h"
 
 #include <stdlib.h>
@@ -28,12 +29,12 @@ static void check_walk(struct slice value, const struct address_range trusted[3]
   bool believed = address_range_has(trusted, 3, &client.any);
   check(found != FORWARDED_CLIENT || !believed);
   check(found != FORWARDED_ON || believed);
-  char *longer = malloc(value.len + 16);
-  memcpy(longer, value.len == 0 ? "" : value.ptr, value.len);
-  memcpy(longer + value.len, ",\t fd00::7 ,", 12);
-  check(forwarded_walk(slice_of(longer, value.len + 12), trusted, 3, &again) == found);
+  struct buf longer = {0};
+  buf_append(&longer, value.len == 0 ? "" : value.ptr, value.len);
+  buf_str(&longer, ",\t fd00::7 ,");
+  check(forwarded_walk(buf_view(&longer), trusted, 3, &again) == found);
   check(found != FORWARDED_CLIENT || same(&again, &client));
-  free(longer);
+  buf_free(&longer);
   /* What an untrusted peer says is not looked at. */
   check(address_parse(SLICE("198.51.100.1"), &client));
   again = client;

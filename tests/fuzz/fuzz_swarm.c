@@ -21,10 +21,13 @@ static void check(bool holds) {
   }
 }
 
+static bool same(const struct swarm_endpoint *a, const struct swarm_endpoint *b) {
+  return a->port == b->port && a->address_len == b->address_len &&
+         memcmp(a->address, b->address, a->address_len) == 0;
+}
+
 static bool same_place(const struct entry *a, const struct swarm_endpoint *at, uint8_t swarm) {
-  return a->live && a->swarm == swarm && a->at.port == at->port &&
-         a->at.address_len == at->address_len &&
-         memcmp(a->at.address, at->address, at->address_len) == 0;
+  return a->live && a->swarm == swarm && same(&a->at, at);
 }
 
 static struct entry *find(struct entry *list, const struct swarm_endpoint *at, uint8_t swarm) {
@@ -64,7 +67,7 @@ static void check_given(struct entry *list, const struct swarm_answer *answer,
       check(swarm_family(at) == family && peer != NULL && !same_place(peer, &a->at, swarm));
       check(!a->seed || !peer->seed);
       for (unsigned k = 0; k < i; k++) {
-        check(memcmp(&answer->peers[family][k].at, at, sizeof *at) != 0);
+        check(!same(&answer->peers[family][k].at, at));
       }
     }
   }
