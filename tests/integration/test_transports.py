@@ -4,13 +4,14 @@ stands in a manifest; registries over TLS, with client certificates, behind redi
 in front of one.
 """
 
+import bz2
 import gzip
 import hashlib
 import http.client
 import json
+import lzma
 import os
 import shutil
-import subprocess
 
 import pytest
 from conftest import USERS, registry_row
@@ -193,19 +194,12 @@ def test_all_needs_all(many, tmp_path):
     create(f"oci:{folder}", tmp_path / "all", "--all", status=4, says=many.arm64["digest"][7:])
 
 
-@pytest.mark.parametrize("method", ["none", "gzip", "zstd", "xz"])
-def test_archives_may_be_compressed(many, copies, tmp_path, method):
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=["plain", "gzip", "bzip2", "xz"])
+def test_archives_may_be_compressed(many, copies, tmp_path, compress):
     """As `podman save | gzip` leaves them; nothing is put beside them."""
-    archive = copies["oci-archive"].split(":")[1]
     path = tmp_path / "a.tar"
-    if method == "gzip":
-        with open(archive, "rb") as f:
-            path.write_bytes(gzip.compress(f.read()))
-    elif method == "none":
-        shutil.copy(archive, path)
-    else:
-        with open(path, "wb") as f:
-            subprocess.run([method, "-c", archive], stdout=f, check=True, timeout=60)
+    with open(copies["oci-archive"].split(":")[1], "rb") as f:
+        path.write_bytes(compress(f.read()))
     made = create(f"oci-archive:{path}:1", tmp_path / "out", "--all")
     assert made["digest"] == many.top["digest"] and len(made["blobs"]) == 7
     assert sorted(os.listdir(tmp_path)) == ["a.tar", "out"]
