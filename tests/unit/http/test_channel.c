@@ -320,7 +320,7 @@ static void slow_reader(const char *request, size_t step) {
   client_run(&c);
   http_memory_take(c.m, step);
   client_ask(&c, request);
-  for (size_t i = 0; i < 4 * LARGE / step; i++) {
+  for (size_t i = 0; i < 4 * (size_t)LARGE / step; i++) {
     http_memory_take(c.m, step);
     client_run(&c);
   }
