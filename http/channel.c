@@ -36,6 +36,14 @@ void channel_closed(struct http_connection *c) {
   buf_free(&c->channel.header);
 }
 
+void channel_rest(struct http_connection *c) {
+  struct channel *channel = &c->channel;
+  if (channel->tls != NULL && !channel->sending && tls_stream_output(channel->tls)->len == 0) {
+    buf_free(tls_stream_output(channel->tls));
+    buf_free(&channel->sealed);
+  }
+}
+
 /* --- TLS, outwards --- */
 
 /* Hands the transport what it takes without waiting. \return whether that was all. */

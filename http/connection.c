@@ -18,6 +18,7 @@ static void give_back(struct http_connection *c) {
   if (c->x != NULL) {
     server_take_back(c->server, c->x);
     c->x = NULL;
+    channel_rest(c);
   }
 }
 

@@ -106,6 +106,9 @@ void channel_sent(struct http_connection *c, bool ok);
 /** The transport has dropped it; the caller frees the memory of \p c. */
 void channel_closed(struct http_connection *c);
 
+/** The connection waits for a request: what is not needed for that is let go. */
+void channel_rest(struct http_connection *c);
+
 /** As those of the transport, for the connection, of what is inside. */
 ssize_t channel_try_write(struct http_connection *c, const struct slice *pieces, size_t count);
 void channel_write(struct http_connection *c, struct slice bytes);
