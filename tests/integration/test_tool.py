@@ -229,9 +229,9 @@ def test_list_remove_stats_check(gate, registry):
 
 @pytest.mark.parametrize("change,says", [
     ({"trackr": {}}, "trackr"), ({"tracker": {"listen": "127.0.0.1:1"}}, "tracker.listen"), ({"tracker": {"interval": "900"}}, "tracker.interval"),
-    ({"tracker": {"tls": {"certificate": "a", "key": "b"}}}, "not supported yet"), ({"tracker": {"zones": {"a": ["10.0.0.0/8"]}}}, "not supported yet"),
+    ({"tracker": {"tls": {"certificate": "a", "key": "b"}}}, "a: "), ({"tracker": {"zones": {"a": ["10.0.0.0/8"]}}}, "not supported yet"),
     ({"tracker": {"store": "redis://h:1/0"}}, "not supported yet"), ({"tracker": {"revocations": "http://x/"}}, "not supported yet"),
-    ({"tracker": {"trusted_proxies": ["10.0.0.0/8"]}}, "not supported yet"), ({"admin": {"listen": ["127.0.0.1:0"]}}, "not supported yet"),
+    ({"tracker": {"trusted_proxies": ["10.0.0.1/8"]}}, "first address"), ({"admin": {"listen": ["127.0.0.1:0"]}}, "not supported yet"),
     ({"auth": {"signing_keys": ["missing.pem"]}}, "missing.pem"), ({"tracker": None, "gateway": None}, "nothing"),
 ])
 def test_configuration_is_checked(tmp_path, change, says):

@@ -4,13 +4,13 @@
 
 struct texts {
   value_check *check;
-  const char *good[16], *bad[24];
+  const char *good[16], *bad[28];
 };
 
 static const struct texts cases[] = {
     {value_listen,
      {"127.0.0.1:6969", "0.0.0.0:1", "255.255.255.255:65535", "[::1]:6969", "[::]:80",
-      "[2001:db8::1]:443"},
+      "[2001:db8::1]:443", "unix:/run/socket", "fd:tracker"},
      {"",
       "127.0.0.1",
       "127.0.0.1:",
@@ -30,8 +30,10 @@ static const struct texts cases[] = {
       "[::1]:",
       "[127.0.0.1]:80",
       "[::1%lo]:80",
-      "unix:/run/socket",
-      "fd:tracker",
+      "unix:",
+      "unix:run/socket",
+      "fd:",
+      "fd:a:b",
       "[:80",
       "]"}},
     {value_url,
