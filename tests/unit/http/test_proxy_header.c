@@ -15,6 +15,10 @@ static enum proxy_header read_exactly(struct slice bytes, size_t *size, union ad
   return found;
 }
 
+static void put(char *to, struct slice bytes) {
+  memcpy(to, bytes.ptr, bytes.len);
+}
+
 /* Every shorter beginning needs more; with the whole, and something behind it, the answer is there.
  */
 static enum proxy_header read_in_cuts(struct slice header, union address *client) {
@@ -25,8 +29,8 @@ static enum proxy_header read_in_cuts(struct slice header, union address *client
   }
   enum proxy_header found = read_exactly(header, &size, client);
   assert_int_equal(size, header.len);
-  memcpy(behind, header.ptr, header.len);
-  memcpy(behind + header.len, "GET ", 4);
+  put(behind, header);
+  put(behind + header.len, SLICE("GET "));
   assert_int_equal(read_exactly(slice_of(behind, header.len + 4), &size, client), found);
   assert_int_equal(size, header.len);
   return found;
@@ -97,10 +101,10 @@ static void test_a_line_has_an_end(void **state) {
   size_t size = 0;
   union address client = {0};
   memset(line, 'x', sizeof line);
-  memcpy(line, "PROXY UNKNOWN ", 14);
+  put(line, SLICE("PROXY UNKNOWN "));
   assert_int_equal(read_exactly(slice_of(line, 106), &size, &client), PROXY_MORE);
   assert_int_equal(read_exactly(slice_of(line, 107), &size, &client), PROXY_FAULTY);
-  memcpy(line + 105, "\r\n", 2);
+  put(line + 105, SLICE("\r\n"));
   assert_int_equal(read_exactly(slice_of(line, 107), &size, &client), PROXY_UNKNOWN);
   assert_int_equal(size, 107);
 }
