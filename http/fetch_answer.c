@@ -29,6 +29,19 @@ static const char *take_field(struct http_fetch_answer *a, struct slice line) {
   return NULL;
 }
 
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/* RFC 9112, section 4; the blank behind the status is often left out with the reason. libcurl takes
+ * what only begins with `HTTP/` for a 200, which would be a yes where nobody has said so. */
+static bool is_status_line(struct slice line) {
+  const char *p = line.ptr;
+  return line.len >= sizeof "HTTP/1.1 200" - 1 && slice_starts(line, SLICE("HTTP/1.")) &&
+         is_digit(p[7]) && p[8] == ' ' && is_digit(p[9]) && is_digit(p[10]) && is_digit(p[11]) &&
+         (line.len == sizeof "HTTP/1.1 200" - 1 || p[12] == ' ');
+}
+
 const char *fetch_answer_line(struct http_fetch_answer *a, struct slice line) {
   if (!count_bytes(a, line)) {
     return "the head of the answer is too large";
@@ -41,6 +54,9 @@ const char *fetch_answer_line(struct http_fetch_answer *a, struct slice line) {
   }
   if (!slice_starts(line, SLICE("HTTP/"))) {
     return take_field(a, line);
+  }
+  if (!is_status_line(line)) {
+    return "the answer begins with no status line of HTTP/1";
   }
   arena_reset(&a->arena);
   a->count = 0;

@@ -385,6 +385,8 @@ static void bad_heads(void **state) {
   const char *const heads[] = {
       "garbage\r\n\r\n",
       "HTTP/9.9 200 OK\r\n\r\n",
+      "HTTP/x yes\r\nContent-Length: 0\r\n\r\n", /* a 200 to libcurl */
+      "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
       "HTTP/1.1 200 OK\r\n: no name\r\n\r\n",
       "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
