@@ -271,9 +271,9 @@ static int hold(struct db_txn *txn, void *arg, struct error *e) {
   (void)txn;
   (void)e;
   uv_sem_post(arg);
-  for (;;) {
-    pause();
+  while (pause() != 0) {
   }
+  return 0;
 }
 
 static void never_told(void *arg, const struct error *e) {
