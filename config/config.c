@@ -58,6 +58,18 @@ static int check_trust(const struct config *c, size_t i, struct error *e) {
   return 0;
 }
 
+/* The kernel would spread connections over both roles, whichever they are meant for. */
+static int check_listen(const struct config *c, struct error *e) {
+  for (size_t i = 0; i < c->gateway.listen.count; i++) {
+    const struct config_text *own = &c->gateway.listen.items[i];
+    if (has_text(&c->tracker.listen, own->text)) {
+      return config_error(c, own->line, e, "gateway.listen[%zu]: %s is in tracker.listen", i,
+                          own->text);
+    }
+  }
+  return 0;
+}
+
 /* What no key shows by itself. */
 static int check(const struct config *c, struct error *e) {
   for (size_t i = 0; i < c->registry_count; i++) {
@@ -80,7 +92,7 @@ static int check(const struct config *c, struct error *e) {
     return config_error(c, c->gateway.line, e,
                         "gateway: needs a key to sign tokens; add one to auth.signing_keys");
   }
-  return 0;
+  return c->tracker.present && c->gateway.present ? check_listen(c, e) : 0;
 }
 
 static int no_memory(const struct config *c, struct error *e) {

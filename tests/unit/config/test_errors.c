@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW "{issuer: i, audience: a, keys: k, algorithms: [ES256], accept: [swarm]"
+#define ROW  "{issuer: i, audience: a, keys: k, algorithms: [ES256], accept: [swarm]"
+#define BOTH "{registries: [{name: a, url: 'http://a'}], auth: {signing_keys: [k]}, "
 
 static const struct {
   const char *text;
@@ -177,6 +178,11 @@ static const struct {
      "2: auth.trust[0].registry: `registries` has no row named c", NULL},
     {"log: {}\ngateway: {}\nauth: {signing_keys: [k]}\n", "2: gateway: needs a registry", NULL},
     {"registries: [{name: a, url: 'http://a'}]\ngateway: {}\n", "2: gateway: needs a key", NULL},
+    {BOTH "tracker: {listen: ['fd:a', '[::1]:1']},\n"
+          "gateway: {listen: ['127.0.0.1:1',\n'[::1]:1']}}\n",
+     "3: gateway.listen[1]: [::1]:1 is in tracker.listen", NULL},
+    {BOTH "tracker: {listen: ['127.0.0.1:8080']}, gateway: {}}\n",
+     " gateway.listen[0]: 127.0.0.1:8080 is in tracker.listen", NULL},
 };
 
 static void refuse(const char *text, size_t len, const char *begins, const char *holds) {
