@@ -27,7 +27,7 @@ static bool read_port(struct slice text, uint64_t *port) {
 
 /* An address that is written as its family is. */
 static bool read_address(struct slice text, bool v6, union address *out) {
-  const bool colon = text.len > 0 && memchr(text.ptr, ':', text.len) != NULL;
+  const bool colon = memchr(text.ptr, ':', text.len) != NULL;
   return colon == v6 && address_parse(text, out);
 }
 

@@ -51,6 +51,8 @@ static void literals(void **state) {
   address_print(&v6.any, text);
   assert_string_equal(text, "[2001:db8::7]:0");
   assert_int_equal(parsed("::ffff:10.0.0.1").any.sa_family, AF_INET);
+  assert_int_equal(parsed("0:0:1::ffff:a00:1").any.sa_family, AF_INET6);
+  assert_int_equal(parsed("0:0:0:1:0:ffff:a00:1").any.sa_family, AF_INET6);
   static const char *const wrong[] = {"",
                                       "10.0.0",
                                       "10.0.0.256",
@@ -63,7 +65,7 @@ static void literals(void **state) {
                                       "010.0.0.1",
                                       ":::",
                                       "0x7f.0.0.1",
-                                      "1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:1:2:3:4:5:6"};
+                                      "1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:1:2:3:4:5:6:7:8:9"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     union address a = {.any = {.sa_family = AF_UNIX}};
     assert_false(address_parse(slice_str(wrong[i]), &a));

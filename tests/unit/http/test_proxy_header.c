@@ -71,6 +71,7 @@ static void test_faulty_lines(void **state) {
       "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
       "PROXY TCP4 192.0.2.1  192.0.2.2 1 2\r\n",
       "PROXY TCP4\r\n",
+      "PROXY TCP4  192.0.2.2 1 2\r\n",
       "PROXY TCP5 192.0.2.1 192.0.2.2 1 2\r\n",
       "PROXY tcp4 192.0.2.1 192.0.2.2 1 2\r\n",
       "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n",
