@@ -113,7 +113,8 @@ static bool is_left_over(const struct sockaddr_un *address) {
   if (lstat(address->sun_path, &s) != 0 || !S_ISSOCK(s.st_mode)) {
     return false;
   }
-  CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  /* Somebody who is too busy to accept listens, too: that is told, not waited for. */
+  CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
          errno == ECONNREFUSED;
 }

@@ -359,6 +359,13 @@ static void test_a_unix_socket_is_ours_alone(void **state) {
   snprintf(address.sun_path, sizeof address.sun_path, "%s", left + 5);
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+  assert_int_equal(listen(fd, 0), 0);
+  int waits = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(connect(waits, (const struct sockaddr *)&address, sizeof address), 0);
+  /* Somebody is too busy to accept. */
+  assert_int_equal(http_listen(left, &places, &e), -1);
+  assert_int_equal(access(left + 5, F_OK), 0);
+  close(waits);
   close(fd);
   assert_int_equal(http_listen(left, &places, &e), 0);
   http_places_free(&places);
