@@ -130,17 +130,18 @@ static int listen_unix(const char *text, struct http_places *places, struct erro
   if (is_left_over(&address)) {
     unlink(path);
   }
+  struct stat made;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   /* Nobody can connect before listen(), so that the mode is right in time. */
   if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-      chmod(path, UNIX_MODE) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+      chmod(path, UNIX_MODE) != 0 || lstat(path, &made) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
     int number = errno;
     if (fd >= 0) {
       close(fd);
     }
     return error_errno(e, number, "listening on %s", text);
   }
-  return add(places, (struct http_place){.name = strdup(text), .fd = fd, .remove = true}, e);
+  return add(places, (struct http_place){.name = strdup(text), .fd = fd, .inode = made.st_ino}, e);
 }
 
 /* --- fd:NAME --- */
@@ -199,11 +200,20 @@ int http_listen(const char *address, struct http_places *places, struct error *e
                                             : listen_address(address, places, e);
 }
 
+static void remove_unix(const struct http_place *place) {
+  const char *path = place->name + sizeof "unix:" - 1;
+  struct stat there;
+  /* The number is not given to another file while our socket is open. */
+  if (lstat(path, &there) == 0 && there.st_ino == place->inode) {
+    unlink(path);
+  }
+}
+
 void http_places_free(struct http_places *places) {
   for (size_t i = 0; i < places->count; i++) {
     struct http_place *place = &places->items[i];
-    if (place->remove) {
-      unlink(place->name + sizeof "unix:" - 1);
+    if (place->inode != 0) {
+      remove_unix(place);
     }
     if (place->fd >= 0) {
       close(place->fd);

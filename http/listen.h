@@ -4,12 +4,14 @@
 #include "base/address.h"
 #include "base/error.h"
 
+#include <sys/types.h>
+
 /** A place to listen at that has been found free, or a socket that listens there already. */
 struct http_place {
   char *name;            /**< as it was asked for, with the port really taken */
   union address address; /**< each server binds a socket of its own to it; AF_UNSPEC with fd */
   int fd;                /**< a socket that all servers accept from, owned; -1 with an address */
-  bool remove;           /**< the name is a Unix socket's that is ours to remove */
+  ino_t inode;           /**< of a Unix socket that is ours to remove, else 0 */
 };
 
 /** Grows as http_listen() adds to it; zeroed it is empty. */
@@ -32,5 +34,6 @@ struct http_places {
  */
 int http_listen(const char *address, struct http_places *places, struct error *e);
 
-/** Closes the sockets and removes the Unix ones' names; when the servers have stopped. */
+/** Closes the sockets and removes the Unix ones' names, where nobody else has taken them since;
+ * when the servers have stopped. */
 void http_places_free(struct http_places *places);

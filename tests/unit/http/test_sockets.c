@@ -370,6 +370,14 @@ static void test_a_unix_socket_is_ours_alone(void **state) {
   assert_int_equal(http_listen(left, &places, &e), 0);
   http_places_free(&places);
   assert_int_equal(access(left + 5, F_OK), -1);
+  /* So does what somebody else has put there meanwhile. */
+  assert_int_equal(http_listen(left, &places, &e), 0);
+  assert_int_equal(unlink(left + 5), 0);
+  fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+  http_places_free(&places);
+  assert_int_equal(unlink(left + 5), 0);
+  close(fd);
 }
 
 static void test_a_place_that_is_taken_is_refused(void **state) {
