@@ -150,11 +150,17 @@ static bool env_number(const char *name, uint64_t *out) {
   return slice_u64(slice_str(getenv(name)), out);
 }
 
+static int option(int fd, int name) {
+  int value = 0;
+  socklen_t len = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* Of a family whose peers are known by their address, or are believed as a Unix socket's are. */
 static bool is_listening_stream(int fd) {
-  int on = 0, type = 0;
-  socklen_t len = sizeof on;
-  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0 &&
-         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+  const int family = option(fd, SO_DOMAIN);
+  return option(fd, SO_ACCEPTCONN) == 1 && option(fd, SO_TYPE) == SOCK_STREAM &&
+         (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
 }
 
 static int listen_passed(const char *text, struct http_places *places, struct error *e) {

@@ -201,6 +201,19 @@ def test_a_socket_that_was_not_passed(tmp_path):
         start_with([deaf], gate)
 
 
+def test_a_socket_of_another_family(tmp_path):
+    """A virtual machine has no address to be told by, and must not pass for a Unix socket's other end."""
+    gate = Gate(str(tmp_path / "gate"), tracker={"listen": ["fd:tracker"], "url": "http://a/announce"})
+    try:
+        foreign = socket.socket(socket.AF_VSOCK)
+    except OSError:
+        pytest.skip("this kernel has no other stream sockets")
+    with foreign, pytest.raises(AssertionError, match="no stream socket that listens"):
+        foreign.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
+        foreign.listen()
+        start_with([foreign], gate)
+
+
 # --- the gateway, and TLS ---
 
 def test_webseed_through_nginx(registry, tmp_path):
