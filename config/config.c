@@ -78,6 +78,10 @@ static int check(const struct config *c, struct error *e) {
       return config_error(c, name->line, e, "registries[%zu].name: %s is there twice", i,
                           name->text);
     }
+    if ((c->registries[i].certificate.text == NULL) != (c->registries[i].key.text == NULL)) {
+      return config_error(c, c->registries[i].line, e,
+                          "registries[%zu]: certificate and key go together", i);
+    }
   }
   for (size_t i = 0; i < c->auth.trust_count; i++) {
     if (check_trust(c, i, e) != 0) {

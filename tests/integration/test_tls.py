@@ -413,7 +413,7 @@ def test_a_bad_certificate_changes_nothing_and_is_told(own, role):
         spoil(issue()[role], own.ca)  # the other's is new and good: all or nothing
         own.reload("reloading changed nothing: ")
         line = next(line for line in reversed(own.gate.process.lines) if "reloading changed nothing: " in line)
-        assert role + says in line and "swarmgated.yaml:" in line
+        assert role + says in line and "swarmgated.yaml:" in line and f": {role}.tls: " in line
         assert shown() == before
         checked = run([binary("swarmgated"), "--config", own.gate.config, "--check-config"], check=False)
         assert checked.returncode == 2 and role + says in checked.stderr and checked.stderr.count("\n") == 1

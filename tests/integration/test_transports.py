@@ -11,6 +11,7 @@ import http.client
 import json
 import lzma
 import os
+import re
 import shutil
 
 import pytest
@@ -548,16 +549,19 @@ def test_gateway_shows_a_client_certificate(storage, authorities, tmp_path, kind
 
 
 @pytest.mark.parametrize("shown,says", [
-    ({"certificate": "client.crt"}, "go together"), ({"key": "client.key"}, "go together"),
-    ({"certificate": "client.crt", "key": "none.key"}, "none.key"), ({"certificate": "client.key", "key": "client.key"}, "no certificate"),
-    ({"certificate": "client.crt", "key": "other.key"}, "is not the key of"),
+    ({"certificate": "client.crt"}, ": certificate and key go together"), ({"key": "client.key"}, ": certificate and key go together"),
+    ({"certificate": "client.crt", "key": "none.key"}, "none.key"),
+    ({"certificate": "client.key", "key": "client.key"}, ".certificate: {folder}/client.key: holds no certificate"),
+    ({"certificate": "client.crt", "key": "other.key"}, "is not the key of"), ({"ca_file": "none.crt"}, ".ca_file: cannot read "),
+    ({"credentials": {"username": "a", "password_file": "none"}}, ".credentials.password_file: cannot read "),
 ])
 def test_client_certificate_of_the_gateway_is_checked(authorities, tmp_path, shown, says):
     for name, authority in (("client", authorities[0]), ("other", authorities[1])):
         authority.client(name, folder=str(tmp_path))
     gate = Gate(str(tmp_path), [{"name": "r", "url": "https://127.0.0.1:1", **shown}])
     done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
-    assert done.returncode == 2 and says in done.stderr and "swarmgated.yaml:" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.returncode == 2 and says.format(folder=tmp_path) in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert re.search(r"swarmgated\.yaml:[0-9]+: registries\[0\]", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("kind", ["stranger's", "expired", "another host's"])

@@ -14,11 +14,12 @@ static void warn_of_dates(const struct config *c, const struct config_tls *tls,
   }
 }
 
-int entrance_load(const struct config *config, const struct config_tls *tls,
+int entrance_load(const struct config *config, const char *role, const struct config_tls *tls,
                   const struct config_texts *trusted, struct entrance *out, struct error *e) {
   if (tls->line != 0) {
     out->tls = http_tls_new(tls->certificate.text, tls->key.text, e);
     if (out->tls == NULL) {
+      error_context(e, "%s.tls", role);
       return config_error_at(config, tls->line, e);
     }
     warn_of_dates(config, tls, out->tls);

@@ -17,7 +17,7 @@ struct entrance {
  *
  * \return 0, or -1 with ERROR_USAGE and the place in the file, ERROR_FAILED for no memory.
  */
-int entrance_load(const struct config *config, const struct config_tls *tls,
+int entrance_load(const struct config *config, const char *role, const struct config_tls *tls,
                   const struct config_texts *trusted, struct entrance *out, struct error *e);
 
 /** Takes the addresses; the log says which. \return 0, or -1 with \p e. */

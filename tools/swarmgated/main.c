@@ -71,6 +71,13 @@ static int check_roles(const struct config *c, struct error *e) {
   return 0;
 }
 
+/* Of a file that a registry's row names. */
+static int registry_error(const struct config *c, const struct config_registry *r, const char *key,
+                          const struct config_text *file, struct error *e) {
+  error_context(e, "registries[%zu].%s", (size_t)(r - c->registries), key);
+  return config_error_at(c, file->line, e);
+}
+
 static int read_password(const struct config *c, const struct config_registry *r,
                          struct image_credentials *out, struct error *e) {
   struct buf bytes = {0};
@@ -78,7 +85,7 @@ static int read_password(const struct config *c, const struct config_registry *r
     return 0;
   }
   if (file_read(r->password_file.text, PASSWORD_MAX, &bytes, e) != 0) {
-    return config_error_at(c, r->password_file.line, e);
+    return registry_error(c, r, "credentials.password_file", &r->password_file, e);
   }
   /* The line's end that an editor leaves is no part of the password. */
   while (bytes.len > 0 && (bytes.ptr[bytes.len - 1] == '\n' || bytes.ptr[bytes.len - 1] == '\r')) {
@@ -98,15 +105,11 @@ static int read_password(const struct config *c, const struct config_registry *r
 static int check_certificates(const struct config *c, const struct config_registry *r,
                               struct error *e) {
   if (r->ca_file.text != NULL && image_certificates_check(r->ca_file.text, e) != 0) {
-    return config_error_at(c, r->ca_file.line, e);
-  }
-  if ((r->certificate.text == NULL) != (r->key.text == NULL)) {
-    error_set(e, ERROR_USAGE, "registries.certificate and registries.key go together");
-    return config_error_at(c, r->line, e);
+    return registry_error(c, r, "ca_file", &r->ca_file, e);
   }
   if (r->certificate.text != NULL &&
       image_certificates_check_pair(r->certificate.text, r->key.text, e) != 0) {
-    return config_error_at(c, r->certificate.line, e);
+    return registry_error(c, r, "certificate", &r->certificate, e);
   }
   return 0;
 }
@@ -167,9 +170,9 @@ static void warn_of_wildcards(const struct config *c) {
 
 static int load_entrances(struct server *s, struct error *e) {
   const struct config *c = &s->config;
-  return entrance_load(c, &c->tracker.tls, &c->tracker.trusted_proxies, &s->shared.tracker_entrance,
-                       e) != 0 ||
-                 entrance_load(c, &c->gateway.tls, &c->gateway.trusted_proxies,
+  return entrance_load(c, "tracker", &c->tracker.tls, &c->tracker.trusted_proxies,
+                       &s->shared.tracker_entrance, e) != 0 ||
+                 entrance_load(c, "gateway", &c->gateway.tls, &c->gateway.trusted_proxies,
                                &s->shared.gateway_entrance, e) != 0
              ? -1
              : 0;
