@@ -207,6 +207,25 @@ static void test_new_connections_see_what_replaced_it(void **state) {
   http_tls_free(tls);
 }
 
+/* The oldest gives way: OpenSSL does that, once it is told. */
+static void test_sessions_are_bounded(void **state) {
+  (void)state;
+  struct http_tls *tls = files_load(&files, "one");
+  SSL *ssl = http_tls_connection(tls);
+  SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+  assert_int_equal(SSL_CTX_sess_get_cache_size(ctx), 20000);
+  SSL_CTX_sess_set_cache_size(ctx, 3);
+  for (unsigned i = 0; i < 5; i++) {
+    struct pair p;
+    pair_new(&p, tls, i % 2 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION);
+    pair_request(&p, "hello");
+    pair_free(&p);
+    assert_in_range(SSL_CTX_sess_number(ctx), 1, 3);
+  }
+  SSL_free(ssl);
+  http_tls_free(tls);
+}
+
 /* Threads share one http_tls, as loops do, while another replaces what it holds. */
 static void *connect_often(void *arg) {
   for (unsigned i = 0; i < HANDSHAKES; i++) {
@@ -247,6 +266,7 @@ int main(void) {
       cmocka_unit_test(test_the_chain_is_sent),
       cmocka_unit_test(test_validity),
       cmocka_unit_test(test_new_connections_see_what_replaced_it),
+      cmocka_unit_test(test_sessions_are_bounded),
       cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, make_files, remove_files);
