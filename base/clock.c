@@ -4,7 +4,8 @@
 
 int64_t clock_now(void) {
   struct timespec t;
-  clock_gettime(CLOCK_REALTIME_COARSE, &t); /* whole seconds need no reading of the hardware */
+  /* Not the coarse clock: it lags, and to it a token of just now is of the future. */
+  clock_gettime(CLOCK_REALTIME, &t);
   return t.tv_sec;
 }
 
