@@ -318,7 +318,8 @@ static void wait_for_end(struct server *s, const char *path, const sigset_t *sig
   }
 }
 
-static int serve(struct server *s, const char *path, struct error *e) {
+/* Before anything else: a SIGHUP that comes while the server starts would end it. */
+static sigset_t block_signals(void) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
@@ -326,10 +327,14 @@ static int serve(struct server *s, const char *path, struct error *e) {
   sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, NULL);
   signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+static int serve(struct server *s, const char *path, const sigset_t *signals, struct error *e) {
   raise_descriptors();
   int result = start(s, e);
   if (result == 0) {
-    wait_for_end(s, path, &signals);
+    wait_for_end(s, path, signals);
   }
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_stop(s->loops[i]);
@@ -379,11 +384,12 @@ int main(int argc, char **argv) {
             path == NULL ? "--config FILE is missing" : "there are options, no arguments");
     return ERROR_USAGE;
   }
+  const sigset_t signals = block_signals();
   struct server server = {0};
   struct error e = {0};
   int result = load(&server, path, &e);
   if (result == 0 && !check) {
-    result = serve(&server, path, &e);
+    result = serve(&server, path, &signals, &e);
   }
   server_free(&server);
   if (result != 0) {
