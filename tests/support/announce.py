@@ -32,9 +32,11 @@ def _decode(data, at):
     return data[colon + 1:end], end
 
 
-def get(address, target, headers=None, method="GET", source=None):
-    """(status, headers, body) of one request."""
-    connection = http.client.HTTPConnection(address, timeout=10, source_address=(source, 0) if source else None)
+def get(address, target, headers=None, method="GET", source=None, context=None):
+    """(status, headers, body) of one request; over TLS with a context of ssl."""
+    more = {"timeout": 10, "source_address": (source, 0) if source else None}
+    connection = (http.client.HTTPSConnection(address, context=context, **more) if context else
+                  http.client.HTTPConnection(address, **more))
     try:
         connection.request(method, target, headers=headers or {})
         answer = connection.getresponse()
@@ -67,10 +69,10 @@ def announce(address, infohash, token=None, headers=None, source=None, **params)
     return bdecode(body)
 
 
-def scrape(address, infohashes, token=None, headers=None):
+def scrape(address, infohashes, token=None, headers=None, context=None):
     pairs = [("jwt", token)] if token is not None else []
     pairs += [("info_hash", bytes.fromhex(infohash)[:20]) for infohash in infohashes]
-    status, _, body = get(address, "/scrape?" + query(pairs), headers)
+    status, _, body = get(address, "/scrape?" + query(pairs), headers, context=context)
     assert status == 200, (status, body)
     return bdecode(body)
 

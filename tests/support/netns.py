@@ -1,13 +1,24 @@
 """Hosts of our own on one machine: network namespaces around a bridge, gone with their maker."""
 
+import contextlib
+import ctypes
+
 from .process import Process, run
+
+CLONE_NEWNET = 0x40000000
+
+
+def _setns(fd):
+    # Python has it from 3.12 on.
+    if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 class Host:
-    """A network namespace with one address, held by a process that does nothing."""
+    """A network namespace with an IPv4 and an IPv6 address, held by a process that does nothing."""
 
-    def __init__(self, address):
-        self.address = address
+    def __init__(self, address, address6=None):
+        self.address, self.address6 = address, address6
         # The marker is printed by the shell once it is inside the new namespace.
         self.holder = Process(["unshare", "--net", "sh", "-c", "ip link set lo up; echo inside; exec sleep infinity"])
         self.holder.wait_line("inside")
@@ -20,6 +31,16 @@ class Host:
     def run(self, argv, **more):
         return run([*self.prefix, *argv], **more)
 
+    @contextlib.contextmanager
+    def entered(self):
+        """Sockets that this thread makes meanwhile are this host's, and stay so."""
+        with open("/proc/thread-self/ns/net", "rb") as before, open(f"/proc/{self.holder.popen.pid}/ns/net", "rb") as here:
+            _setns(here.fileno())
+            try:
+                yield self
+            finally:
+                _setns(before.fileno())
+
     def limit_uplink(self, rate):
         """What leaves this host goes at `rate` at most, such as 200mbit."""
         self.run(["tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "256kb",
@@ -30,7 +51,7 @@ class Host:
 
 
 class Network:
-    """Hosts 10.83.0.2 and up on a switch of their own; nothing else is reached."""
+    """Hosts 10.83.0.2 (fd83::2) and up on a switch of their own; nothing else is reached."""
 
     def __init__(self):
         self.switch = Host(None)
@@ -39,12 +60,15 @@ class Network:
         self.switch.run(["ip", "link", "set", "switch", "up"])
 
     def add(self):
-        host = Host(f"10.83.0.{len(self.hosts) + 2}")
-        port = f"port{len(self.hosts) + 2}"
+        number = len(self.hosts) + 2
+        host = Host(f"10.83.0.{number}", f"fd83::{number}")
+        port = f"port{number}"
         self.switch.run(["ip", "link", "add", port, "type", "veth", "peer", "name", "eth0",
                          "netns", str(host.holder.popen.pid)])
         self.switch.run(["ip", "link", "set", port, "master", "switch", "up"])
         host.run(["ip", "addr", "add", host.address + "/24", "dev", "eth0"])
+        # Nobody else can have the address: it need not be asked for.
+        host.run(["ip", "addr", "add", host.address6 + "/64", "dev", "eth0", "nodad"])
         host.run(["ip", "link", "set", "eth0", "up"])
         self.hosts.append(host)
         return host

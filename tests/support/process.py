@@ -1,5 +1,6 @@
 """Processes that end with their maker, and waiting for what happens instead of sleeping."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -113,7 +114,8 @@ class Process:
         self._reader.join(5)
         self.popen.stdout.close()
         if self.popen.stdin is not None:
-            self.popen.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.popen.stdin.close()
         return status
 
     def __enter__(self):
