@@ -1,5 +1,7 @@
 #include "http/internal.h"
 
+#include "base/hex.h"
+
 int request_refuse(struct http_exchange *x, int status, const char *why) {
   x->refusal = status;
   x->refusal_why = why;
@@ -126,10 +128,29 @@ static bool consists_of(struct slice s, const char *marks) {
   return true;
 }
 
+/* An IPv6 address without its brackets, a port perhaps behind it: libtorrent and qBittorrent write
+ * that for `http://[::1]:6969/`. */
+static bool is_bare_v6(struct slice host) {
+  size_t colons = 0;
+  bool shortened = false;
+  for (size_t i = 0; i < host.len; i++) {
+    char c = host.ptr[i];
+    if (hex_digit(c) < 0 && c != '.' && c != ':') {
+      return false;
+    }
+    colons += c == ':';
+    shortened = shortened || (c == ':' && i > 0 && host.ptr[i - 1] == ':');
+  }
+  return shortened || colons >= 7;
+}
+
 /* uri-host and port of RFC 9110, section 7.2, without percent-encodings; it is not used, but what
  * else it holds is an attempt to mean different things to different readers (RFC 9112, section
  * 3.2). */
 static bool is_host(struct slice host) {
+  if (is_bare_v6(host)) {
+    return true;
+  }
   const bool literal = slice_starts(host, SLICE("["));
   struct slice rest = host;
   struct slice name = slice_cut(&rest, literal ? ']' : ':');

@@ -60,13 +60,13 @@ def test_transfer(matrix, pair):
 
 @pytest.fixture(scope="module")
 def ring(network, tmp_path_factory):
-    """Over TLS with a certificate of a private CA."""
-    with Matrix(str(tmp_path_factory.mktemp("ring")), network, tls=True, pairs=RING) as running:
+    """Over TLS with a certificate of a private CA, and over IPv6."""
+    with Matrix(str(tmp_path_factory.mktemp("ring")), network, ipv6=True, tls=True, pairs=RING) as running:
         yield running
 
 
 @pytest.mark.parametrize("pair", RING, ids=name_pair)
-def test_transfer_over_tls(ring, pair):
+def test_transfer_over_tls_and_ipv6(ring, pair):
     assert ring.finished(*pair)
 
 
