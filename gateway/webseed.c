@@ -136,11 +136,15 @@ static int find_size(struct db_txn *txn, void *arg, struct error *e) {
   return result;
 }
 
-/* `<name>` or `<digest>`, and once more behind a `/` for clients that append it. */
+/* `<name>` or `<digest>`, and once more behind a `/` for clients that append it; or nothing, for
+ * WebTorrent asks for the URL in `url-list` as it is, and the token says which blob. */
 static bool right_file(struct slice path, struct slice name, struct slice digest,
                        struct arena *arena) {
   char *text = arena_alloc(arena, path.len + 1);
   size_t len = 0;
+  if (path.ptr != NULL && path.len == 0) {
+    return true;
+  }
   if (text == NULL || !query_decode(path, text, path.len, &len)) {
     return false;
   }
