@@ -40,6 +40,10 @@ class Client:
     name = None
     quit_signal = signal.SIGTERM
 
+    @staticmethod
+    def require():
+        """Skips the test where the client cannot be had."""
+
     def __init__(self, folder, torrents, address="127.0.0.1", prefix=(), ca=None):
         self.folder, self.torrents, self.address, self.prefix = folder, list(torrents), address, list(prefix)
         self.ca = ca
@@ -380,6 +384,10 @@ class Qbittorrent(Client):
 
 class Webtorrent(Client):
     name = "webtorrent"
+
+    @staticmethod
+    def require():
+        npm.install()
 
     @staticmethod
     def version():
