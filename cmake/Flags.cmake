@@ -27,6 +27,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebI
   # The rooms are separate libraries, and their small functions are inlined across them all the same.
   include(CheckIPOSupported)
   check_ipo_supported(RESULT CMAKE_INTERPROCEDURAL_OPTIMIZATION OUTPUT ignored LANGUAGES C)
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    set(CMAKE_C_LINK_OPTIONS_IPO -flto=auto) # as many at once as there are cores, and no warning
+  endif()
 endif()
 
 if(SWARMGATE_SANITIZE)
