@@ -48,6 +48,12 @@ static bool nested_too_deep(struct slice text) {
 }
 
 json_t *strict_json_object(struct slice text, struct error *e) {
+  /* jansson passes over a NUL behind a number; other readers end there. */
+  const char *nul = text.len == 0 ? NULL : memchr(text.ptr, '\0', text.len);
+  if (nul != NULL) {
+    error_set(e, ERROR_DENIED, "not JSON in UTF-8, at byte %td", nul - text.ptr);
+    return NULL;
+  }
   if (nested_too_deep(text)) {
     error_set(e, ERROR_DENIED, "JSON nested deeper than %d", STRICT_JSON_DEPTH_MAX);
     return NULL;

@@ -29,6 +29,11 @@ json_t *image_json_read(struct slice text, struct error *e) {
     error_set(e, ERROR_FAILED, "it holds more than %d values", IMAGE_JSON_VALUES_MAX);
     return NULL;
   }
+  /* jansson passes over a NUL behind a number; other readers of a manifest do not. */
+  if (text.len > 0 && memchr(text.ptr, '\0', text.len) != NULL) {
+    error_set(e, ERROR_FAILED, "it holds a NUL");
+    return NULL;
+  }
   json_t *json = json_loadb(text.len == 0 ? "" : text.ptr, text.len, JSON_REJECT_DUPLICATES, &why);
   if (json == NULL) {
     error_set(e, ERROR_FAILED, "line %d: %s", why.line, why.text);

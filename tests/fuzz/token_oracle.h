@@ -46,7 +46,8 @@ static inline char *oracle_decode(struct slice text, size_t *len) {
 static inline json_t *oracle_json(struct slice part) {
   size_t len = 0;
   char *text = oracle_decode(part, &len);
-  json_t *json = text == NULL ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+  bool nul = text != NULL && memchr(text, '\0', len) != NULL; /* jansson passes over some */
+  json_t *json = text == NULL || nul ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
   int depth = 0, deepest = 0;
   bool quoted = false;
   for (size_t i = 0; json != NULL && i < len; i++) {

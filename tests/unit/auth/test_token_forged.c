@@ -642,9 +642,10 @@ static void a_nul_ends_nothing(void **state) {
   static const char behind[] = SWARM("");
   static const char inside[] = SWARM(",\"sub\":\"a\0b\"");
   static const char before[] = "\0" SWARM("");
-  const struct slice texts[] = {slice_of(behind, sizeof behind),
-                                slice_of(inside, sizeof inside - 1),
-                                slice_of(before, sizeof before - 1)};
+  static const char number[] = SWARM(",\"nbf\":7\0"); /* which jansson passes over */
+  const struct slice texts[] = {
+      slice_of(behind, sizeof behind), slice_of(inside, sizeof inside - 1),
+      slice_of(before, sizeof before - 1), slice_of(number, sizeof number - 1)};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     assert_int_equal(judge(rig, rig_jws(rig, RIG_ES256, header, texts[i]), TOKEN_SWARM),
                      TOKEN_INVALID);

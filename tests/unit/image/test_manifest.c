@@ -124,6 +124,18 @@ static const struct {
      "ref.name"},
 };
 
+/* jansson passes over one behind a number. */
+static void test_holds_no_nul(void **state) {
+  (void)state;
+  struct arena arena = {0};
+  struct image_manifest m;
+  struct error e = {0};
+  static const char text[] = "{\"schemaVersion\":2\0,\"manifests\":[]}";
+  assert_int_equal(image_manifest_parse(slice_of(text, sizeof text - 1), NULL, &arena, &m, &e), -1);
+  assert_non_null(strstr(e.text, "NUL"));
+  arena_free(&arena);
+}
+
 static void test_refuses_and_says_why(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
@@ -305,6 +317,7 @@ static void test_type(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_reads),
+      cmocka_unit_test(test_holds_no_nul),
       cmocka_unit_test(test_refuses_and_says_why),
       cmocka_unit_test(test_bounds),
       cmocka_unit_test(test_bound_of_media_types),
