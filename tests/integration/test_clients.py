@@ -58,15 +58,16 @@ def test_transfer(matrix, pair):
         raise
 
 
-@pytest.fixture(scope="module")
-def ring(network, tmp_path_factory):
-    """Over TLS with a certificate of a private CA, and over IPv6."""
-    with Matrix(str(tmp_path_factory.mktemp("ring")), network, ipv6=True, tls=True, pairs=RING) as running:
+# Each by itself: node 18, which is Debian 12's, knows no IPv6 address in a certificate.
+@pytest.fixture(scope="module", params=[{"tls": True}, {"ipv6": True}], ids=["tls", "ipv6"])
+def ring(request, network, tmp_path_factory):
+    """Over TLS with a certificate of a private CA, or over IPv6."""
+    with Matrix(str(tmp_path_factory.mktemp("ring")), network, pairs=RING, **request.param) as running:
         yield running
 
 
 @pytest.mark.parametrize("pair", RING, ids=name_pair)
-def test_transfer_over_tls_and_ipv6(ring, pair):
+def test_transfer_over_tls_or_ipv6(ring, pair):
     assert ring.finished(*pair)
 
 
