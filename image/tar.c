@@ -57,13 +57,19 @@ static int reader_open(struct tar *tar, struct error *e) {
                          tar->path);
 }
 
+/* What is repaired or converted will do; where libarchive looks for the next header behind a
+ * damaged one (ARCHIVE_RETRY), nobody knows what is lost. */
+static bool reader_failed(int result) {
+  return result != ARCHIVE_OK && result != ARCHIVE_WARN;
+}
+
 /** \return 1 with the next entry, 0 at the end, -1. */
 static int reader_next(struct tar *tar, struct archive_entry **entry, struct error *e) {
   int result = archive_read_next_header(tar->reader, entry);
   if (result == ARCHIVE_EOF) {
     return 0;
   }
-  if (result < ARCHIVE_WARN) {
+  if (reader_failed(result)) {
     return refuse_reader(tar, e);
   }
   tar->next++;
@@ -78,7 +84,7 @@ static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void 
     size_t len;
     la_int64_t offset;
     int result = archive_read_data_block(tar->reader, &bytes, &len, &offset);
-    if (result != ARCHIVE_EOF && result < ARCHIVE_WARN) {
+    if (result != ARCHIVE_EOF && reader_failed(result)) {
       return refuse_reader(tar, e);
     }
     if (result == ARCHIVE_EOF) {
@@ -93,37 +99,32 @@ static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void 
   }
 }
 
-/* A name without `.`, `..` and doubled slashes, as seen from folder \p base; NULL in \p out when it
- * leads out of the archive. */
-static int clean_name(struct arena *arena, struct slice base, const char *name, const char **out,
-                      struct error *e) {
-  struct slice joined =
-      name[0] == '/' ? slice_str(name) : arena_printf(arena, "%.*s/%s", SLICE_ARG(base), name);
-  char *clean = joined.ptr == NULL ? NULL : arena_alloc(arena, joined.len + 1);
-  size_t used = 0;
-  if (clean == NULL) {
-    return out_of_memory(e);
-  }
-  *out = clean;
-  while (joined.ptr != NULL) {
-    struct slice part = slice_cut(&joined, '/');
+enum { CLEAN_NAME_SIZE = 2 * TAR_NAME_MAX + sizeof "/" };
+
+/* Writes a name without `.`, `..` and doubled slashes, as seen from folder \p base, which is clean.
+ * \return false when it leads out of the archive. */
+static bool clean_name(struct slice base, const char *name, char out[CLEAN_NAME_SIZE]) {
+  struct slice rest = slice_str(name);
+  size_t used = name[0] == '/' ? 0 : base.len;
+  memcpy(out, base.ptr, used);
+  while (rest.ptr != NULL) {
+    struct slice part = slice_cut(&rest, '/');
     if (slice_equal(part, SLICE(".."))) {
       if (used == 0) {
-        *out = NULL;
-        return 0;
+        return false;
       }
-      while (used > 0 && clean[--used] != '/') {
+      while (used > 0 && out[--used] != '/') {
       }
     } else if (part.len > 0 && !slice_equal(part, SLICE("."))) {
       if (used > 0) {
-        clean[used++] = '/';
+        out[used++] = '/';
       }
-      memcpy(clean + used, part.ptr, part.len);
+      memcpy(out + used, part.ptr, part.len);
       used += part.len;
     }
   }
-  clean[used] = '\0';
-  return 0;
+  out[used] = '\0';
+  return true;
 }
 
 /* What hashing one file needs. */
@@ -167,8 +168,10 @@ static struct slice folder_of(const char *name) {
   return slice_of(name, slash == NULL ? 0 : (size_t)(slash - name));
 }
 
-/* Fills the next of tar->files from an entry; what is no file and no link is passed over. */
+/* Fills the next of tar->files from an entry; passed over is what is no file and no link, and what
+ * leads out of the archive, of which there may be any number: it costs no memory. */
 static int take_entry(struct tar *tar, struct archive_entry *entry, struct error *e) {
+  char clean[CLEAN_NAME_SIZE], clean_link[CLEAN_NAME_SIZE];
   const char *name = archive_entry_pathname(entry);
   const char *hard = archive_entry_hardlink(entry);
   const char *soft = archive_entry_symlink(entry);
@@ -180,28 +183,26 @@ static int take_entry(struct tar *tar, struct archive_entry *entry, struct error
     return error_set(e, ERROR_FAILED, "cannot read %s: it holds a name of more than %d bytes",
                      tar->path, TAR_NAME_MAX);
   }
+  if (!clean_name(SLICE(""), name, clean) ||
+      (link != NULL &&
+       !clean_name(hard != NULL ? SLICE("") : folder_of(clean), link, clean_link))) {
+    return 0;
+  }
   if (tar->count == TAR_FILES_MAX) {
     return error_set(e, ERROR_FAILED, "cannot read %s: it holds more than %d files", tar->path,
                      TAR_FILES_MAX);
   }
-  struct tar_file file = {.position = tar->next - 1};
-  if (clean_name(&tar->arena, SLICE(""), name, &file.name, e) != 0) {
-    return -1;
-  }
-  if (file.name == NULL) {
-    return 0;
-  }
+  struct tar_file file = {.name = arena_copy(&tar->arena, slice_str(clean)),
+                          .position = tar->next - 1};
   if (link != NULL) {
-    struct slice base = hard != NULL ? SLICE("") : folder_of(file.name);
-    if (clean_name(&tar->arena, base, link, &file.link, e) != 0) {
-      return -1;
-    }
-    if (file.link == NULL) {
-      return 0;
-    }
-  } else if (!tar->hash) {
+    file.link = arena_copy(&tar->arena, slice_str(clean_link));
+  }
+  if (file.name == NULL || (link != NULL && file.link == NULL)) {
+    return out_of_memory(e);
+  }
+  if (link == NULL && !tar->hash) {
     file.size = (uint64_t)archive_entry_size(entry);
-  } else if (hash_file(tar, entry, &file, e) != 0) {
+  } else if (link == NULL && hash_file(tar, entry, &file, e) != 0) {
     return -1;
   }
   tar->files[tar->count++] = file;

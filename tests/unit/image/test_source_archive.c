@@ -2,6 +2,7 @@
 #include "image/source.h"
 #include "image/tar.h"
 
+#include "support/heap.h"
 #include "unit/image/maker.h"
 
 /* Two layers: any bytes will do, nothing unpacks them. */
@@ -214,6 +215,48 @@ static void test_bounds(void **state) {
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than 1024 bytes");
 }
 
+/* Any number of names may be passed over; none is kept. */
+static void test_names_that_lead_out(void **state) {
+  struct fixture *f = *state;
+  static const struct {
+    const char *name, *link;
+  } rows[] = {{"../out", NULL}, {"a/../../out", NULL}, {"link", "../out"}};
+  size_t allocations[2];
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (int many = 0; many < 2; many++) {
+      struct maker m = maker_start(f, ARCHIVE_FILTER_GZIP);
+      for (int k = 0; k < (many ? 2 * TAR_FILES_MAX : 1); k++) {
+        maker_add(&m, rows[i].name, rows[i].link, NULL, SLICE(""));
+      }
+      maker_end(&m);
+      heap_fail(HEAP_NONE, 0);
+      fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "no manifest.json");
+      allocations[many] = heap_allocations();
+    }
+    assert_int_equal(allocations[0], allocations[1]);
+  }
+}
+
+/* A header whose checksum is wrong: what it was of is not passed over in silence. */
+static void test_damaged(void **state) {
+  struct fixture *f = *state;
+  struct slice config = config_of(f, ONE, TWO);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_NONE);
+  maker_add_file(&m, "one.tar", ONE);
+  maker_add_file(&m, "unused", TWO);
+  maker_add_file(&m, "two.tar", TWO);
+  maker_add_file(&m, "config.json", config);
+  maker_add_file(&m, "manifest.json", fixture_json(f, "[{'Config':'config.json'," LAYERS "}]"));
+  maker_end(&m);
+  fixture_must_open(f, archive(f, ""));
+  FILE *file = fopen(fixture_path(f, "a.tar"), "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, 1024, SEEK_SET), 0); /* behind a header and a block of bytes */
+  assert_int_equal(fputc('U', file), 'U');
+  assert_int_equal(fclose(file), 0);
+  fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "amaged");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
@@ -226,6 +269,8 @@ int main(void) {
       TEST(test_cut),
       TEST(test_holes_and_layers_of_compression),
       TEST(test_bounds),
+      TEST(test_names_that_lead_out),
+      TEST(test_damaged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
