@@ -49,6 +49,28 @@ static int read_url(CURLU *url, const char *text, struct error *e) {
   return 0;
 }
 
+/* The whole as text, or NULL. A host such as `%39` is `9` to libcurl when it reads it, and 0.0.0.9
+ * when it reads what it has written: who is asked must not depend on how often a URL was looked at.
+ */
+static char *text_of(CURLU *url, struct error *e) {
+  CLEANUP_URL CURLU *second = curl_url();
+  CLEANUP_PART char *once = part_of(url, CURLUPART_URL, 0);
+  if (once != NULL && second != NULL && read_url(second, once, e) != 0) {
+    return NULL;
+  }
+  CLEANUP_PART char *twice =
+      once == NULL || second == NULL ? NULL : part_of(second, CURLUPART_URL, 0);
+  if (twice != NULL && strcmp(once, twice) != 0) {
+    error_set(e, ERROR_FAILED, "a URL has a host that can be read in two ways");
+    return NULL;
+  }
+  char *copy = twice == NULL ? NULL : strdup(twice);
+  if (copy == NULL) {
+    error_set(e, ERROR_FAILED, "no memory for a URL");
+  }
+  return copy;
+}
+
 char *http_url_redirect(const char *base, struct slice reference, struct error *e) {
   CLEANUP(buf_free) struct buf text = {.limit = HTTP_URL_MAX + 1};
   CLEANUP_URL CURLU *url = curl_url();
@@ -74,12 +96,7 @@ char *http_url_redirect(const char *base, struct slice reference, struct error *
     return NULL;
   }
   curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0);
-  CLEANUP_PART char *resolved = part_of(url, CURLUPART_URL, 0);
-  char *copy = resolved == NULL ? NULL : strdup(resolved);
-  if (copy == NULL) {
-    error_set(e, ERROR_FAILED, "no memory for a URL");
-  }
-  return copy;
+  return text_of(url, e);
 }
 
 bool http_url_same_origin(const char *a, const char *b) {
@@ -114,12 +131,7 @@ char *http_url_public(const char *url, struct error *e) {
   }
   curl_url_set(parsed, CURLUPART_QUERY, NULL, 0);
   curl_url_set(parsed, CURLUPART_FRAGMENT, NULL, 0);
-  CLEANUP_PART char *shown = part_of(parsed, CURLUPART_URL, 0);
-  char *copy = shown == NULL ? NULL : strdup(shown);
-  if (copy == NULL) {
-    error_set(e, ERROR_FAILED, "no memory for a URL");
-  }
-  return copy;
+  return text_of(parsed, e);
 }
 
 void http_form_append(struct buf *form, const char *name, struct slice value) {

@@ -11,7 +11,8 @@ enum { HTTP_URL_MAX = 16 * 1024 }; /**< bytes of a URL; longer ones are refused 
  *
  * \param reference absolute or relative; its length may be anything.
  * \return malloc'ed; NULL with ERROR_FAILED when it cannot be read, is too long, holds user info,
- * is neither http nor https, or leads from https to plain http.
+ * is neither http nor https, has a host that can be read in two ways, or leads from https to plain
+ * http.
  */
 char *http_url_redirect(const char *base, struct slice reference, struct error *e);
 
@@ -23,7 +24,8 @@ bool http_url_same_origin(const char *a, const char *b);
  * where secrets are.
  *
  * \return malloc'ed; NULL with ERROR_USAGE when \p url cannot be read, is too long, holds user info
- * or is neither http nor https; ERROR_FAILED when there is no memory.
+ * or is neither http nor https; ERROR_FAILED when its host can be read in two ways, or there is no
+ * memory.
  */
 char *http_url_public(const char *url, struct error *e);
 

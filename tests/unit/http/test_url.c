@@ -41,6 +41,8 @@ static void redirects_that_must_not_be_followed(void **state) {
   refused("https://reg.example/", "https://user:secret@reg.example/", "user name");
   refused("https://reg.example/", "https://reg.example:99999/", "cannot be read");
   refused("https://reg.example/", "https://", "cannot be read");
+  refused("https://reg.example/", "https://%39/", "two ways");
+  refused("https://reg.example/", "https:/%31%32%37.1/x", "two ways");
   char *huge = malloc(HTTP_URL_MAX + 10);
   assert_non_null(huge);
   memset(huge, 'a', HTTP_URL_MAX + 9);
@@ -67,6 +69,7 @@ static void what_may_be_shown(void **state) {
   char *shown = http_url_public("https://a.example:5000/v2/x?token=secret#f", &e);
   assert_string_equal(shown, "https://a.example:5000/v2/x");
   free(shown);
+  assert_null(http_url_public("http:/%39", &e));
   assert_null(http_url_public("https://user:secret@a.example/", &e));
   assert_int_equal(e.kind, ERROR_USAGE);
   assert_null(strstr(e.text, "secret"));
