@@ -1,6 +1,6 @@
 """
 The cases that npm's bittorrent-tracker tests its own client and server with, over HTTP, put to the running tracker.
-docs/clients-bittorrent-tracker.md says of each whether it ends as it does with that package's server, and why not.
+docs/clients.md says of each whether it ends as it does with that package's server, and why not.
 """
 
 import json
