@@ -99,7 +99,7 @@ static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void 
   }
 }
 
-enum { CLEAN_NAME_SIZE = 2 * TAR_NAME_MAX + sizeof "/" };
+enum { CLEAN_NAME_SIZE = TAR_NAME_MAX + sizeof "/" + TAR_NAME_MAX };
 
 /* Writes a name without `.`, `..` and doubled slashes, as seen from folder \p base, which is clean.
  * \return false when it leads out of the archive. */
