@@ -1,5 +1,6 @@
 /* The signature layer against the examples of the RFCs, which none of our code made. */
 #include "auth/jws.h"
+#include "auth/strict_json.h"
 #include "unit/auth/rig.h"
 #include "unit/cmocka_all.h"
 
@@ -128,8 +129,16 @@ static void a_full_buffer_is_told(void **state) {
   buf_free(&out);
 }
 
+static void nothing_is_no_json(void **state) {
+  (void)state;
+  struct error e = {0};
+  assert_null(strict_json_object(slice_of(NULL, 0), &e));
+  assert_int_equal(e.kind, ERROR_DENIED);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(nothing_is_no_json),
       cmocka_unit_test(examples_of_the_rfcs_verify),
       cmocka_unit_test(the_example_of_eddsa_is_made_again),
       cmocka_unit_test(parts_are_cut),
