@@ -133,7 +133,7 @@ TEXTS = {
     "many values": (lambda d: b'{"a":[' + b"[]," * 1_000_000 + b"[]]}", "values"),
     "a NUL": (lambda d: b'{"mediaType":"a\\u0000b"}', "NUL"),
     "not UTF-8": (lambda d: b'{"mediaType":"\xff"}', "byte 0xff"),
-    "UTF-16": (lambda d: json.dumps(d).encode("utf-16"), "line 1"),
+    "UTF-16": (lambda d: json.dumps(d).encode("utf-16"), "NUL"),
 }
 
 
