@@ -46,7 +46,8 @@ bool claims_is_digest(struct slice text) {
 
 /* Header */
 
-int claims_read_header(const json_t *json, struct claims_header *out, struct error *e) {
+int claims_read_any_header(const json_t *json, struct claims_header *out, struct slice *typ,
+                           struct error *e) {
   /* `crit` names extensions, none of which is known here; the others change what the payload is. */
   static const char *const refused[] = {"crit", "b64", "zip", "enc"};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
@@ -62,12 +63,22 @@ int claims_read_header(const json_t *json, struct claims_header *out, struct err
   if (out->algorithm == 0) {
     return error_set(e, ERROR_DENIED, "alg is none of ES256, RS256, EdDSA");
   }
-  struct slice typ = SLICE("JWT");
-  if (strict_json_text(json, "typ", &typ) == STRICT_JSON_WRONG) {
+  *typ = SLICE("JWT");
+  if (strict_json_text(json, "typ", typ) == STRICT_JSON_WRONG) {
     return error_set(e, ERROR_DENIED, "typ is not a string");
   }
-  static const enum token_kind known[] = {TOKEN_SWARM, TOKEN_REGISTRY, TOKEN_WEBSEED};
   out->kind = (enum token_kind)0;
+  enum strict_json_found found = strict_json_text(json, "kid", &out->kid);
+  out->has_kid = found == STRICT_JSON_FOUND;
+  return found == STRICT_JSON_WRONG ? error_set(e, ERROR_DENIED, "kid is not a string") : 0;
+}
+
+int claims_read_header(const json_t *json, struct claims_header *out, struct error *e) {
+  struct slice typ = {0};
+  if (claims_read_any_header(json, out, &typ, e) != 0) {
+    return -1;
+  }
+  static const enum token_kind known[] = {TOKEN_SWARM, TOKEN_REGISTRY, TOKEN_WEBSEED};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (slice_equal(typ, slice_str(claims_typ(known[i])))) {
       out->kind = known[i];
@@ -76,9 +87,7 @@ int claims_read_header(const json_t *json, struct claims_header *out, struct err
   if (out->kind == 0) {
     return error_set(e, ERROR_DENIED, "typ is none of swarm+jwt, webseed+jwt, JWT");
   }
-  enum strict_json_found found = strict_json_text(json, "kid", &out->kid);
-  out->has_kid = found == STRICT_JSON_FOUND;
-  return found == STRICT_JSON_WRONG ? error_set(e, ERROR_DENIED, "kid is not a string") : 0;
+  return 0;
 }
 
 /* Claims */
@@ -253,9 +262,8 @@ static int read_place(const json_t *json, struct arena *arena, struct token *out
                                        : wrong(e, "digest", "sha256: and 64 lowercase hex digits");
 }
 
-int claims_read(const json_t *json, enum token_kind kind, struct arena *arena, struct token *out,
-                struct error *e) {
-  out->kind = kind;
+int claims_read_registered(const json_t *json, struct arena *arena, struct token *out,
+                           struct error *e) {
   if (json_object_get(json, "iss") == NULL || json_object_get(json, "aud") == NULL ||
       json_object_get(json, "exp") == NULL) {
     return error_set(e, ERROR_DENIED, "claims iss, aud and exp are required");
@@ -266,6 +274,15 @@ int claims_read(const json_t *json, enum token_kind kind, struct arena *arena, s
       read_date(json, "exp", &out->expires, e) != 0 ||
       read_date(json, "nbf", &out->not_before, e) != 0 ||
       read_date(json, "iat", &out->issued, e) != 0) {
+    return -1;
+  }
+  return 0;
+}
+
+int claims_read(const json_t *json, enum token_kind kind, struct arena *arena, struct token *out,
+                struct error *e) {
+  out->kind = kind;
+  if (claims_read_registered(json, arena, out, e) != 0) {
     return -1;
   }
   if (kind == TOKEN_REGISTRY) {

@@ -15,6 +15,20 @@ struct claims_header {
 /** Form of the header: the contract's section Tokens. \return 0, or -1. */
 int claims_read_header(const json_t *json, struct claims_header *out, struct error *e);
 
+/** The same of any JWS that is signed as a token is; its `typ`, `JWT` where it says none, is for
+ * the caller to look at, and \p out->kind is 0. */
+int claims_read_any_header(const json_t *json, struct claims_header *out, struct slice *typ,
+                           struct error *e);
+
+/**
+ * Reads the claims that RFC 7519, 4.1 registers; `iss`, `aud` and `exp` are required. Of `aud` see
+ * claims_read().
+ *
+ * \return 0, or -1.
+ */
+int claims_read_registered(const json_t *json, struct arena *arena, struct token *out,
+                           struct error *e);
+
 /**
  * Reads the claims of a token of \p kind. `aud` is checked for its form only: \p out->audience is
  * for claims_audience_is().

@@ -1,7 +1,6 @@
 #include "auth/token.h"
 
-#include "auth/claims.h"
-#include "auth/jws.h"
+#include "auth/verify.h"
 #include "base/cleanup.h"
 
 #include <stdlib.h>
@@ -98,9 +97,9 @@ static int explain(const struct search *search, const struct claims_header *head
                    shown, issuer.ptr);
 }
 
-static int find_row(const struct trust *trust, const struct claims_header *header,
-                    const json_t *claims, const struct jws *jws, struct token *token,
-                    struct error *why) {
+int verify_signature(const struct trust *trust, const struct claims_header *header,
+                     const json_t *claims, const struct jws *jws, struct token *token,
+                     struct error *why) {
   struct search search = {0};
   for (size_t i = 0; i < trust->count; i++) {
     const struct trust_row *row = &trust->rows[i];
@@ -117,7 +116,7 @@ static int find_row(const struct trust *trust, const struct claims_header *heade
   return explain(&search, header, token->issuer, why);
 }
 
-static int check_dates(const struct token *token, int64_t now, int64_t leeway, struct error *why) {
+int verify_dates(const struct token *token, int64_t now, int64_t leeway, struct error *why) {
   if (token->not_before - leeway > now) {
     return error_set(why, ERROR_DENIED, "not valid yet (nbf)");
   }
@@ -157,10 +156,10 @@ static int verify(const struct trust *trust, struct slice text, unsigned kinds, 
     return error_context(why, "claims");
   }
   if (claims_read(claims, header.kind, arena, out, why) != 0 ||
-      check_dates(out, now, trust->leeway, why) != 0) {
+      verify_dates(out, now, trust->leeway, why) != 0) {
     return -1;
   }
-  return find_row(trust, &header, claims, &jws, out, why);
+  return verify_signature(trust, &header, claims, &jws, out, why);
 }
 
 enum token_verdict token_verify(const struct trust *trust, struct slice jws, unsigned kinds,

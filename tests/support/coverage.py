@@ -15,6 +15,7 @@ EVERY_BRANCH = [
     "auth/claims.c",
     "auth/jws.c",
     "auth/revocation.c",
+    "auth/revocation_feed.c",
     "auth/revocation_set.c",
     "auth/strict_json.c",
     "auth/token.c",
