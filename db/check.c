@@ -22,6 +22,7 @@ static int check_tables(struct db_txn *txn, void *arg, struct error *e) {
       [TABLE_ALIASES] = torrent_store_check_alias,
       [TABLE_DIGESTS] = torrent_store_check_digest,
       [TABLE_READABLE] = torrent_store_check_readable,
+      [TABLE_REVOCATIONS] = revocation_store_check,
   };
   struct check *c = arg;
   for (int i = 0; i < TABLE_COUNT; i++) {
@@ -56,9 +57,11 @@ static int count(struct db_txn *txn, void *arg, struct error *e) {
   out->schema = record_int(&r, 4);
   out->map_size = info.me_mapsize;
   out->used_bytes = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
-  return table_count(txn, TABLE_TORRENTS, &out->torrents, e) != 0
+  return table_count(txn, TABLE_TORRENTS, &out->torrents, e) != 0 ||
+                 table_count(txn, TABLE_READABLE, &out->readable, e) != 0 ||
+                 table_count(txn, TABLE_REVOCATIONS, &out->revocations, e) != 0
              ? -1
-             : table_count(txn, TABLE_READABLE, &out->readable, e);
+             : 0;
 }
 
 /* LMDB lists the readers as lines of text under a heading; a reader's begins with its process. */

@@ -103,6 +103,19 @@ void db_end(struct db *db) {
   pthread_rwlock_unlock(&db->map);
 }
 
+/* Not what mdb_env_info() says: that is of the page in the file, which shows the new number while
+ * it is still being synced, when a transaction that begins reads what was there before. */
+uint64_t db_revision(struct db *db) {
+  MDB_txn *txn;
+  if (db_begin(db, MDB_RDONLY, &txn, NULL) != 0) {
+    return 0;
+  }
+  uint64_t revision = mdb_txn_id(txn);
+  mdb_txn_abort(txn);
+  db_end(db);
+  return revision;
+}
+
 int db_read(struct db *db, db_read_fn *fn, void *arg, struct error *e) {
   struct db_txn txn = {.db = db};
   if (db_begin(db, MDB_RDONLY, &txn.txn, e) != 0) {
@@ -143,10 +156,14 @@ static int mend_length(struct db *db) {
   return fstat(fd, &file) != 0 || (file.st_size < length && ftruncate(fd, length) != 0) ? errno : 0;
 }
 
+static int write_schema(struct db_txn *txn, struct error *e) {
+  const unsigned char bytes[4] = {DB_SCHEMA};
+  return table_put(txn, TABLE_META, SLICE("schema"), slice_of(bytes, sizeof bytes), e);
+}
+
 static int check_schema(struct db_txn *txn, bool fresh, struct error *e) {
   if (fresh) {
-    const unsigned char bytes[4] = {DB_SCHEMA};
-    return table_put(txn, TABLE_META, SLICE("schema"), slice_of(bytes, sizeof bytes), e);
+    return write_schema(txn, e);
   }
   struct slice value;
   if (table_get(txn, TABLE_META, SLICE("schema"), &value, e) != 0) {
@@ -164,7 +181,8 @@ static int check_schema(struct db_txn *txn, bool fresh, struct error *e) {
         "knows %d): use that version",
         txn->db->path, (unsigned)schema, DB_SCHEMA);
   }
-  return 0;
+  /* Each version has only added tables, which are made where they are missing. */
+  return schema == DB_SCHEMA ? 0 : write_schema(txn, e);
 }
 
 static int open_tables(struct db *db, struct db_txn *txn, struct error *e) {

@@ -60,6 +60,14 @@ int db_write(struct db *db, uv_loop_t *loop, db_write_fn *fn, void *arg, db_done
  */
 int db_read(struct db *db, db_read_fn *fn, void *arg, struct error *e);
 
+/**
+ * A number that has grown after any process has committed a write: cheap enough to be asked all the
+ * time. What is read afterwards is at least as new. Not to be called inside of db_read().
+ *
+ * \return 0 when it cannot be told, for reading would fail.
+ */
+uint64_t db_revision(struct db *db);
+
 /** What `swarmgate db stats` prints. */
 struct db_stats {
   uint64_t schema;      /**< version of the records' form */
@@ -67,6 +75,7 @@ struct db_stats {
   uint64_t used_bytes;  /**< of the file, free pages among them */
   uint64_t torrents;    /**< a hybrid is one */
   uint64_t readable;    /**< (infohash, registry, repository) entries */
+  uint64_t revocations; /**< expired ones that are not dropped yet among them */
   uint64_t readers_now; /**< read transactions of all processes, this one not counted */
 };
 int db_stats(struct db *db, struct db_stats *out, struct error *e);

@@ -7,7 +7,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 
-enum { DB_SCHEMA = 1 };
+enum { DB_SCHEMA = 2 };
 
 struct writer;
 
@@ -53,3 +53,5 @@ int db_folder_make(const char *data_dir, const char *path, struct error *e);
 /** The forms of the torrent store's tables. */
 table_form torrent_store_check_torrent, torrent_store_check_alias, torrent_store_check_digest,
     torrent_store_check_readable;
+/** The form of the revocation store's. */
+table_form revocation_store_check;

@@ -6,8 +6,8 @@
 #include <errno.h>
 
 const char *table_name(enum table table) {
-  static const char *const names[TABLE_COUNT] = {"meta", "torrents", "aliases", "digests",
-                                                 "readable"};
+  static const char *const names[TABLE_COUNT] = {"meta",    "torrents", "aliases",
+                                                 "digests", "readable", "revocations"};
   return names[table];
 }
 

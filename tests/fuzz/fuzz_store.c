@@ -1,8 +1,9 @@
 // LINKS db base PkgConfig::UV
 /* Records of any bytes under right checksums, as an attacker or another version may leave them: one
- * that check says is in order can be read by its infohash and removed; the others are refused. A
- * record is a line of three: table, key, value, each with its length in front. */
+ * that check says is in order can be read and removed; the others are refused. A record is a line
+ * of three: table, key, value, each with its length in front. */
 #include "db/internal.h"
+#include "db/revocation_store.h"
 #include "db/torrent_store.h"
 
 #include <stdio.h>
@@ -17,7 +18,8 @@ static const struct {
 } forms[] = {{TABLE_TORRENTS, torrent_store_check_torrent},
              {TABLE_ALIASES, torrent_store_check_alias},
              {TABLE_DIGESTS, torrent_store_check_digest},
-             {TABLE_READABLE, torrent_store_check_readable}};
+             {TABLE_READABLE, torrent_store_check_readable},
+             {TABLE_REVOCATIONS, revocation_store_check}};
 enum { FORMS = sizeof forms / sizeof *forms };
 
 static void check(bool holds) {
@@ -65,6 +67,40 @@ static bool keep_first(void *arg, const struct torrent_record *record,
   return false;
 }
 
+struct revoked {
+  uint8_t kind;
+  char value[REVOCATION_STORE_VALUE_MAX + 1];
+};
+
+static bool keep_revoked(void *arg, const struct revocation_record *r) {
+  struct revoked *first = arg;
+  check(r->value.len > 0 && r->value.len < sizeof first->value);
+  check(r->at > 0 && r->until >= 0 && r->expires >= r->until);
+  first->kind = r->kind;
+  memcpy(first->value, r->value.ptr, r->value.len);
+  first->value[r->value.len] = '\0';
+  return false;
+}
+
+/* Each is found as it was visited, may be put again, and is removed alone. */
+static void empty_revocations(struct db_txn *txn) {
+  uint64_t before, after;
+  struct revocation_record record;
+  for (struct revoked first = {0};; first.kind = 0) {
+    check(revocation_store_each(txn, keep_revoked, &first, NULL) == 0);
+    check(table_count(txn, TABLE_REVOCATIONS, &before, NULL) == 0);
+    check((before > 0) == (first.kind > 0));
+    if (before == 0) {
+      return;
+    }
+    struct slice value = slice_str(first.value);
+    check(revocation_store_get(txn, first.kind, value, &record, NULL) == 0);
+    check(revocation_store_put(txn, &record, NULL) == 0);
+    check(revocation_store_remove(txn, first.kind, value, NULL) == 0);
+    check(table_count(txn, TABLE_REVOCATIONS, &after, NULL) == 0 && after == before - 1);
+  }
+}
+
 /* Undone at the end, so that the next input finds nothing. */
 static int work(struct db_txn *txn, void *arg, struct error *e) {
   struct slice rest = *(struct slice *)arg;
@@ -93,6 +129,9 @@ static int work(struct db_txn *txn, void *arg, struct error *e) {
     first.any = false;
   }
   check(!good || !first.any);
+  if (good) {
+    empty_revocations(txn);
+  }
   arena_free(&arena);
   return error_set(e, ERROR_DENIED, "undo");
 }

@@ -31,11 +31,12 @@ int command_db_stats(int argc, char **argv, struct error *e) {
     printf("schema        %" PRIu64 "\n"
            "torrents      %" PRIu64 "\n"
            "repositories  %" PRIu64 "\n"
+           "revocations   %" PRIu64 "\n"
            "used bytes    %" PRIu64 "\n"
            "map bytes     %" PRIu64 "\n"
            "readers now   %" PRIu64 "\n",
-           stats.schema, stats.torrents, stats.readable, stats.used_bytes, stats.map_size,
-           stats.readers_now);
+           stats.schema, stats.torrents, stats.readable, stats.revocations, stats.used_bytes,
+           stats.map_size, stats.readers_now);
   }
   db_close(db);
   return result;

@@ -91,6 +91,30 @@ static void broken_schema_is_refused(void **state) {
   assert_non_null(strstr(e.text, "damaged"));
 }
 
+static int make_as_schema_1(struct db_txn *txn, void *arg, struct error *e) {
+  unsigned char schema[4] = {1};
+  assert_int_equal(mdb_drop(txn->txn, txn->db->tables[TABLE_REVOCATIONS], 1), 0);
+  (void)arg;
+  return write_schema(txn, schema, e);
+}
+
+static void an_older_schema_is_brought_up_to_date(void **state) {
+  struct db *db = must_open(*state);
+  struct numbered n = {.number = 7, .size = 100};
+  struct db_stats stats;
+  assert_int_equal(db_write_now(db, put_numbered, &n, NULL), 0);
+  assert_int_equal(db_write_now(db, make_as_schema_1, NULL, NULL), 0);
+  db_close(db);
+  for (int again = 0; again < 2; again++) {
+    db = must_open(*state);
+    assert_true(has_number(db, 7));
+    assert_int_equal(db_stats(db, &stats, NULL), 0);
+    assert_int_equal(stats.schema, DB_SCHEMA);
+    assert_int_equal(stats.revocations, 0);
+    db_close(db);
+  }
+}
+
 /* Many writes queued on a loop; those that fail must fail alone. */
 struct outcomes {
   int done, failed;
@@ -310,6 +334,50 @@ static void the_queue_of_writes_has_an_end(void **state) {
   finish(in_a_child(fill_the_queue, *state, to, from), to, from);
 }
 
+/* Tells the parent of each write once it is on disk, and waits to be told to go on. */
+static int write_when_told(const char *folder, int in, int out) {
+  struct db *db = NULL;
+  char go;
+  int bad = db_open_sized(folder, 64 * kib, &db, NULL);
+  for (uint64_t i = 0; bad == 0 && read(in, &go, 1) == 1; i++) {
+    struct numbered n = {.number = i, .size = 10};
+    bad = db_write_now(db, put_numbered, &n, NULL) != 0 || write(out, &go, 1) != 1;
+  }
+  db_close(db);
+  return bad;
+}
+
+static void any_write_is_another_revision(void **state) {
+  int to[2], from[2];
+  char go = 'g';
+  pid_t pid = in_a_child(write_when_told, *state, to, from);
+  struct db *db = must_open(*state);
+  for (uint64_t i = 0; i < 20; i++) {
+    uint64_t before = db_revision(db);
+    assert_true(before > 0);
+    assert_int_equal(db_revision(db), before);
+    assert_false(has_number(db, i));
+    assert_int_equal(write(to[1], &go, 1), 1);
+    /* Once it has grown, and no later, what was written is there. */
+    while (db_revision(db) == before) {
+    }
+    assert_true(has_number(db, i));
+    assert_int_equal(read(from[0], &go, 1), 1);
+    uint64_t after = db_revision(db);
+    struct numbered n = {.number = 100 + i, .size = 10};
+    assert_int_equal(db_write_now(db, put_numbered, &n, NULL), 0);
+    assert_true(db_revision(db) > after);
+    n.fail = true;
+    after = db_revision(db);
+    assert_int_equal(db_write_now(db, put_numbered, &n, NULL), -1);
+    assert_int_equal(db_revision(db), after);
+  }
+  close(to[1]);
+  to[1] = dup(from[0]); /* finish() closes it */
+  finish(pid, to, from);
+  db_close(db);
+}
+
 static int write_many(const char *folder, int in, int out) {
   (void)in, (void)out;
   for (uint64_t round = 0; round < 10; round++) {
@@ -445,6 +513,7 @@ static void stats_count(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(another_process_lets_it_grow),
+      TEST(any_write_is_another_revision),
       TEST(two_processes_write_open_and_close),
       TEST(a_full_disk_is_told_and_survived),
       TEST(folder_is_made_and_private),
@@ -453,6 +522,7 @@ int main(void) {
       TEST(what_is_written_is_there_after_reopening),
       TEST(newer_schema_is_refused),
       TEST(broken_schema_is_refused),
+      TEST(an_older_schema_is_brought_up_to_date),
       TEST(a_write_that_fails_is_undone_alone),
       TEST(the_queue_of_writes_has_an_end),
       TEST(the_first_error_sticks),
