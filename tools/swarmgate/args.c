@@ -1,5 +1,7 @@
 #include "args.h"
 
+#include "base/units.h"
+
 #include <getopt.h>
 #include <string.h>
 
@@ -72,6 +74,21 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
     return error_set(e, ERROR_USAGE, "%s: one argument too many; see `swarmgate %s --help`",
                      (*operands)[max], argv[0]);
   }
+  return 0;
+}
+
+int args_seconds(const char *name, const char *text, int64_t fallback, int64_t *out,
+                 struct error *e) {
+  uint64_t ms;
+  if (text == NULL) {
+    *out = fallback;
+    return 0;
+  }
+  if (!units_duration(slice_str(text), &ms) || ms == 0) {
+    return error_set(e, ERROR_USAGE, "--%s %s: a duration such as 30s, 10m or 24h is wanted", name,
+                     text);
+  }
+  *out = (int64_t)((ms + 999) / 1000);
   return 0;
 }
 

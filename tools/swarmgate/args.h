@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { ARGS_LIST_MAX = 64 };
 
@@ -31,6 +32,15 @@ struct args_option {
  */
 int args_read(int argc, char **argv, const struct args_option *options, size_t option_count,
               int min, int max, char ***operands, int *operand_count, struct error *e);
+
+/**
+ * Reads a duration such as `10m`, rounded up to seconds.
+ *
+ * \param text the value of the option \p name; NULL gives \p fallback.
+ * \return 0, or -1 with ERROR_USAGE, also for none at all.
+ */
+int args_seconds(const char *name, const char *text, int64_t fallback, int64_t *out,
+                 struct error *e);
 
 /**
  * Whether all values of an option are URLs, `SCHEME://HOST…`: a shell's variable that is not set

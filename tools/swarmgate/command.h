@@ -7,8 +7,8 @@
 #include "config/config.h"
 
 /**
- * What each command is: \p argv[0] is its two words. Output goes to standard output; \return 0, or
- * -1 with the error, whose kind becomes the exit code.
+ * What each command is: \p argv[0] is its words, one or two. Output goes to standard output;
+ * \return 0, or -1 with the error, whose kind becomes the exit code.
  */
 typedef int command_fn(int argc, char **argv, struct error *e);
 
@@ -17,6 +17,7 @@ command_fn command_torrent_show, command_torrent_verify;
 command_fn command_torrent_list, command_torrent_remove;
 command_fn command_key_generate, command_key_jwks;
 command_fn command_token_issue, command_token_inspect, command_token_verify;
+command_fn command_revoke, command_revoke_list, command_revoke_remove;
 command_fn command_db_stats, command_db_check;
 
 /** Loads the file of `--config`, which the command needs. \return 0, or -1 with ERROR_USAGE. */

@@ -5,10 +5,10 @@
 #include <string.h>
 
 struct command {
-  const char *first, *second;
+  const char *first, *second; /* NULL: a command of one word */
   command_fn *run;
   const char *brief;
-  const char *usage; /* what follows the two words, and then more about it; within 80 columns */
+  const char *usage; /* what follows its words, and then more about it; within 80 columns */
 };
 
 static const struct command commands[] = {
@@ -74,6 +74,31 @@ static const struct command commands[] = {
      "--config FILE TOKEN|-\n\n"
      "Checks a token against the issuers that FILE trusts and prints its header and\n"
      "claims; exit 3 when it does not verify. - reads standard input.\n"},
+    {"revoke", NULL, command_revoke, "end the rights that tokens give",
+     "--config FILE --sub NAME|--repository NAME\n"
+     "                        [--registry NAME] [--for TIME|--ban]\n"
+     "       swarmgate revoke --config FILE --jti ID|--infohash HEX|--kid ID\n\n"
+     "Ends all tokens issued up to now to or for what is named, within 5 seconds on a\n"
+     "running server, and the sessions that began with them. See also the commands\n"
+     "`swarmgate revoke list` and `swarmgate revoke remove`.\n\n"
+     "  --config FILE       of swarmgated\n"
+     "  --jti ID            one token, by its jti\n"
+     "  --sub NAME          REGISTRY/USER, as tokens name him\n"
+     "  --repository NAME   a repository\n"
+     "  --infohash HEX      a torrent\n"
+     "  --kid ID            a signing key\n"
+     "  --registry NAME     whose user or repository it is, where NAME does not say it\n"
+     "  --for TIME          how long nothing is issued anew: 30s, 10m (default)\n"
+     "  --ban               let nothing be issued until this is removed\n"},
+    {"revoke", "list", command_revoke_list, "list what is revoked",
+     "--config FILE [--json]\n\n"
+     "Lists what is revoked, and until when.\n"},
+    {"revoke", "remove", command_revoke_remove, "take a revocation back",
+     "--config FILE --sub NAME|--repository NAME\n"
+     "                               [--registry NAME]\n"
+     "       swarmgate revoke remove --config FILE --jti ID|--infohash HEX|--kid ID\n\n"
+     "Takes a revocation back, named as it was made; exit 4 when there is none. Tokens\n"
+     "that it ended and that have not expired are good again.\n"},
     {"db", "stats", command_db_stats, "print what is stored",
      "--config FILE\n\n"
      "Prints what is stored.\n"},
@@ -81,13 +106,19 @@ static const struct command commands[] = {
      "--config FILE\n\n"
      "Reads every record and checks it; exit 1 when one is damaged.\n"},
 };
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands, WORDS_MAX = 32 };
 
 int command_config(const char *path, struct config *out, struct error *e) {
   if (path == NULL) {
     return error_set(e, ERROR_USAGE, "--config FILE is missing");
   }
   return config_load(path, out, e);
+}
+
+static const char *words_of(const struct command *c, char out[WORDS_MAX]) {
+  snprintf(out, WORDS_MAX, "%s%s%s", c->first, c->second == NULL ? "" : " ",
+           c->second == NULL ? "" : c->second);
+  return out;
 }
 
 /* The commands that begin with `first`; NULL: all. \return whether there are any. */
@@ -105,8 +136,8 @@ static bool print_overview(FILE *to, const char *first) {
             to);
     }
     any = true;
-    fprintf(to, "  %s %-*s %s\n", commands[i].first, (int)(15 - strlen(commands[i].first)),
-            commands[i].second, commands[i].brief);
+    char name[WORDS_MAX];
+    fprintf(to, "  %-16s %s\n", words_of(&commands[i], name), commands[i].brief);
   }
   if (any) {
     fputs("\n`swarmgate COMMAND --help` says more, as does swarmgate(1). Exit codes: 0 done,\n"
@@ -127,15 +158,15 @@ static int finish(void) {
 }
 
 static int run(const struct command *c, int argc, char **argv) {
-  char words[32];
+  char words[WORDS_MAX];
   struct error e = {0};
+  words_of(c, words);
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0) {
-      printf("usage: swarmgate %s %s %s", c->first, c->second, c->usage);
+      printf("usage: swarmgate %s %s", words, c->usage);
       return finish();
     }
   }
-  snprintf(words, sizeof words, "%s %s", c->first, c->second);
   argv[0] = words;
   if (c->run(argc, argv, &e) == 0) {
     return finish();
@@ -143,6 +174,23 @@ static int run(const struct command *c, int argc, char **argv) {
   fflush(stdout);
   fprintf(stderr, "swarmgate: %s\n", e.text);
   return (int)e.kind;
+}
+
+/* The command of both words, or else the one of the first alone. */
+static const struct command *find(const char *first, const char *second) {
+  const struct command *alone = NULL;
+  for (size_t i = 0; i < COMMAND_COUNT; i++) {
+    const struct command *c = &commands[i];
+    if (strcmp(first, c->first) != 0) {
+      continue;
+    }
+    if (c->second == NULL) {
+      alone = c;
+    } else if (strcmp(second, c->second) == 0) {
+      return c;
+    }
+  }
+  return alone;
 }
 
 static bool is_help(const char *word) {
@@ -156,10 +204,10 @@ int main(int argc, char **argv) {
     puts("swarmgate " SWARMGATE_VERSION);
     return finish();
   }
-  for (size_t i = 0; argc > 2 && i < COMMAND_COUNT; i++) {
-    if (strcmp(argv[1], commands[i].first) == 0 && strcmp(argv[2], commands[i].second) == 0) {
-      return run(&commands[i], argc - 2, argv + 2);
-    }
+  const struct command *found = argc > 1 ? find(argv[1], argc > 2 ? argv[2] : "") : NULL;
+  if (found != NULL) {
+    int words = found->second == NULL ? 1 : 2;
+    return run(found, argc - words, argv + words);
   }
   if (argc > 1 && is_help(argv[1])) {
     print_overview(stdout, NULL);

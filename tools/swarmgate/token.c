@@ -3,7 +3,6 @@
 #include "auth/token.h"
 #include "base/clock.h"
 #include "base/hex.h"
-#include "base/units.h"
 #include "image/reference.h"
 #include "tools/issuers.h"
 
@@ -11,22 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-/* A duration option in seconds, rounded up to one. */
-static int seconds_of(const char *name, const char *text, int64_t fallback, int64_t *out,
-                      struct error *e) {
-  uint64_t ms;
-  if (text == NULL) {
-    *out = fallback;
-    return 0;
-  }
-  if (!units_duration(slice_str(text), &ms) || ms == 0) {
-    return error_set(e, ERROR_USAGE, "--%s %s: a duration such as 30s, 10m or 24h is wanted", name,
-                     text);
-  }
-  *out = (int64_t)((ms + 999) / 1000);
-  return 0;
-}
 
 struct issue {
   struct args_list infohashes;
@@ -148,10 +131,10 @@ int command_token_issue(int argc, char **argv, struct error *e) {
     return -1;
   }
   int64_t usual = what.scope == NULL ? config.auth.ttl_swarm : config.token_service.ttl;
-  int result = seconds_of("ttl", ttl, usual, &what.ttl, e);
+  int result = args_seconds("ttl", ttl, usual, &what.ttl, e);
   if (result == 0) {
-    result = seconds_of("session", session, what.scope == NULL ? config.auth.ttl_session : 0,
-                        &what.session, e);
+    result = args_seconds("session", session, what.scope == NULL ? config.auth.ttl_session : 0,
+                          &what.session, e);
   }
   if (result == 0) {
     result =

@@ -1,0 +1,177 @@
+"""swarmgate revoke, revoke list and revoke remove: what is written into the database, for whom, and until when."""
+
+import json
+import os
+import time
+
+import pytest
+from support.gate import Gate
+from support.process import binary, run
+
+DAY, LEEWAY = 24 * 3600, 60
+HEX = "0102030405060708090a0b0c0d0e0f1011121314"
+
+
+def rows(*names):
+    return [{"name": name, "url": "http://127.0.0.1:1"} for name in names]
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A configuration with one registry, whose server is not running."""
+    return Gate(str(tmp_path), rows("registry.example"))
+
+
+def revoke(gate, *argv, **more):
+    return gate.tool("revoke", *argv, "--config", gate.config, **more)
+
+
+def listed(gate):
+    return json.loads(revoke(gate, "list", "--json").stdout)
+
+
+def values(gate):
+    return [(row["kind"], row["value"]) for row in listed(gate)]
+
+
+def refused(done, status, says=""):
+    assert done.returncode == status and not done.stdout, done
+    assert done.stderr.count("\n") == 1 and says in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("argv,row", [
+    (["--jti", "4f2a"], ("jti", "4f2a")),
+    (["--jti", "x\u00e9 ,y"], ("jti", "x\u00e9 ,y")),
+    (["--kid", "ABCD:EFGH"], ("kid", "ABCD:EFGH")),
+    (["--infohash", HEX.upper()], ("infohash", HEX)),
+    (["--infohash", "cd" * 32], ("infohash", "cd" * 32)),
+    (["--repository", "team/app"], ("repository", "registry.example/team/app")),
+    (["--repository", "registry.example/team/app"], ("repository", "registry.example/team/app")),
+    (["--repository", "team/app", "--registry", "registry.example"], ("repository", "registry.example/team/app")),
+    (["--sub", "registry.example/alice"], ("sub", "registry.example/alice")),
+    (["--sub", "registry.example/"], ("sub", "registry.example/")),
+    (["--sub", "alice", "--registry", "registry.example"], ("sub", "registry.example/alice")),
+    (["--sub", "registry.example/alice", "--registry", "registry.example"], ("sub", "registry.example/alice")),
+])
+def test_what_is_revoked(one, argv, row):
+    before = int(time.time())
+    said = revoke(one, *argv).stdout
+    assert said.startswith(f"revoked {row[0]} {row[1]}: ") and said.count("\n") == 1
+    (found,) = listed(one)
+    assert (found["kind"], found["value"]) == row
+    assert before <= found["at"] <= time.time()
+    assert time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["at"])) in said
+    assert said.removeprefix("revoked ") == revoke(one, "list").stdout
+    assert not revoke(one, "remove", *argv).stdout and listed(one) == []
+    refused(revoke(one, "remove", *argv, check=False), 4, row[1])
+
+
+def test_a_user_of_any_registry(tmp_path):
+    """Where the name has no registry in front it is one of each, and as it is."""
+    gate = Gate(str(tmp_path), rows("a.example", "b.example:5000"))
+    said = revoke(gate, "--sub", "alice").stdout
+    assert said.startswith("revoked sub a.example/alice, b.example:5000/alice, alice: ")
+    assert values(gate) == [("sub", "a.example/alice"), ("sub", "alice"), ("sub", "b.example:5000/alice")]
+    revoke(gate, "remove", "--sub", "a.example/alice")
+    revoke(gate, "remove", "--sub", "alice")
+    assert values(gate) == []
+    refused(revoke(gate, "remove", "--sub", "alice", check=False), 4, "alice")
+    revoke(gate, "--sub", "a.example/carol")
+    revoke(gate, "remove", "--sub", "carol")
+    assert values(gate) == []
+    revoke(gate, "--sub", "b.example:5000/bob")
+    revoke(gate, "--sub", "c.example/bob", "--registry", "a.example")
+    assert values(gate) == [("sub", "a.example/c.example/bob"), ("sub", "b.example:5000/bob")]
+    refused(revoke(gate, "--repository", "team/app", check=False), 2, "--registry")
+    refused(revoke(gate, "--sub", "alice", "--registry", "c.example", check=False), 2, "c.example")
+    revoke(gate, "--repository", "team/app", "--registry", "b.example:5000")
+    revoke(gate, "--repository", "a.example/team/app")
+    assert values(gate)[2:] == [("repository", "a.example/team/app"), ("repository", "b.example:5000/team/app")]
+
+
+def test_registries_of_a_tracker_alone(tmp_path):
+    """It may list none: those of its trust count, and without any the word of the operator."""
+    trust = [{"issuer": issuer, "audience": "a", "keys": "announce.pem", "algorithms": ["ES256"], "accept": accept, **more}
+             for issuer, accept, more in (("i", ["registry"], {"registry": "r.example"}), ("j", ["registry"], {"registry": "r.example"}),
+                                          ("k", ["swarm"], {}))]
+    gate = Gate(str(tmp_path / "trust"), auth={"trust": trust})
+    revoke(gate, "--sub", "alice")
+    revoke(gate, "--repository", "team/app")
+    assert values(gate) == [("sub", "alice"), ("sub", "r.example/alice"), ("repository", "r.example/team/app")]
+    refused(revoke(gate, "--sub", "alice", "--registry", "s.example", check=False), 2, "s.example")
+    none = Gate(str(tmp_path / "none"))
+    revoke(none, "--sub", "alice")
+    refused(revoke(none, "--repository", "team/app", check=False), 2, "--registry")
+    revoke(none, "--repository", "team/app", "--registry", "any.example")
+    assert values(none) == [("sub", "alice"), ("repository", "any.example/team/app")]
+
+
+@pytest.mark.parametrize("argv,bar", [(["--sub", "u"], 600), (["--sub", "u", "--for", "90s"], 90), (["--repository", "u"], 600),
+                                      (["--repository", "u", "--for", "72h"], 72 * 3600), (["--jti", "u"], None), (["--kid", "u"], None)])
+def test_until_when(one, argv, bar):
+    said = revoke(one, *argv).stdout
+    for row in listed(one):
+        assert row["ban"] is False
+        assert row.get("until", 0) - row["at"] == (bar if bar is not None else -row["at"])
+        assert row["expires"] == row["at"] + max(DAY + 2 * LEEWAY, bar or 0)
+        assert ("nothing is issued" in said) == (bar is not None)
+
+
+@pytest.mark.parametrize("more,kept", [
+    ({}, DAY + 2 * LEEWAY), ({"auth": {"leeway": "5s"}}, DAY + 10), ({"auth": {"ttl": {"session": "48h"}}}, 2 * DAY + 2 * LEEWAY),
+    ({"tracker": {"session_max": "72h"}}, 3 * DAY + 2 * LEEWAY), ({"auth": {"ttl": {"webseed": "6d"}}}, 6 * DAY + 2 * LEEWAY),
+    ({"tracker": {"session_max": "1h"}, "auth": {"ttl": {"session": "1h", "swarm": "1h"}}}, DAY + 2 * LEEWAY),
+])
+def test_kept_as_long_as_what_it_could_match(tmp_path, more, kept):
+    gate = Gate(str(tmp_path), rows("r"), tracker=more.get("tracker", {}), auth=more.get("auth", {}))
+    revoke(gate, "--jti", "x")
+    (row,) = listed(gate)
+    assert row["expires"] - row["at"] == kept
+
+
+def test_what_is_revoked_again_is_revoked_for_longer(one):
+    revoke(one, "--sub", "registry.example/alice", "--for", "2h")
+    (first,) = listed(one)
+    revoke(one, "--sub", "registry.example/alice", "--for", "1m")
+    (second,) = listed(one)
+    assert second["until"] == first["until"] and second["at"] >= first["at"]
+    said = revoke(one, "--sub", "registry.example/alice", "--ban").stdout
+    assert "until it is removed" in said
+    said = revoke(one, "--sub", "registry.example/alice", "--for", "1m").stdout
+    assert "until it is removed" in said
+    (banned,) = listed(one)
+    assert banned["ban"] is True and "until" not in banned and "expires" not in banned
+    revoke(one, "remove", "--sub", "registry.example/alice")
+    revoke(one, "--sub", "registry.example/alice")
+    assert listed(one)[0]["ban"] is False
+
+
+@pytest.mark.parametrize("argv,says", [
+    ([], "exactly one"), (["--jti", "a", "--kid", "b"], "exactly one"), (["--jti", "a", "--jti", "b"], "twice"), (["x"], "too many"),
+    (["--jti", ""], "--jti"), (["--jti", "a\nb"], "control"), (["--jti", "\u0085"], "control"), (["--jti", "\udcff"], "UTF-8"),
+    (["--sub", "u" * 510], "509"), (["--infohash", "abcd"], "--infohash"), (["--infohash", "g" * 40], "--infohash"),
+    (["--repository", "Team"], "--repository"), (["--repository", "registry.example/"], "--repository"), (["--jti", "a", "--for", "1m"], "--for"),
+    (["--kid", "a", "--ban"], "--ban"), (["--infohash", HEX, "--registry", "registry.example"], "--registry"),
+    (["--sub", "a", "--for", "1m", "--ban"], "--ban"), (["--sub", "a", "--for", "5"], "--for 5"), (["--sub", "a", "--for", "0s"], "--for 0s"),
+    (["--sub", "a", "--registry", "other"], "other"),
+])
+def test_wrong_usage(one, argv, says):
+    refused(revoke(one, *argv, check=False), 2, says)
+    if not {"--for", "--ban"} & set(argv):
+        refused(revoke(one, "remove", *argv, check=False), 2, says)
+    assert not os.path.exists(os.path.join(one.folder, "data"))
+
+
+def test_a_configuration_is_needed(one):
+    for argv in (["revoke", "--jti", "a"], ["revoke", "remove", "--jti", "a"], ["revoke", "list"]):
+        refused(run([binary("swarmgate"), *argv], check=False), 2, "--config")
+
+
+def test_beside_a_running_server(tmp_path):
+    with Gate(str(tmp_path)) as gate:
+        revoke(gate, "--jti", "a")
+        revoke(gate, "--infohash", "ab" * 32)
+        assert values(gate) == [("jti", "a"), ("infohash", "ab" * 32)]
+        assert "revocations   2\n" in gate.tool("db", "stats", "--config", gate.config).stdout
+        assert "all sound" in gate.tool("db", "check", "--config", gate.config).stdout
+    assert len(values(gate)) == 2
