@@ -35,6 +35,17 @@ def _write(path, data, mode):
     os.replace(path + ".new", path)
 
 
+def self_signed(path, key, name="registry token"):
+    """Writes a certificate that `key`, a private one, has signed for itself, as `rootcertbundle` wants it; returns the path."""
+    now = datetime.datetime.utcnow()
+    signed = (
+        x509.CertificateBuilder().subject_name(_name(name)).issuer_name(_name(name)).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + 30 * DAY)
+        .sign(key, hashes.SHA256()))
+    _write(path, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+    return path
+
+
 class Certificate:
     """A certificate and its key: `cert` and `key` are the paths of their PEM files."""
 

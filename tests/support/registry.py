@@ -1,4 +1,4 @@
-"""Debian's docker-registry, with htpasswd, so that every repository is private."""
+"""Debian's docker-registry; with htpasswd every repository is private, with a token service it is as that says."""
 
 import base64
 import json
@@ -8,30 +8,41 @@ import subprocess
 from .process import Process, free_port, run, wait_for
 
 
+def auth_entry(user, password):
+    """What an auth.json holds of a user at a registry."""
+    return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def basic(user, password):
+    """The Authorization header of a user."""
+    return {"Authorization": "Basic " + auth_entry(user, password)["auth"]}
+
+
 class Registry:
     """
     Listens on host:port and keeps its blobs in `folder`. `prefix` goes in front of the command line, for
     a network namespace. With `tls`, a Certificate of certificates.py, it speaks https; with `client_ca`, an
-    Authority, to those alone who show a certificate of that. Without users everybody may read and write. `more`
-    are sections of its configuration.
+    Authority, to those alone who show a certificate of that. With `realm`, a Realm of token_service.py, it takes
+    the tokens of that service, whose users `users` are then; else they are its own. Without either everybody
+    may read and write. `more` are sections of its configuration.
     """
 
-    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=(), tls=None, client_ca=None, **more):
+    def __init__(self, folder, users, host="127.0.0.1", port=None, prefix=(), tls=None, client_ca=None, realm=None, **more):
         os.makedirs(folder, exist_ok=True)
         self.folder, self.users, self.prefix, self.tls = folder, users, list(prefix), tls
         literal = f"[{host}]" if ":" in host else host
         self.address = f"{literal}:{port or free_port(host)}"
-        passwords = os.path.join(folder, "htpasswd")
-        with open(passwords, "w", encoding="utf-8") as f:
-            for user, password in users.items():
-                f.write(subprocess.run(["htpasswd", "-niB", "-C", "4", user], input=password, text=True,
-                                       stdout=subprocess.PIPE, check=True).stdout.strip() + "\n")
         http = {"addr": self.address, "secret": "not used by one registry alone"}
         if tls:
             http["tls"] = {"certificate": tls.cert, "key": tls.key}
         if client_ca:
             http["tls"]["clientcas"] = [client_ca.cert]
-        auth = {"htpasswd": {"realm": "registry", "path": passwords}}
+        auth = {}
+        if realm:
+            auth = {"token": {"realm": realm.url, "service": realm.service, "issuer": realm.issuer,
+                              "rootcertbundle": realm.certificate}}
+        elif users:
+            auth = {"htpasswd": {"realm": "registry", "path": self._passwords()}}
         self.config = os.path.join(folder, "registry.yml")
         with open(self.config, "w", encoding="utf-8") as f:
             # JSON is YAML.
@@ -41,10 +52,18 @@ class Registry:
                 "storage": {"filesystem": {"rootdirectory": os.path.join(folder, "storage")},
                             "delete": {"enabled": True}},
                 "http": http,
-                **({"auth": auth} if users else {}),
+                **({"auth": auth} if auth else {}),
                 **more,
             }, f)
         self.process = None
+
+    def _passwords(self):
+        path = os.path.join(self.folder, "htpasswd")
+        with open(path, "w", encoding="utf-8") as f:
+            for user, password in self.users.items():
+                f.write(subprocess.run(["htpasswd", "-niB", "-C", "4", user], input=password, text=True,
+                                       stdout=subprocess.PIPE, check=True).stdout.strip() + "\n")
+        return path
 
     def start(self):
         self.process = Process([*self.prefix, "docker-registry", "serve", self.config],
@@ -67,23 +86,30 @@ class Registry:
         return ("https://" if self.tls else "http://") + self.address
 
     def auth_file(self, user, path=None):
-        """An auth.json for one user, as containers-auth.json(5) has it; returns its path."""
+        """An auth.json for one user, or for nobody, as containers-auth.json(5) has it; returns its path."""
         path = path or os.path.join(self.folder, f"auth-{user}.json")
-        secret = base64.b64encode(f"{user}:{self.users[user]}".encode()).decode()
         with open(path, "w", encoding="utf-8") as f:
-            json.dump({"auths": {self.address: {"auth": secret}}}, f)
+            json.dump({"auths": {} if user is None else {self.address: auth_entry(user, self.users[user])}}, f)
         os.chmod(path, 0o600)
         return path
 
     def basic(self, user, password=None):
-        """The Authorization header of a user."""
-        secret = f"{user}:{password or self.users[user]}"
-        return {"Authorization": "Basic " + base64.b64encode(secret.encode()).decode()}
+        """The Authorization header of a user of its."""
+        return basic(user, password or self.users[user])
 
     def push(self, source, name, user):
         """skopeo copy SOURCE to NAME, such as team/app:1."""
         run([*self.prefix, "skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
              "--preserve-digests", "--authfile", self.auth_file(user), source, f"docker://{self.address}/{name}"])
+
+    def tags(self, name):
+        """{tag: manifest's digest} of a repository, as they lie in its storage."""
+        folder = os.path.join(self.folder, "storage/docker/registry/v2/repositories", name, "_manifests/tags")
+        tags = {}
+        for tag in os.listdir(folder) if os.path.isdir(folder) else ():
+            with open(os.path.join(folder, tag, "current/link"), encoding="ascii") as f:
+                tags[tag] = f.read()
+        return tags
 
     def bytes_sent(self):
         """Bytes of all GET answers so far, from the registry's own log."""
