@@ -34,14 +34,8 @@ MAY = {
 TABLE = list(itertools.product(REGISTRY_CLIENTS, ("reader", "writer", "stranger", None), REPOSITORIES, ("pull", "push")))
 
 
-@contextlib.contextmanager
-def independent(folder):
-    """The service of support.token_service; a realm is made by a function like this."""
-    with TokenService(folder, USERS, GRANTS, ANONYMOUS_PULL) as service:
-        yield service.realm
-
-
-REALMS = [independent]
+# Each is made with a folder, users, grants and patterns of anonymous pull, and has a `realm` while it runs.
+REALMS = [TokenService]
 APP = "repository:team/app:"
 
 
@@ -85,15 +79,15 @@ class Place:
         return bool(got)
 
 
-@pytest.fixture(scope="module", params=REALMS, ids=lambda realm: realm.__name__)
-def place(request, tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("place"))
-    with request.param(os.path.join(folder, "realm")) as realm, Place(folder, realm) as running:
-        yield running
-
-
 def name_cell(value):
     return value.name if isinstance(value, type) else value or "anonymous"
+
+
+@pytest.fixture(scope="module", params=REALMS, ids=name_cell)
+def place(request, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("place"))
+    with request.param(os.path.join(folder, "realm"), USERS, GRANTS, ANONYMOUS_PULL) as service, Place(folder, service.realm) as running:
+        yield running
 
 
 @pytest.mark.parametrize("kind,user,repository,action", TABLE, ids=name_cell)

@@ -37,12 +37,21 @@ class Realm:
     issuer: str
     service: str
     certificate: str  # path of the PEM for `rootcertbundle`, and for `keys` of a trust row
+    key: object       # the private key, for tokens that the service would not make
     algorithm: str = "ES256"
 
     def trust_row(self, **more):
         """The row of `auth: trust:` by which swarmgated takes its registry tokens."""
         return {"issuer": self.issuer, "audience": self.service, "keys": self.certificate,
                 "algorithms": [self.algorithm], "accept": ["registry"], **more}
+
+    def sign(self, user, access, **claims):
+        """A registry token; `claims` are laid over those it should have, and one of None is left out."""
+        now = int(datetime.datetime.now().timestamp())
+        said = {"iss": self.issuer, "aud": self.service, "sub": user or "", "iat": now, "nbf": now, "exp": now + LIFETIME,
+                "jti": secrets.token_hex(16), "access": access, **claims}
+        said = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(said, self.key, self.algorithm, {"kid": libtrust_id(self.key.public_key())})
 
     def ask(self, scopes=(), user=None, password=None, **more):
         """(status, body) of GET as a client does it; `more` are further parameters."""
@@ -129,19 +138,21 @@ class TokenService:
     are refused, and `leaves_out` members of its answers that are not to be there.
     """
 
+    name = "independent"
+
     def __init__(self, folder, users, grants, anonymous=(), host="127.0.0.1", issuer="auth.independent.example",
                  service="registry.example", algorithm="ES256"):
         os.makedirs(folder, exist_ok=True)
         self.users, self.grants, self.anonymous = dict(users), grants, list(anonymous)
         self.asked, self.refresh_tokens, self.fails, self.leaves_out = [], {}, {}, ()
-        self.key = rsa.generate_private_key(65537, 2048) if algorithm == "RS256" else ec.generate_private_key(ec.SECP256R1())
-        certificate = self_signed(os.path.join(folder, "registry-token.crt"), self.key)
+        key = rsa.generate_private_key(65537, 2048) if algorithm == "RS256" else ec.generate_private_key(ec.SECP256R1())
+        certificate = self_signed(os.path.join(folder, "registry-token.crt"), key)
         # A socket stays in the network namespace that it was made in.
         with contextlib.nullcontext() if isinstance(host, str) else host.entered():
             address = host if isinstance(host, str) else host.address
             self.server = http.server.ThreadingHTTPServer((address, 0), _Handler)
         self.server.service = self
-        self.realm = Realm(f"http://{address}:{self.server.server_port}/token", issuer, service, certificate, algorithm)
+        self.realm = Realm(f"http://{address}:{self.server.server_port}/token", issuer, service, certificate, key, algorithm)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self):
@@ -173,14 +184,6 @@ class TokenService:
         return [{"type": "repository", "name": name, "actions": sorted(actions)}
                 for name, actions in granted.items() if actions]
 
-    def token(self, user, access, **claims):
-        """A registry token; `claims` are laid over those it should have, and one of None is left out."""
-        now = int(datetime.datetime.now().timestamp())
-        said = {"iss": self.realm.issuer, "aud": self.realm.service, "sub": user or "", "iat": now, "nbf": now,
-                "exp": now + LIFETIME, "jti": secrets.token_hex(16), "access": access, **claims}
-        said = {name: value for name, value in said.items() if value is not None}
-        return jwt.encode(said, self.key, self.realm.algorithm, {"kid": libtrust_id(self.key.public_key())})
-
     # --- the two ways to ask ---
 
     def login(self, user, password):
@@ -200,7 +203,7 @@ class TokenService:
             raise Refused(400, "invalid_request", "service: not one of ours")
         scopes = [scope for text in asked.get("scope") for scope in read_scope(text)]
         access = self.access(user, scopes)
-        token = self.token(user, access)
+        token = self.realm.sign(user, access)
         body = {"token": token, "access_token": token, "expires_in": LIFETIME,
                 "issued_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
         if asked.method == "POST":
