@@ -4,9 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
+BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def b64(data):
@@ -21,7 +27,7 @@ def make_key(kind, **more):
     if kind == "ES256":
         return ec.generate_private_key(more.get("curve", ec.SECP256R1()))
     if kind == "RS256":
-        return rsa.generate_private_key(65537, more.get("bits", 2048))
+        return rsa.generate_private_key(more.get("exponent", 65537), more.get("bits", 2048))
     return ed25519.Ed25519PrivateKey.generate()
 
 
@@ -55,6 +61,15 @@ def sign_text(header_text, claims_text, key, alg):
 
 def sign(header, claims, key, alg=None):
     return sign_text(json.dumps(header), json.dumps(claims), key, alg or header["alg"])
+
+
+def encrypt(header, text, key):
+    """A compact JWE of `text` for the holder of an RSA key: RSA-OAEP and A256GCM (RFC 7516, appendix A.1)."""
+    cek, iv = os.urandom(32), os.urandom(12)
+    head = b64(json.dumps({"alg": "RSA-OAEP", "enc": "A256GCM", **header}).encode())
+    wrapped = key.public_key().encrypt(cek, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
+    sealed = AESGCM(cek).encrypt(iv, text, head.encode())
+    return ".".join([head, b64(wrapped), b64(iv), b64(sealed[:-16]), b64(sealed[-16:])])
 
 
 def jwk_of(key, **more):
