@@ -1,10 +1,11 @@
 #include "base/log.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/rfc3339.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LOG_MESSAGE_MAX = 2048 }; /* bytes with the NUL; the rest is cut off */
@@ -41,21 +42,16 @@ void log_write(const struct log *log, enum log_level level, const char *format, 
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
 
-  struct timespec now;
-  struct tm utc;
-  char when[32];
-  clock_gettime(CLOCK_REALTIME, &now);
-  gmtime_r(&now.tv_sec, &utc);
-  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &utc);
+  char when[RFC3339_TEXT_MAX];
+  rfc3339_print(clock_now_ms(), when);
 
   struct buf line = {0};
   if (log->json) {
-    buf_printf(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"message\":\"", when,
-               now.tv_nsec / 1000000, names[level]);
+    buf_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"", when, names[level]);
     append_json(&line, message);
     buf_str(&line, "\"}\n");
   } else {
-    buf_printf(&line, "%s.%03ldZ %s ", when, now.tv_nsec / 1000000, names[level]);
+    buf_printf(&line, "%s %s ", when, names[level]);
     append_text(&line, slice_str(message));
     buf_str(&line, "\n");
   }
