@@ -2,6 +2,8 @@
  * that the schema is ours and the tables are there. Any failure closes what was opened. */
 #include "db/db.h"
 
+#include "base/cleanup.h"
+#include "db/folder.h"
 #include "db/internal.h"
 #include "db/record.h"
 #include "db/writer.h"
@@ -224,6 +226,17 @@ static int open_schema(struct db *db, struct error *e) {
   return rc;
 }
 
+/* LMDB makes its files as whoever runs, so that they are made before it does. */
+static int make_files(const struct db *db, const char *data_dir, struct error *e) {
+  CLEANUP_FD int folder = folder_open(data_dir, db->path, e);
+  if (folder < 0) {
+    return -1;
+  }
+  return folder_make_file(folder, "data.mdb") == 0 && folder_make_file(folder, "lock.mdb") == 0
+             ? 0
+             : db_failed(db, errno, "make the files of", e);
+}
+
 static int open_environment(struct db *db, size_t map_size, struct error *e) {
   int code = mdb_env_create(&db->env);
   code = code != 0 ? code : mdb_env_set_mapsize(db->env, map_size);
@@ -247,7 +260,7 @@ int db_open_sized(const char *data_dir, size_t map_size, struct db **out, struct
   pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
   pthread_rwlock_init(&db->map, &attributes);
   pthread_rwlockattr_destroy(&attributes);
-  if (db_folder_make(data_dir, db->path, e) != 0 || open_environment(db, map_size, e) != 0 ||
+  if (make_files(db, data_dir, e) != 0 || open_environment(db, map_size, e) != 0 ||
       open_schema(db, e) != 0 || (db->writer = writer_start(db, e)) == NULL) {
     db_close(db);
     return -1;

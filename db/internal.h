@@ -47,9 +47,6 @@ int db_grow(struct db *db, struct error *e);
 /** Turns LMDB's \p code into an error: `cannot WHAT PATH: why: what to do`. \return -1. */
 int db_failed(const struct db *db, int code, const char *what, struct error *e);
 
-/** Makes `data_dir` and \p path, its folder `db`, where they are missing. */
-int db_folder_make(const char *data_dir, const char *path, struct error *e);
-
 /** The forms of the torrent store's tables. */
 table_form torrent_store_check_torrent, torrent_store_check_alias, torrent_store_check_digest,
     torrent_store_check_readable;

@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "db/internal.h"
+#include "db/told.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Readers that died without a word keep old pages from being used again. */
@@ -193,45 +193,26 @@ static int enqueue(struct writer *writer, struct write *w, struct error *e) {
 /* A write whose outcome is told on a loop. */
 struct told_write {
   struct write write;
-  uv_async_t async;
-  db_done_fn *done;
-  atomic_bool finished; /* hands the write over: the writer thread is through with it */
+  struct told *told;
 };
 
-static void free_told(uv_handle_t *handle) {
-  free(handle->data);
-}
-
-static void tell(uv_async_t *async) {
-  struct told_write *t = async->data;
-  if (!atomic_load_explicit(&t->finished, memory_order_acquire)) {
-    return;
-  }
-  t->done(t->write.arg, t->write.error.kind == ERROR_NONE ? NULL : &t->write.error);
-  uv_close((uv_handle_t *)async, free_told);
-}
-
 static void finish_told(struct write *w) {
-  struct told_write *t = (struct told_write *)w;
-  atomic_store_explicit(&t->finished, true, memory_order_release);
-  uv_async_send(&t->async);
+  told_finish(((struct told_write *)w)->told, w->error.kind == ERROR_NONE ? NULL : &w->error);
+  free(w);
 }
 
 int writer_add(struct writer *writer, uv_loop_t *loop, db_write_fn *fn, void *arg, db_done_fn *done,
                struct error *e) {
   struct told_write *t = calloc(1, sizeof *t);
-  if (t == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot write %s: out of memory", writer->db->path);
-  }
-  *t = (struct told_write){.write = {.fn = fn, .arg = arg, .finish = finish_told}, .done = done};
-  int code = uv_async_init(loop, &t->async, tell);
+  int code = t == NULL ? UV_ENOMEM : told_new(loop, done, arg, &t->told);
   if (code != 0) {
     free(t);
     return error_set(e, ERROR_FAILED, "cannot write %s: %s", writer->db->path, uv_strerror(code));
   }
-  t->async.data = t;
+  t->write = (struct write){.fn = fn, .arg = arg, .finish = finish_told};
   if (enqueue(writer, &t->write, e) != 0) {
-    uv_close((uv_handle_t *)&t->async, free_told);
+    told_cancel(t->told);
+    free(t);
     return -1;
   }
   return 0;
