@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,6 +44,27 @@ static int sync_folder(const char *path) {
   return fd < 0 ? -1 : fsync(fd);
 }
 
+int folder_failed(int number, const char *what, const char *path, struct error *e) {
+  char text[128];
+  const char *why = strerror_r(number, text, sizeof text);
+  const char *remedy = "";
+  switch (number) {
+  case EACCES:
+  case EPERM:
+  case EROFS:
+    remedy = ": run as the user that owns it";
+    break;
+  case ENOSPC:
+  case EDQUOT:
+  case EFBIG:
+    remedy = ": make room on the disk";
+    break;
+  default:
+    break;
+  }
+  return error_set(e, ERROR_FAILED, "cannot %s %s: %s%s", what, path, why, remedy);
+}
+
 int folder_open(const char *data_dir, const char *path, struct error *e) {
   struct stat owner;
   if (file_make_folders(data_dir, e) != 0) {
@@ -51,12 +73,12 @@ int folder_open(const char *data_dir, const char *path, struct error *e) {
   bool made = mkdir(path, 0700) == 0;
   if ((!made && errno != EEXIST) || stat(data_dir, &owner) != 0 ||
       (made && sync_folder(data_dir) != 0)) {
-    return error_errno(e, errno, "cannot make folder %s", path);
+    return folder_failed(errno, "make folder", path, e);
   }
   bool foreign = geteuid() == 0 && owner.st_uid != 0;
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (foreign ? O_NOFOLLOW : 0));
   if (fd < 0) {
-    return error_errno(e, errno, "cannot open folder %s", path);
+    return folder_failed(errno, "open folder", path, e);
   }
   if (foreign && made && fchown(fd, owner.st_uid, owner.st_gid) != 0) {
     error_errno(e, errno, "cannot give %s to the owner of %s, run as that user instead", path,

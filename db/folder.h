@@ -26,3 +26,7 @@ int folder_give(int folder, int file);
 /** Makes an empty file, mode 0600, and gives it to the folder's owner; one that is there already
  *  stays as it is. \return 0, or -1 with errno. */
 int folder_make_file(int folder, const char *name);
+
+/** Turns the errno value \p number into an error: `cannot WHAT PATH: why: what to do`, where that
+ * is known. \return always -1. */
+int folder_failed(int number, const char *what, const char *path, struct error *e);
