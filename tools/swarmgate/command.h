@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "db/audit.h"
 
 /**
  * What each command is: \p argv[0] is its words, one or two. Output goes to standard output;
@@ -19,6 +20,15 @@ command_fn command_key_generate, command_key_jwks;
 command_fn command_token_issue, command_token_inspect, command_token_verify;
 command_fn command_revoke, command_revoke_list, command_revoke_remove;
 command_fn command_db_stats, command_db_check;
+command_fn command_audit;
 
 /** Loads the file of `--config`, which the command needs. \return 0, or -1 with ERROR_USAGE. */
 int command_config(const char *path, struct config *out, struct error *e);
+
+/**
+ * Records what a command is about to do, or to hand out, in the audit log; \p event needs no `from`
+ * and no `who`. What it speaks of must not happen unless this returns 0.
+ *
+ * \return 0 once it is on disk, or -1 with ERROR_FAILED.
+ */
+int command_record(const struct config *config, struct audit_event event, struct error *e);

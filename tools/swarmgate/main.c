@@ -105,6 +105,14 @@ static const struct command commands[] = {
     {"db", "check", command_db_check, "check what is stored",
      "--config FILE\n\n"
      "Reads every record and checks it; exit 1 when one is damaged.\n"},
+    {"audit", NULL, command_audit, "print what was issued and changed",
+     "--config FILE [--since TIME] [--sub NAME] [--json]\n\n"
+     "Prints the audit log, a line an event: tokens that were issued, revocations,\n"
+     "changes of keys and users.\n\n"
+     "  --config FILE   of swarmgated\n"
+     "  --since TIME    2026-02-03T04:05:06Z, or 24h: that long ago\n"
+     "  --sub NAME      of this subject alone\n"
+     "  --json          print the log's own lines\n"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands, WORDS_MAX = 32 };
 
@@ -198,8 +206,10 @@ static bool is_help(const char *word) {
 }
 
 int main(int argc, char **argv) {
-  /* A pipe or a connection whose reader is gone is an error to be told, not a silent death. */
+  /* A pipe or a connection whose reader is gone is an error to be told, not a silent death; a file
+   * that may grow no further likewise. */
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   if (argc == 2 && strcmp(argv[1], "--version") == 0) {
     puts("swarmgate " SWARMGATE_VERSION);
     return finish();

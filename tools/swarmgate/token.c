@@ -17,8 +17,27 @@ struct issue {
   int64_t ttl, session;
 };
 
+static int record(const struct config *config, const struct token *t, const char *scope,
+                  struct error *e) {
+  const struct slice access = slice_str(scope);
+  const struct audit_event event = {
+      .event = SLICE("token"),
+      .kind = t->kind == TOKEN_SWARM ? SLICE("swarm") : SLICE("registry"),
+      .jti = t->id,
+      .sub = t->subject,
+      .infohashes = t->infohash_texts,
+      .infohash_count = t->infohash_count,
+      .access = &access,
+      .access_count = scope == NULL ? 0 : 1,
+      .exp = t->expires,
+      .session = t->session,
+  };
+  return command_record(config, event, e);
+}
+
 /* `t` is a copy: what is filled in here lives no longer than this. */
-static int print_signed(const struct key *key, struct token t, int64_t ttl, struct error *e) {
+static int print_signed(const struct config *config, const struct issue *what,
+                        const struct key *key, struct token t, struct error *e) {
   char id[33];
   struct buf out = {0};
   if (token_new_id(id, e) != 0) {
@@ -27,9 +46,12 @@ static int print_signed(const struct key *key, struct token t, int64_t ttl, stru
   t.id = slice_str(id);
   t.issued = clock_now();
   t.not_before = t.kind == TOKEN_SWARM ? t.issued : 0;
-  t.expires = t.issued + ttl;
+  t.expires = t.issued + what->ttl;
   t.session = t.session == 0 ? 0 : t.issued + t.session;
   int result = token_sign(key, &t, &out, e);
+  if (result == 0) {
+    result = record(config, &t, what->scope, e);
+  }
   if (result == 0) {
     printf("%.*s\n", SLICE_ARG(buf_view(&out)));
   }
@@ -61,7 +83,7 @@ static int issue_swarm(const struct config *config, const struct issue *what, st
                     .session = what->session,
                     .infohash_texts = texts,
                     .infohash_count = what->infohashes.count};
-  int result = print_signed(&key, t, what->ttl, e);
+  int result = print_signed(config, what, &key, t, e);
   key_free(&key);
   return result;
 }
@@ -95,7 +117,7 @@ static int issue_registry(const struct config *config, const struct issue *what,
                     .subject = slice_str(what->sub),
                     .access = &access,
                     .access_count = 1};
-  int result = print_signed(&key, t, what->ttl, e);
+  int result = print_signed(config, what, &key, t, e);
   key_free(&key);
   return result;
 }

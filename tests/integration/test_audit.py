@@ -1,0 +1,131 @@
+"""The audit log: whatever was handed out is in it, and what it cannot take is not handed out."""
+
+import json
+import os
+import re
+import resource
+import tempfile
+
+import pytest
+from support.gate import Gate
+from support.jws import unb64
+from support.process import binary, run
+
+INFOHASH = "ab" * 20
+
+
+def events(gate, *more):
+    return [json.loads(line) for line in gate.tool("audit", "--config", gate.config, "--json", *more).stdout.splitlines()]
+
+
+def claims(token):
+    return json.loads(unb64(token.split(".")[1]))
+
+
+def current(gate):
+    return os.path.join(gate.folder, "data", "audit", "audit.jsonl")
+
+
+def fails(done, status, says):
+    assert done.returncode == status and done.stdout == "", done
+    assert done.stderr.startswith("swarmgate: ") and done.stderr.count("\n") == 1 and says in done.stderr, done.stderr
+
+
+def test_tokens_of_the_tool(tmp_path):
+    service = {"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"}
+    gate = Gate(str(tmp_path), token_service=service)
+    gate.tool("key", "generate", "--use", "registry", "--out", tmp_path / "registry.pem")
+    fails(gate.tool("audit", "--config", gate.config, check=False), 4, "no audit log")
+    swarm = gate.token(INFOHASH, "cd" * 32, sub="registry/alice", ttl="90s", session="2h")
+    registry = gate.tool("token", "issue", "--config", gate.config, "--registry-scope", "repository:team/app:pull", "--sub", "bob").stdout
+    first, second = events(gate)
+    said = claims(swarm)
+    assert {**first, "time": "", "who": ""} == {
+        "time": "", "event": "token", "kind": "swarm", "jti": said["jti"], "sub": "registry/alice", "infohashes": [INFOHASH, "cd" * 32],
+        "exp": said["exp"], "session": said["session"], "from": "tool", "who": ""}
+    said = claims(registry)
+    assert {**second, "time": "", "who": ""} == {
+        "time": "", "event": "token", "kind": "registry", "jti": said["jti"], "sub": "bob", "access": ["repository:team/app:pull"],
+        "exp": said["exp"], "from": "tool", "who": ""}
+    assert first["who"] == second["who"] != "" and first["time"] < second["time"]
+    with open(current(gate), encoding="ascii") as f:
+        text = f.read()
+    for token in (swarm, registry):
+        assert not any(part in text for part in token.strip().split(".")[:3])
+
+
+def test_what_is_asked_for(tmp_path):
+    gate = Gate(str(tmp_path))
+    for sub in ("registry/alice", "registry/bob", "registry/a b\u00e9"):
+        gate.token(INFOHASH, sub=sub)
+    everything = events(gate)
+    assert [event["sub"] for event in events(gate, "--sub", "registry/bob")] == ["registry/bob"]
+    assert events(gate, "--sub", "registry") == []
+    assert events(gate, "--since", "1h") == events(gate, "--since", everything[0]["time"]) == everything
+    assert events(gate, "--since", everything[1]["time"]) == everything[1:]
+    assert events(gate, "--since", everything[2]["time"].replace("Z", "-01:00")) == []
+    assert events(gate, "--since", "0s") == []
+    lines = gate.tool("audit", "--config", gate.config).stdout.splitlines()
+    assert len(lines) == 3
+    for line, event in zip(lines, everything):
+        assert line.startswith(event["time"] + " token kind=swarm jti=" + event["jti"] + " sub=")
+        assert re.search(r" exp=20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line) and f" infohashes={INFOHASH} " in line and " from=tool " in line
+    assert ' sub="registry/a b\\u00E9" ' in lines[2]
+    for since in ("tomorrow", "24", "2026-02-30T00:00:00Z"):
+        fails(gate.tool("audit", "--config", gate.config, "--since", since, check=False), 2, since)
+
+
+def test_torn_lines_are_passed_over(tmp_path):
+    gate = Gate(str(tmp_path))
+    gate.token(INFOHASH, sub="one")
+    with open(current(gate), "ab") as f:
+        f.write(b'{"time":"2026-02-03T04:05:06.007Z","event":"tok')
+    gate.token(INFOHASH, sub="two")
+    done = gate.tool("audit", "--config", gate.config, "--json")
+    assert [json.loads(line)["sub"] for line in done.stdout.splitlines()] == ["one", "two"]
+    assert done.stderr == "swarmgate: torn or damaged lines that were passed over: 1\n"
+
+
+def test_no_token_without_a_log(tmp_path):
+    """Not even to root: a link where the log should be."""
+    gate = Gate(str(tmp_path))
+    os.makedirs(os.path.dirname(current(gate)))
+    os.symlink("/dev/null", current(gate))
+    fails(gate.tool("token", "issue", "--config", gate.config, "--sub", "x", "--infohash", INFOHASH, check=False), 1, "audit log")
+    os.unlink(current(gate))
+    gate.token(INFOHASH)
+    assert len(events(gate)) == 1
+
+
+def test_no_token_on_a_full_disk(tmp_path):
+    gate = Gate(str(tmp_path))
+    gate.token(INFOHASH)
+    room = os.stat(current(gate)).st_size + 100
+    done = gate.tool("token", "issue", "--config", gate.config, "--sub", "x", "--infohash", INFOHASH, check=False,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+    fails(done, 1, "make room on the disk")
+    gate.token(INFOHASH)
+    done = gate.tool("audit", "--config", gate.config, "--json")
+    assert done.stderr == "" and done.stdout.count("\n") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be someone else")
+def test_no_token_for_whom_the_log_is_closed():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)  # pytest's own is for root alone
+        gate = Gate(folder)
+        gate.token(INFOHASH)
+        os.chown(gate.key, 65534, 65534)
+        done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary("swarmgate"), "token", "issue", "--config",
+                    gate.config, "--sub", "x", "--infohash", INFOHASH], check=False)
+        fails(done, 1, "run as the user that owns it")
+        assert len(events(gate)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+def test_what_root_makes_belongs_to_the_owner_of_data_dir(tmp_path):
+    os.mkdir(tmp_path / "data")
+    os.chown(tmp_path / "data", 65534, 65534)
+    gate = Gate(str(tmp_path))
+    gate.token(INFOHASH)
+    assert [os.stat(tmp_path / name).st_uid for name in ("data/audit", "data/audit/audit.jsonl")] == [65534] * 2
