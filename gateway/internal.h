@@ -17,8 +17,12 @@ struct gateway {
 /** The registry of that name; NULL when there is none. */
 const struct gateway_upstream *gateway_find(const struct gateway *gateway, struct slice name);
 
-/** `GET /v1/…` */
-http_handler blobs_handle;
+/** `/v1/<name>/…`: reads the request and calls the handler of its route. */
+http_handler request_handle;
+
+struct request;
+/** `GET /v1/<name>/blobs/<digest>` */
+void blobs_handle(struct request *r);
 
 /** `GET /webseed/…` and `HEAD /webseed/…` */
 http_handler webseed_handle;

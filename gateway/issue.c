@@ -110,3 +110,10 @@ int issue_torrent(const struct gateway_options *o, const struct issue_grant *gra
   }
   return metainfo_write(&file, out, e);
 }
+
+void issue_log(const struct gateway_options *o, const struct issue_grant *grant,
+               struct slice digest, const struct issue_ids *ids) {
+  log_write(o->log, LOG_LEVEL_INFO, "handed out %.*s of %.*s/%.*s to %.*s, tokens %s and %s",
+            SLICE_ARG(digest), SLICE_ARG(grant->registry), SLICE_ARG(grant->repository),
+            SLICE_ARG(grant->subject), ids->swarm, ids->webseed);
+}

@@ -31,3 +31,7 @@ int issue_torrent(const struct gateway_options *o, const struct issue_grant *gra
 
 /** The torrent's name of a blob: `sha256-<hex>`, in \p arena; a NULL pointer without memory. */
 struct slice issue_name(struct slice digest, struct arena *arena);
+
+/** Logs that the tokens \p ids went to the subject of \p grant. */
+void issue_log(const struct gateway_options *o, const struct issue_grant *grant,
+               struct slice digest, const struct issue_ids *ids);

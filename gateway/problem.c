@@ -3,24 +3,31 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+/* A field with an empty value is left out. */
 static void answer(struct http_exchange *x, int status, const char *code, const char *message,
-                   struct slice challenge) {
+                   struct http_field field) {
   const struct http_field fields[] = {
       {SLICE("Content-Type"), SLICE("application/json")},
       {SLICE("Cache-Control"), SLICE("no-store")},
-      {SLICE("WWW-Authenticate"), challenge},
+      field,
   };
   json_t *body = json_pack("{s:[{s:s,s:s}]}", "errors", "code", code, "message", message);
   char *text = json_dumps(body, JSON_COMPACT);
-  http_answer(x, status, fields, challenge.len > 0 ? 3 : 2, slice_str(text));
+  http_answer(x, status, fields, field.value.len > 0 ? 3 : 2, slice_str(text));
   free(text);
   json_decref(body);
 }
 
 void problem_answer(struct http_exchange *x, int status, const char *code, const char *message) {
-  answer(x, status, code, message, SLICE(""));
+  answer(x, status, code, message, (struct http_field){0});
 }
 
 void problem_challenge(struct http_exchange *x, struct slice challenge) {
-  answer(x, 401, "UNAUTHORIZED", "the registry wants credentials for this repository", challenge);
+  answer(x, 401, "UNAUTHORIZED", "the registry wants credentials for this repository",
+         (struct http_field){SLICE("WWW-Authenticate"), challenge});
+}
+
+void problem_method(struct http_exchange *x, struct slice allow) {
+  answer(x, 405, "UNSUPPORTED", "the method is not one of those in Allow",
+         (struct http_field){SLICE("Allow"), allow});
 }

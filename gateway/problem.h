@@ -13,3 +13,6 @@ void problem_answer(struct http_exchange *x, int status, const char *code, const
 
 /** A 401 that passes on \p challenge as `WWW-Authenticate`; an empty one is left out. */
 void problem_challenge(struct http_exchange *x, struct slice challenge);
+
+/** A 405 with the methods that would do, as \p allow lists them (RFC 9110, 15.5.6). */
+void problem_method(struct http_exchange *x, struct slice allow);

@@ -453,6 +453,21 @@ static void reads_paths(void **state) {
   }
 }
 
+static void says_which_method_would_do(void **state) {
+  struct world *w = *state;
+  struct http_memory *m = world_send(w, "PUT /v1/a/blobs/x HTTP/1.1\r\nHost: g\r\n\r\n");
+  struct reply r = world_wait(w, m);
+  assert_int_equal(r.status, 405);
+  assert_slice(reply_field(&r, "Allow"), "GET, POST");
+  http_memory_free(m);
+
+  m = world_send(w, "POST /v1/a/blobs/x HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n");
+  r = world_wait(w, m);
+  assert_problem(&r, 405, "UNSUPPORTED");
+  assert_slice(reply_field(&r, "Allow"), "GET");
+  http_memory_free(m);
+}
+
 static void asks_the_registry_that_is_named(void **state) {
   struct world *w = *state;
   w->options.registry_count = 2;
@@ -517,6 +532,7 @@ int main(void) {
       TEST(hands_out_the_configured_format),
       TEST(refuses_odd_authorization),
       TEST(reads_paths),
+      TEST(says_which_method_would_do),
       TEST(asks_the_registry_that_is_named),
       TEST(keeps_registries_apart),
       TEST(needs_registries_that_it_can_read),
