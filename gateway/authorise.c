@@ -1,10 +1,14 @@
 #include "gateway/authorise.h"
 
+#include "base/clock.h"
+#include "gateway/delegate_cache.h"
 #include "gateway/problem.h"
 
 #include <stdio.h>
 
 struct authorise {
+  struct delegate_cache *cache;
+  struct delegate_ticket ticket;
   struct delegate *delegate;
   delegate_told *told;
   void *arg;
@@ -12,24 +16,31 @@ struct authorise {
 
 static void on_told(void *arg, const struct delegate_answer *answer, const struct error *e) {
   struct authorise *a = arg;
+  delegate_cache_keep(a->cache, &a->ticket, answer);
   a->told(a->arg, answer, e);
 }
 
 struct authorise *authorise_ask(const struct request *r, struct slice digest, delegate_told *told,
                                 void *arg, struct delegate_answer *known, struct error *e) {
   struct arena *arena = http_exchange_arena(r->x);
-  struct authorise *a = arena_alloc(arena, sizeof *a);
+  struct delegate_cache *cache = r->gateway->options->delegate_cache;
+  struct delegate_ticket ticket;
   const struct delegate_question question = {
       .repository = r->repository.ptr,
       .digest = digest.ptr,
       .authorization = r->caller.authorization,
   };
+  if (delegate_cache_find(cache, r->upstream->name, &question, clock_monotonic_ms(), &ticket,
+                          known)) {
+    return NULL;
+  }
   *known = (struct delegate_answer){.verdict = DELEGATE_UNCLEAR};
+  struct authorise *a = arena_alloc(arena, sizeof *a);
   if (a == NULL) {
     error_set(e, ERROR_FAILED, "out of memory");
     return NULL;
   }
-  *a = (struct authorise){.told = told, .arg = arg};
+  *a = (struct authorise){.cache = cache, .ticket = ticket, .told = told, .arg = arg};
   a->delegate = delegate_ask(r->upstream->client, &question, arena, on_told, a, e);
   return a->delegate == NULL ? NULL : a;
 }

@@ -36,6 +36,7 @@ struct gateway_options {
   /** Webseed tokens are verified with it: a row with our own keys that accepts TOKEN_WEBSEED. */
   const struct trust *trust;
 
+  struct delegate_cache *delegate_cache; /**< the registries' answers, for all loops */
   struct db *db;
   const struct log *log;
 };

@@ -8,8 +8,10 @@ import pytest
 from conftest import USERS, registry_row
 from support.announce import announce, bdecode, failure, get
 from support.gate import Gate
+from support.image import small_image
 from support.jws import unb64
 from support.process import run
+from support.registry import Registry
 
 
 def create(gate, registry, name="team/app:1", *more):
@@ -170,6 +172,19 @@ def test_registry_down(registry, tmp_path):
     with Gate(str(tmp_path), [row]) as gate:
         status, _, body = get(gate.gateway, "/v1/team/app/blobs/sha256:" + "0" * 64, registry.basic("alice"))
         assert status == 502 and errors_of(body)
+
+
+def test_a_yes_is_remembered(tmp_path):
+    with Registry(str(tmp_path / "registry"), {**USERS, "bob": "bob-password"}) as registry:
+        small_image(str(tmp_path / "image"), "team/app")
+        registry.push(f"oci:{tmp_path}/image:1", "team/app:1", "alice")
+        with Gate(str(tmp_path), [registry_row(registry, str(tmp_path))]) as gate:
+            blob = create(gate, registry)["blobs"][0]
+            assert torrent(gate, registry, blob)[0] == 200
+            registry.stop()
+            assert torrent(gate, registry, blob)[0] == 200
+            for headers in (registry.basic("bob"), registry.basic("alice", "wrong"), {}):
+                assert torrent(gate, registry, blob, headers=headers)[0] == 502
 
 
 def test_credentials_stay_secret(gate, registry, layer):

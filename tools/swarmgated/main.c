@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include "base/file.h"
+#include "gateway/delegate_cache.h"
 #include "image/certificates.h"
 #include "session_key.h"
 #include "tools/issuers.h"
@@ -29,6 +30,7 @@ struct server {
   struct tracker *tracker;
   struct gateway_registry *registries;
   struct image_credentials *credentials; /* one a registry */
+  struct delegate_cache *delegate_cache;
   struct gateway_options gateway;
   struct shared shared;
   struct loop *loops[LOOPS_MAX];
@@ -40,6 +42,7 @@ static void server_free(struct server *s) {
     loop_free(s->loops[i]);
   }
   tracker_free(s->tracker);
+  delegate_cache_free(s->delegate_cache);
   if (s->db != NULL) {
     db_close(s->db);
   }
@@ -217,8 +220,9 @@ static int start_tracker(struct server *s, struct error *e) {
   return result;
 }
 
-static void prepare_gateway(struct server *s) {
+static int prepare_gateway(struct server *s, struct error *e) {
   const struct config *c = &s->config;
+  s->delegate_cache = delegate_cache_new(e);
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->registries,
@@ -231,8 +235,10 @@ static void prepare_gateway(struct server *s) {
                                         .webseed_ttl = c->auth.ttl_webseed,
                                         .session_ttl = c->auth.ttl_session,
                                         .trust = &s->trust,
+                                        .delegate_cache = s->delegate_cache,
                                         .db = s->db,
                                         .log = &c->log};
+  return s->delegate_cache == NULL ? -1 : 0;
 }
 
 /* A connection takes a descriptor: as many as we may have. */
@@ -259,10 +265,10 @@ static int start(struct server *s, struct error *e) {
     s->shared.tracker = s->tracker;
   }
   if (c->gateway.present) {
-    if (entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
+    if (prepare_gateway(s, e) != 0 ||
+        entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
       return -1;
     }
-    prepare_gateway(s);
     s->shared.gateway = &s->gateway;
   }
   for (unsigned i = 0; i < loops && i < LOOPS_MAX; i++) {

@@ -102,6 +102,7 @@ static void passes_on_basic_and_bearer_alone(void **state) {
     char field[128];
     snprintf(field, sizeof field, "Authorization: %s\r\n", rows[i].sent);
     w->registry.request_count = 0;
+    delegate_cache_flush(w->options.delegate_cache);
     struct http_memory *m = ask(w, "", field);
     assert_int_equal(world_wait(w, m).status, 200);
     assert_string_equal(w->registry.requests[0].authorization, rows[i].passed_on);
@@ -177,6 +178,7 @@ static void believes_the_digest_or_else_the_size(void **state) {
   world_register(w, TORRENT_V1, WORLD_REPOSITORY);
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     w->registry.request_count = 0;
+    delegate_cache_flush(w->options.delegate_cache);
     w->registry.say_digest = rows[i].digest;
     w->registry.say_more = rows[i].more;
     struct http_memory *m = ask(w, "", "");
@@ -210,6 +212,7 @@ static void takes_no_credentials_along_a_redirect(void **state) {
 
   /* Nor to the registry itself: the upstream answers whatever path it is asked. */
   w->registry.request_count = 0;
+  delegate_cache_flush(w->options.delegate_cache);
   w->registry.redirect_once = targets[1];
   w->registry.redirect = NULL;
   m = ask(w, "", "Authorization: " ALICE "\r\n");
@@ -231,6 +234,45 @@ static void passes_on_no_challenge_of_a_redirect(void **state) {
   assert_problem(&r, 502, "UNAVAILABLE");
   assert_null(memmem(r.head.ptr, r.head.len, "tell me", 7));
   http_memory_free(m);
+}
+
+/* Is answered with 200, after so many requests to the registry in all. */
+static void ask_and_count(struct world *w, const char *fields, size_t requests) {
+  struct http_memory *m = ask(w, "", fields);
+  assert_int_equal(world_wait(w, m).status, 200);
+  assert_int_equal(w->registry.request_count, requests);
+  http_memory_free(m);
+}
+
+static void remembers_the_registrys_yes(void **state) {
+  struct world *w = *state;
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  w->registry.basic = ALICE;
+  ask_and_count(w, "Authorization: " ALICE "\r\n", 1);
+  ask_and_count(w, "Authorization: " ALICE "\r\n", 1);
+
+  /* Nobody else gains by it. */
+  struct http_memory *m = ask(w, "", "Authorization: Basic Ym9iOnNlY3JldA==\r\n");
+  assert_int_equal(world_wait(w, m).status, 401);
+  assert_int_equal(w->registry.request_count, 2);
+  http_memory_free(m);
+
+  delegate_cache_flush(w->options.delegate_cache);
+  ask_and_count(w, "Authorization: " ALICE "\r\n", 3);
+}
+
+/* A yes for a size is remembered with it. */
+static void remembers_what_a_yes_depends_on(void **state) {
+  struct world *w = *state;
+  w->registry.say_digest = "";
+  for (unsigned i = 0; i < 2; i++) {
+    struct http_memory *m = ask(w, "", "");
+    struct reply r = world_wait(w, m);
+    assert_problem(&r, 502, "UNAVAILABLE"); /* no size is known */
+    http_memory_free(m);
+  }
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  ask_and_count(w, "", 1);
 }
 
 static void gives_up_redirects_in_a_circle(void **state) {
@@ -521,6 +563,8 @@ int main(void) {
       TEST(needs_the_digest_while_no_size_is_known),
       TEST(takes_no_credentials_along_a_redirect),
       TEST(passes_on_no_challenge_of_a_redirect),
+      TEST(remembers_the_registrys_yes),
+      TEST(remembers_what_a_yes_depends_on),
       TEST(gives_up_redirects_in_a_circle),
       TEST(answers_502_without_a_registry),
       TEST(answers_502_when_the_registry_hangs_up),

@@ -221,11 +221,13 @@ int world_setup(void **state) {
       .webseed_ttl = 3600,
       .session_ttl = 86400,
       .trust = &w->trust,
+      .delegate_cache = delegate_cache_new(NULL),
       .db = w->db,
       .log = &w->log,
   };
   w->client = http_client_new(&w->loop);
   assert_non_null(w->client);
+  assert_non_null(w->options.delegate_cache);
   world_put_blob(w, SLICE("a small layer"), 0);
   return 0;
 }
@@ -251,6 +253,7 @@ static int remove_entry(const char *path, const struct stat *s, int flag, struct
 int world_teardown(void **state) {
   struct world *w = *state;
   gateway_free(w->gateway);
+  delegate_cache_free(w->options.delegate_cache);
   world_stop(&w->registry);
   world_stop(&w->storage);
   http_client_stop(w->client, on_closed, NULL);

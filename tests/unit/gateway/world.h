@@ -6,6 +6,7 @@
 #pragma once
 
 #include "db/torrent_store.h"
+#include "gateway/delegate_cache.h"
 #include "gateway/gateway.h"
 #include "http/memory.h"
 
