@@ -132,8 +132,7 @@ void blobs_handle(struct request *r) {
   struct delegate_answer known;
   struct error e = {0};
   if (!image_digest_valid(r->reference)) {
-    problem_answer(r->x, 400, "DIGEST_INVALID",
-                   "a digest is `sha256:` and 64 lowercase hexadecimal digits");
+    problem_digest(r->x);
     return;
   }
   struct handout *h = arena_alloc(http_exchange_arena(r->x), sizeof *h);

@@ -8,11 +8,11 @@
 #include "image/registry.h"
 
 enum delegate_verdict {
+  DELEGATE_UNCLEAR, /**< no answer, or one that is no decision; what is zeroed is no yes */
   DELEGATE_YES,
   DELEGATE_YES_IF_SIZE, /**< yes, if the blob is known to be of the size that the answer carries */
   DELEGATE_CHALLENGE,   /**< it wants credentials, or others */
   DELEGATE_HIDDEN,      /**< no right, or no such blob: the two are not told apart */
-  DELEGATE_UNCLEAR,     /**< no answer, or one that is no decision */
 };
 
 struct delegate_answer {

@@ -23,6 +23,8 @@ http_handler request_handle;
 struct request;
 /** `GET /v1/<name>/blobs/<digest>` */
 void blobs_handle(struct request *r);
+/** `POST /v1/<name>/tokens` */
+void tokens_handle(struct request *r);
 
 /** `GET /webseed/…` and `HEAD /webseed/…` */
 http_handler webseed_handle;

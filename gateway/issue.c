@@ -20,23 +20,36 @@ static int sign(const struct gateway_options *o, const struct token *t, struct a
   return result;
 }
 
-static int swarm_token(const struct gateway_options *o, const struct issue_grant *grant,
-                       const struct torrent_record *record, int64_t now, struct arena *arena,
-                       char id[33], struct slice *out, struct error *e) {
-  char v1[41];
-  char v2[65];
-  struct slice texts[2];
-  struct token_infohash infohashes[2];
-  size_t count = 0;
-  if (record->format != TORRENT_V2) {
-    hex_encode(record->infohash, sizeof record->infohash, v1);
-    memcpy(infohashes[count].bytes, record->infohash, sizeof infohashes[count].bytes);
-    texts[count++] = slice_str(v1);
-  }
-  if (record->format != TORRENT_V1) {
-    hex_encode(record->infohash_v2, sizeof record->infohash_v2, v2);
-    memcpy(infohashes[count].bytes, record->infohash_v2, sizeof infohashes[count].bytes);
-    texts[count++] = slice_str(v2);
+/* Infohashes as a token holds them. */
+struct infohashes {
+  struct token_infohash bytes[TOKEN_INFOHASHES_MAX];
+  struct slice texts[TOKEN_INFOHASHES_MAX];
+  char hex[TOKEN_INFOHASHES_MAX][65];
+  size_t count;
+};
+
+static void add_infohash(struct infohashes *list, const unsigned char *infohash, size_t len) {
+  size_t i = list->count++;
+  hex_encode(infohash, len, list->hex[i]);
+  memcpy(list->bytes[i].bytes, infohash, sizeof list->bytes[i].bytes);
+  list->texts[i] = slice_str(list->hex[i]);
+}
+
+size_t issue_swarm_max(enum torrent_format format) {
+  return format == TORRENT_HYBRID ? TOKEN_INFOHASHES_MAX / 2 : TOKEN_INFOHASHES_MAX;
+}
+
+int issue_swarm(const struct gateway_options *o, const struct issue_grant *grant,
+                const struct torrent_record *records, size_t count, int64_t now,
+                struct arena *arena, char id[33], struct slice *out, struct error *e) {
+  struct infohashes list = {.count = 0};
+  for (size_t i = 0; i < count; i++) {
+    if (records[i].format != TORRENT_V2) {
+      add_infohash(&list, records[i].infohash, sizeof records[i].infohash);
+    }
+    if (records[i].format != TORRENT_V1) {
+      add_infohash(&list, records[i].infohash_v2, sizeof records[i].infohash_v2);
+    }
   }
   const struct token t = {
       .kind = TOKEN_SWARM,
@@ -50,16 +63,16 @@ static int swarm_token(const struct gateway_options *o, const struct issue_grant
       .session = now + o->session_ttl,
       .registry = grant->registry,
       .repository = grant->repository,
-      .infohashes = infohashes,
-      .infohash_texts = texts,
-      .infohash_count = count,
+      .infohashes = list.bytes,
+      .infohash_texts = list.texts,
+      .infohash_count = list.count,
   };
-  return sign(o, &t, arena, out, e);
+  return token_new_id(id, e) != 0 ? -1 : sign(o, &t, arena, out, e);
 }
 
-static int webseed_token(const struct gateway_options *o, const struct issue_grant *grant,
-                         const struct torrent_record *record, int64_t now, struct arena *arena,
-                         char id[33], struct slice *out, struct error *e) {
+int issue_webseed(const struct gateway_options *o, const struct issue_grant *grant,
+                  struct slice digest, int64_t now, struct arena *arena, char id[33],
+                  struct slice *out, struct error *e) {
   const struct token t = {
       .kind = TOKEN_WEBSEED,
       .issuer = slice_str(o->issuer),
@@ -70,9 +83,16 @@ static int webseed_token(const struct gateway_options *o, const struct issue_gra
       .expires = now + o->webseed_ttl,
       .registry = grant->registry,
       .repository = grant->repository,
-      .digest = record->digest,
+      .digest = digest,
   };
-  return sign(o, &t, arena, out, e);
+  struct slice token;
+  struct slice url = slice_str(o->url);
+  if (token_new_id(id, e) != 0 || sign(o, &t, arena, &token, e) != 0) {
+    return -1;
+  }
+  url.len -= slice_ends(url, SLICE("/")) ? 1 : 0;
+  *out = arena_printf(arena, "%.*s/webseed/%.*s/", SLICE_ARG(url), SLICE_ARG(token));
+  return out->ptr == NULL ? error_set(e, ERROR_FAILED, "cannot issue a token: out of memory") : 0;
 }
 
 int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
@@ -80,17 +100,13 @@ int issue_torrent(const struct gateway_options *o, const struct issue_grant *gra
                   struct buf *out, struct issue_ids *ids, struct error *e) {
   struct slice swarm;
   struct slice webseed;
-  if (token_new_id(ids->swarm, e) != 0 || token_new_id(ids->webseed, e) != 0 ||
-      swarm_token(o, grant, record, now, arena, ids->swarm, &swarm, e) != 0 ||
-      webseed_token(o, grant, record, now, arena, ids->webseed, &webseed, e) != 0) {
+  if (issue_swarm(o, grant, record, 1, now, arena, ids->swarm, &swarm, e) != 0 ||
+      issue_webseed(o, grant, record->digest, now, arena, ids->webseed, &webseed, e) != 0) {
     return -1;
   }
-  struct slice url = slice_str(o->url);
-  url.len -= slice_ends(url, SLICE("/")) ? 1 : 0;
   struct slice announce =
       arena_printf(arena, "%s%cjwt=%.*s", o->announce_url,
                    strchr(o->announce_url, '?') == NULL ? '?' : '&', SLICE_ARG(swarm));
-  struct slice seed = arena_printf(arena, "%.*s/webseed/%.*s/", SLICE_ARG(url), SLICE_ARG(webseed));
   struct metainfo file = {
       .format = (enum torrent_format)record->format,
       .name = issue_name(record->digest, arena),
@@ -100,12 +116,12 @@ int issue_torrent(const struct gateway_options *o, const struct issue_grant *gra
       .piece_layers = record->piece_layers,
       .announce = &announce,
       .announce_count = 1,
-      .webseeds = &seed,
+      .webseeds = &webseed,
       .webseed_count = 1,
   };
   memcpy(file.infohash, record->infohash, sizeof file.infohash);
   memcpy(file.infohash_v2, record->infohash_v2, sizeof file.infohash_v2);
-  if (announce.ptr == NULL || seed.ptr == NULL || file.name.ptr == NULL) {
+  if (announce.ptr == NULL || file.name.ptr == NULL) {
     return error_set(e, ERROR_FAILED, "cannot make a torrent: out of memory");
   }
   return metainfo_write(&file, out, e);

@@ -17,6 +17,33 @@ struct issue_ids {
   char webseed[33]; /**< `jti` of the webseed token */
 };
 
+/** How many torrents one swarm token has room for, at most: it names infohashes, and a hybrid has
+ *  two of them. */
+size_t issue_swarm_max(enum torrent_format format);
+
+/**
+ * Signs a swarm token for all of \p records, of which only the infohashes are looked at.
+ *
+ * \param count 1 to issue_swarm_max() of their format.
+ * \param now NumericDate.
+ * \param id set to its `jti`.
+ * \param out in \p arena.
+ * \return 0, or -1: ERROR_USAGE when it would be longer than TOKEN_MAX, ERROR_FAILED.
+ */
+int issue_swarm(const struct gateway_options *o, const struct issue_grant *grant,
+                const struct torrent_record *records, size_t count, int64_t now,
+                struct arena *arena, char id[33], struct slice *out, struct error *e);
+
+/**
+ * Makes a blob's webseed URL, which ends in `/`, with a fresh webseed token in its path.
+ *
+ * \param digest `sha256:<hex>`.
+ * \param id, out, e and the value returned: as of issue_swarm().
+ */
+int issue_webseed(const struct gateway_options *o, const struct issue_grant *grant,
+                  struct slice digest, int64_t now, struct arena *arena, char id[33],
+                  struct slice *out, struct error *e);
+
 /**
  * Makes the `.torrent` of \p record for one caller: announce URL with a swarm token, url-list with
  * a webseed token, both fresh.

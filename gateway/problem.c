@@ -22,6 +22,11 @@ void problem_answer(struct http_exchange *x, int status, const char *code, const
   answer(x, status, code, message, (struct http_field){0});
 }
 
+void problem_digest(struct http_exchange *x) {
+  problem_answer(x, 400, "DIGEST_INVALID",
+                 "a digest is `sha256:` and 64 lowercase hexadecimal digits");
+}
+
 void problem_challenge(struct http_exchange *x, struct slice challenge) {
   answer(x, 401, "UNAUTHORIZED", "the registry wants credentials for this repository",
          (struct http_field){SLICE("WWW-Authenticate"), challenge});

@@ -11,6 +11,9 @@
  */
 void problem_answer(struct http_exchange *x, int status, const char *code, const char *message);
 
+/** A 400 for what is no digest. */
+void problem_digest(struct http_exchange *x);
+
 /** A 401 that passes on \p challenge as `WWW-Authenticate`; an empty one is left out. */
 void problem_challenge(struct http_exchange *x, struct slice challenge);
 

@@ -15,6 +15,7 @@ struct route {
 /* A path that fits several is that of the first. */
 static const struct route routes[] = {
     {"GET", "blobs", true, blobs_handle},
+    {"POST", "tokens", false, tokens_handle},
 };
 enum { ROUTES = sizeof routes / sizeof routes[0] };
 

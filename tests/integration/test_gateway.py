@@ -187,6 +187,65 @@ def test_a_yes_is_remembered(tmp_path):
                 assert torrent(gate, registry, blob, headers=headers)[0] == 502
 
 
+def ask_tokens(gate, digests, headers, name="team/app"):
+    """(status, headers, body) of POST …/tokens."""
+    return get(gate.gateway, f"/v1/{name}/tokens", headers, method="POST", body=json.dumps({"digests": digests}))
+
+
+def test_tokens(gate, registry, index):
+    digests = [blob["digest"] for blob in index["blobs"]]
+    others = ["sha256:" + "0" * 64]
+    status, headers, body = ask_tokens(gate, digests + others + digests, registry.basic("alice"))
+    assert status == 200 and headers["Content-Type"] == "application/json" and headers["Cache-Control"] == "no-store"
+    answer = json.loads(body)
+    assert set(answer) == {"token", "expires_in", "session", "webseeds"} and list(answer["webseeds"]) == digests
+    claims = json.loads(unb64(answer["token"].split(".")[1]))
+    assert claims["infohash"] == [blob["infohash"] for blob in index["blobs"]]
+    assert claims["sub"] == "registry.example/alice" and claims["repository"] == "team/app"
+    assert answer["expires_in"] == claims["exp"] - claims["iat"] == 600 and answer["session"] == claims["session"]
+    for blob in index["blobs"]:
+        assert failure(announce(gate.tracker, blob["infohash"], answer["token"])) is None
+        url = answer["webseeds"][blob["digest"]]
+        assert url.startswith(gate.gateway_url + "/webseed/") and url.endswith("/")
+        assert get(gate.gateway, url[len(gate.gateway_url):] + blob["digest"].replace(":", "-"))[2] == bytes_of(registry, blob)
+    assert failure(announce(gate.tracker, "00" * 20, answer["token"])) == "not authorised for this torrent"
+    process = gate.process
+    gate.stop()
+    assert answer["token"] not in process.output() and claims["jti"] in process.output()
+
+
+def test_who_gets_no_tokens(gate, registry, index):
+    digests = [blob["digest"] for blob in index["blobs"]]
+    for headers in ({}, registry.basic("alice", "wrong"), {"Authorization": "Bearer nonsense"}):
+        status, got, body = ask_tokens(gate, digests, headers)
+        assert status == 401 and got["WWW-Authenticate"].startswith("Basic realm=") and errors_of(body) == ["UNAUTHORIZED"]
+    alice = registry.basic("alice")
+    hidden = [ask_tokens(gate, ["sha256:" + "0" * 64], alice), ask_tokens(gate, digests, alice, "no/such"),
+              ask_tokens(gate, digests[-1:], alice, "other/app")]
+    assert [(status, errors_of(body)) for status, _, body in hidden] == [(404, ["BLOB_UNKNOWN"])] * 3
+    for digests, code in (([], "UNSUPPORTED"), (["latest"], "DIGEST_INVALID"), ([f"sha256:{i:064x}" for i in range(49)], "UNSUPPORTED")):
+        status, _, body = ask_tokens(gate, digests, alice)
+        assert status == 400 and errors_of(body) == [code]
+    assert ask_tokens(gate, ["x" * 65536], alice)[0] == 413
+    assert get(gate.gateway, "/v1/team/app/tokens", alice)[1]["Allow"] == "POST"
+
+
+def test_tokens_of_an_open_registry(tmp_path):
+    with Registry(str(tmp_path / "registry"), {}) as registry:
+        small_image(str(tmp_path / "image"), "team/app")
+        run(["skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false", "--preserve-digests", f"oci:{tmp_path}/image:1",
+             f"docker://{registry.address}/team/app:1"])
+        with Gate(str(tmp_path), [{"name": "registry.example", "url": registry.url}]) as gate:
+            made = json.loads(gate.tool("torrent", "create", f"docker://{registry.address}/team/app:1", "--register", "--json", "--config",
+                                        gate.config).stdout)
+            digests = [blob["digest"] for blob in made["blobs"]]
+            # Whoever they say they are, the registry says yes without asking.
+            for headers, sub in (({}, ""), ({"Authorization": "Basic Ym9iOg=="}, "bob")):
+                answer = json.loads(ask_tokens(gate, digests, headers)[2])
+                assert list(answer["webseeds"]) == digests
+                assert json.loads(unb64(answer["token"].split(".")[1]))["sub"] == "registry.example/" + sub
+
+
 def test_credentials_stay_secret(gate, registry, layer):
     torrent(gate, registry, layer)
     torrent(gate, registry, layer, headers=registry.basic("alice", "wrong-password"))

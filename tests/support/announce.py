@@ -32,13 +32,13 @@ def _decode(data, at):
     return data[colon + 1:end], end
 
 
-def get(address, target, headers=None, method="GET", source=None, context=None):
+def get(address, target, headers=None, method="GET", source=None, context=None, body=None):
     """(status, headers, body) of one request; over TLS with a context of ssl."""
     more = {"timeout": 10, "source_address": (source, 0) if source else None}
     connection = (http.client.HTTPSConnection(address, context=context, **more) if context else
                   http.client.HTTPConnection(address, **more))
     try:
-        connection.request(method, target, headers=headers or {})
+        connection.request(method, target, body=body, headers=headers or {})
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:

@@ -301,9 +301,7 @@ static void answers_502_when_the_registry_hangs_up(void **state) {
   world_register(w, TORRENT_V1, WORLD_REPOSITORY);
   w->registry.silent = true;
   struct http_memory *m = ask(w, "", "Authorization: " ALICE "\r\n");
-  while (w->registry.request_count == 0) {
-    uv_run(&w->loop, UV_RUN_ONCE);
-  }
+  world_await_requests(w, &w->registry, 1);
   world_stop(&w->registry);
   struct reply r = world_wait(w, m);
   assert_problem(&r, 502, "UNAVAILABLE");
@@ -315,9 +313,7 @@ static void hears_no_answer_when_the_caller_has_gone_away(void **state) {
   world_register(w, TORRENT_V1, NULL);
   w->registry.silent = true;
   struct http_memory *m = ask(w, "", "Authorization: " ALICE "\r\n");
-  while (w->registry.request_count == 0) {
-    uv_run(&w->loop, UV_RUN_ONCE);
-  }
+  world_await_requests(w, &w->registry, 1);
   http_memory_free(m);
   world_answer_held(&w->registry);
   world_idle(w);
@@ -341,25 +337,11 @@ static void registers_to_the_repository_when_it_was_not(void **state) {
   http_memory_free(m);
 }
 
-static int hold_writer(struct db_txn *txn, void *arg, struct error *e) {
-  (void)txn;
-  (void)e;
-  uv_sem_wait(arg);
-  return 0;
-}
-
-static void on_held(void *arg, const struct error *e) {
-  (void)arg;
-  assert_null(e);
-}
-
 /* The write runs out by itself. */
 static void survives_a_caller_who_leaves_while_it_registers(void **state) {
   struct world *w = *state;
-  uv_sem_t held;
   world_register(w, TORRENT_V1, NULL);
-  assert_int_equal(uv_sem_init(&held, 0), 0);
-  assert_int_equal(db_write(w->db, &w->loop, hold_writer, &held, on_held, NULL), 0);
+  world_block_writes(w);
   struct http_memory *m = ask(w, "", "");
   while (w->registry.answered == 0) {
     uv_run(&w->loop, UV_RUN_ONCE);
@@ -367,11 +349,10 @@ static void survives_a_caller_who_leaves_while_it_registers(void **state) {
   world_idle(w); /* Nothing tells when the gateway waits for the disk. */
   assert_int_equal(http_memory_output(m).len, 0);
   http_memory_free(m);
-  uv_sem_post(&held);
+  world_unblock_writes(w);
   while (!world_registered(w, WORLD_REPOSITORY)) {
     uv_run(&w->loop, UV_RUN_ONCE);
   }
-  uv_sem_destroy(&held);
 }
 
 static void says_how_a_torrent_comes_to_be(void **state) {

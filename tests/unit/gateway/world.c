@@ -53,9 +53,26 @@ static void serve_next(void *arg) {
   http_answer_send(s->x, slice_of(chunk, n), serve_next, s);
 }
 
+/** A request to an upstream; in its exchange's arena. */
+struct asked {
+  struct upstream *u;
+  struct http_exchange *x;
+};
+
+static void release_held(struct upstream *u, const struct http_exchange *x) {
+  size_t kept = 0;
+  for (size_t i = 0; i < u->held_count; i++) {
+    if (u->held[i] != x) {
+      u->held[kept++] = u->held[i];
+    }
+  }
+  u->held_count = kept;
+}
+
 static void on_abandoned(void *arg) {
-  struct upstream *u = arg;
-  u->abandoned = true;
+  const struct asked *asked = arg;
+  asked->u->abandoned = true;
+  release_held(asked->u, asked->x);
 }
 
 static void record(struct upstream *u, const struct http_exchange *x) {
@@ -74,9 +91,13 @@ static void serve_blob(struct upstream *u, struct http_exchange *x) {
       u->ignore_range ? slice_of(NULL, 0) : http_request_field(x, SLICE("Range")), u->size);
   struct http_field fields[2];
   size_t count = 0;
-  const char *digest = u->say_digest == NULL ? u->digest : u->say_digest;
-  if (digest[0] != '\0') {
-    fields[count++] = (struct http_field){SLICE("Docker-Content-Digest"), slice_str(digest)};
+  struct slice digest = slice_str(u->say_digest == NULL ? u->digest : u->say_digest);
+  if (u->has_all) {
+    digest = http_request_path(x);
+    digest = slice_from(digest, digest.len - strlen(u->digest));
+  }
+  if (digest.len > 0) {
+    fields[count++] = (struct http_field){SLICE("Docker-Content-Digest"), digest};
   }
   if (range.kind == RANGE_PART) {
     struct slice content = range_content(&range, u->size, text);
@@ -96,27 +117,22 @@ static void serve_blob(struct upstream *u, struct http_exchange *x) {
   }
 }
 
-static void upstream_handle(struct http_exchange *x, void *context) {
-  struct upstream *u = context;
-  record(u, x);
-  http_exchange_on_abandoned(x, on_abandoned, u);
-  const struct world_request *r = &u->requests[u->request_count - 1];
-  bool get = strcmp(r->method, "GET") == 0;
-  int status = u->basic != NULL && strcmp(r->authorization, u->basic) != 0 ? 401
-               : get && u->get_status != 0                                 ? u->get_status
-                                                                           : u->status;
-  if (u->silent) {
-    u->held = x;
-    return;
-  }
+static void upstream_answer(struct upstream *u, struct http_exchange *x) {
+  struct slice path = http_request_path(x);
+  struct slice authorization = http_request_field(x, SLICE("Authorization"));
+  bool get = slice_equal(http_request_method(x), SLICE("GET"));
+  int status = u->basic != NULL && !slice_equal(authorization, slice_str(u->basic)) ? 401
+               : u->hides != NULL && slice_ends(path, slice_str(u->hides))          ? 404
+               : get && u->get_status != 0                                          ? u->get_status
+                                                                                    : u->status;
   const char *redirect = u->redirect_once != NULL ? u->redirect_once : u->redirect;
   u->redirect_once = NULL;
   if (get && status == 0 && u->redirect_get != NULL) {
     redirect = u->redirect_get;
   }
   if (redirect != NULL) {
-    const struct http_field to = {SLICE("Location"),
-                                  arena_printf(http_exchange_arena(x), "%s%s", redirect, r->path)};
+    const struct http_field to = {SLICE("Location"), arena_printf(http_exchange_arena(x), "%s%.*s",
+                                                                  redirect, SLICE_ARG(path))};
     http_answer(x, 307, &to, 1, SLICE(""));
   } else if (status != 0) {
     const struct http_field field = {SLICE("WWW-Authenticate"), slice_str(u->challenge)};
@@ -126,10 +142,25 @@ static void upstream_handle(struct http_exchange *x, void *context) {
   }
 }
 
+static void upstream_handle(struct http_exchange *x, void *context) {
+  struct upstream *u = context;
+  struct asked *asked = arena_alloc(http_exchange_arena(x), sizeof *asked);
+  assert_non_null(asked);
+  *asked = (struct asked){u, x};
+  record(u, x);
+  http_exchange_on_abandoned(x, on_abandoned, asked);
+  if (u->silent) {
+    u->held[u->held_count++] = x;
+  } else {
+    upstream_answer(u, x);
+  }
+}
+
 void world_answer_held(struct upstream *u) {
-  assert_non_null(u->held);
-  serve_blob(u, u->held);
-  u->held = NULL;
+  assert_true(u->held_count > 0);
+  struct http_exchange *x = u->held[0];
+  release_held(u, x);
+  upstream_answer(u, x);
 }
 
 static void upstream_start(struct world *w, struct upstream *u) {
@@ -354,8 +385,32 @@ void world_register(struct world *w, enum torrent_format format, const char *rep
   arena_free(&arena);
 }
 
+void world_digest(unsigned number, char out[72]) {
+  snprintf(out, 72, "sha256:%064x", number);
+}
+
+void world_register_number(struct world *w, unsigned number, const char *repository) {
+  struct error e = {0};
+  char digest[72];
+  world_digest(number, digest);
+  struct torrent_record record = {
+      .format = (uint8_t)w->options.format,
+      .digest = slice_str(digest),
+      .size = w->registry.size,
+      .info = SLICE("de"),
+      .piece_layers = w->options.format == TORRENT_V1 ? SLICE("") : SLICE("de"),
+  };
+  memcpy(record.infohash, &number, sizeof number);
+  memcpy(record.infohash_v2, &number, sizeof number);
+  struct registering registering = {&record, repository};
+  if (db_write_now(w->db, put_record, &registering, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+}
+
 struct asking {
   const struct world *w;
+  const char *digest;
   const char *repository;
   bool allowed;
 };
@@ -364,8 +419,8 @@ static int ask_allowed(struct db_txn *txn, void *arg, struct error *e) {
   struct asking *a = arg;
   struct arena arena = {0};
   struct torrent_record record;
-  if (torrent_store_find(txn, slice_str(a->w->registry.digest), (uint8_t)a->w->options.format,
-                         &arena, &record, e) == 0) {
+  if (torrent_store_find(txn, slice_str(a->digest), (uint8_t)a->w->options.format, &arena, &record,
+                         e) == 0) {
     a->allowed = torrent_store_allowed(txn, record.infohash, SLICE(WORLD_REGISTRY),
                                        slice_str(a->repository));
   }
@@ -373,10 +428,36 @@ static int ask_allowed(struct db_txn *txn, void *arg, struct error *e) {
   return 0;
 }
 
-bool world_registered(struct world *w, const char *repository) {
-  struct asking asking = {w, repository, false};
+bool world_registered_digest(struct world *w, const char *digest, const char *repository) {
+  struct asking asking = {w, digest, repository, false};
   db_read(w->db, ask_allowed, &asking, NULL);
   return asking.allowed;
+}
+
+bool world_registered(struct world *w, const char *repository) {
+  return world_registered_digest(w, w->registry.digest, repository);
+}
+
+static int wait_for_unblocking(struct db_txn *txn, void *arg, struct error *e) {
+  (void)txn;
+  (void)e;
+  uv_sem_wait(arg);
+  return 0;
+}
+
+static void on_unblocked(void *arg, const struct error *e) {
+  assert_null(e);
+  uv_sem_destroy(arg);
+}
+
+void world_block_writes(struct world *w) {
+  assert_int_equal(uv_sem_init(&w->writes, 0), 0);
+  assert_int_equal(db_write(w->db, &w->loop, wait_for_unblocking, &w->writes, on_unblocked, NULL),
+                   0);
+}
+
+void world_unblock_writes(struct world *w) {
+  uv_sem_post(&w->writes);
 }
 
 struct token world_token(const struct world *w) {
@@ -477,6 +558,12 @@ struct reply world_reply(struct http_memory *m) {
   r.whole = status == 304 ||
             (slice_u64(reply_field(&r, "Content-Length"), &length) && r.body.len == length);
   return r;
+}
+
+void world_await_requests(struct world *w, const struct upstream *u, size_t count) {
+  while (u->request_count < count) {
+    uv_run(&w->loop, UV_RUN_ONCE);
+  }
 }
 
 void world_idle(struct world *w) {

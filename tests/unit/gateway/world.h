@@ -15,7 +15,7 @@
 #define WORLD_REGISTRY   "registry.example"
 #define WORLD_REPOSITORY "team/app"
 
-enum { WORLD_REQUESTS_MAX = 8 };
+enum { WORLD_REQUESTS_MAX = 64 };
 
 /** What a registry was asked. */
 struct world_request {
@@ -48,9 +48,12 @@ struct upstream {
   uint64_t cut_at;           /**< bytes of a body after which it is cut; 0: never */
   bool ignore_range;
   const char *say_range; /**< `Content-Range` of a 206; NULL: the right one */
+  bool has_all;          /**< names whatever digest it is asked for */
+  const char *hides;     /**< but answers 404 for this one */
   bool silent;           /**< answers only by world_answer_held() */
 
-  struct http_exchange *held; /**< the one that was not answered yet */
+  struct http_exchange *held[WORLD_REQUESTS_MAX]; /**< those that were not answered yet */
+  size_t held_count;
   struct world_request requests[WORLD_REQUESTS_MAX];
   size_t request_count;
   uint64_t sent;  /**< bytes of bodies that the server has taken */
@@ -74,6 +77,7 @@ struct world {
   struct http_server_options server;
   struct upstream registry;
   struct upstream storage;
+  uv_sem_t writes; /**< of world_block_writes() */
 };
 
 /** What the gateway answered. */
@@ -94,7 +98,7 @@ int world_teardown(void **state);
 /** Puts a blob into the registry. A NULL pointer: \p size bytes of world_byte(). */
 void world_put_blob(struct world *w, struct slice blob, uint64_t size);
 
-/** Answers the request that a silent registry holds, with 200. */
+/** Answers the first of the requests that a silent registry holds, as it would have. */
 void world_answer_held(struct upstream *u);
 
 /** Cuts a registry's connections and stops it. */
@@ -103,8 +107,16 @@ void world_stop(struct upstream *u);
 /** Makes the torrent of the registry's blob and registers it; \p repository may be NULL. */
 void world_register(struct world *w, enum torrent_format format, const char *repository);
 
+/** Spells the digest of a blob that has a number only. */
+void world_digest(unsigned number, char out[72]);
+
+/** Registers a torrent of such a blob, with an info dictionary that is none. \p repository may be
+ *  NULL. */
+void world_register_number(struct world *w, unsigned number, const char *repository);
+
 /** Whether the torrent of the blob is registered to that repository. */
 bool world_registered(struct world *w, const char *repository);
+bool world_registered_digest(struct world *w, const char *digest, const char *repository);
 
 /** Signs a webseed token for the registry's blob; \p out has room for TOKEN_MAX + 1 bytes. */
 void world_webseed_token(struct world *w, char *out);
@@ -114,6 +126,10 @@ void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *o
 void world_sign(const struct key *key, const struct token *t, char *out);
 /** A right webseed token for the registry's blob, to be changed. */
 struct token world_token(const struct world *w);
+
+/** No write to the database ends until world_unblock_writes(). */
+void world_block_writes(struct world *w);
+void world_unblock_writes(struct world *w);
 
 /** Sends a request to the gateway on a connection of its own. */
 struct http_memory *world_send(struct world *w, const char *request);
@@ -127,6 +143,9 @@ struct http_memory *world_read_blob(struct world *w, const char *method, const c
 
 /** Runs the loop until the answer is whole or the connection was closed. */
 struct reply world_wait(struct world *w, struct http_memory *m);
+
+/** Runs the loop until a registry has been asked so often. */
+void world_await_requests(struct world *w, const struct upstream *u, size_t count);
 
 /** Runs the loop for what happens on loopback without anybody waiting for it. */
 void world_idle(struct world *w);
