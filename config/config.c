@@ -58,6 +58,36 @@ static int check_trust(const struct config *c, size_t i, struct error *e) {
   return 0;
 }
 
+/* Whether some issuer's tokens count as those of the registry. */
+static bool takes_tokens_of(const struct config *c, const char *registry) {
+  for (size_t i = 0; i < c->auth.trust_count; i++) {
+    const struct config_trust *row = &c->auth.trust[i];
+    if (has_text(&row->accept, "registry") &&
+        (row->registry.text == NULL || strcmp(row->registry.text, registry) == 0)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static int check_registry(const struct config *c, size_t i, struct error *e) {
+  const struct config_registry *row = &c->registries[i];
+  if (has_registry(c, i, row->name.text)) {
+    return config_error(c, row->name.line, e, "registries[%zu].name: %s is there twice", i,
+                        row->name.text);
+  }
+  if ((row->certificate.text == NULL) != (row->key.text == NULL)) {
+    return config_error(c, row->line, e, "registries[%zu]: certificate and key go together", i);
+  }
+  if (strcmp(row->authorise.text, "token") == 0 && !takes_tokens_of(c, row->name.text)) {
+    return config_error(c, row->authorise.line, e,
+                        "registries[%zu].authorise: token needs a row in auth.trust that accepts "
+                        "registry tokens of %s",
+                        i, row->name.text);
+  }
+  return 0;
+}
+
 /* The kernel would spread connections over both roles, whichever they are meant for. */
 static int check_listen(const struct config *c, struct error *e) {
   for (size_t i = 0; i < c->gateway.listen.count; i++) {
@@ -73,14 +103,8 @@ static int check_listen(const struct config *c, struct error *e) {
 /* What no key shows by itself. */
 static int check(const struct config *c, struct error *e) {
   for (size_t i = 0; i < c->registry_count; i++) {
-    const struct config_text *name = &c->registries[i].name;
-    if (has_registry(c, i, name->text)) {
-      return config_error(c, name->line, e, "registries[%zu].name: %s is there twice", i,
-                          name->text);
-    }
-    if ((c->registries[i].certificate.text == NULL) != (c->registries[i].key.text == NULL)) {
-      return config_error(c, c->registries[i].line, e,
-                          "registries[%zu]: certificate and key go together", i);
+    if (check_registry(c, i, e) != 0) {
+      return -1;
     }
   }
   for (size_t i = 0; i < c->auth.trust_count; i++) {

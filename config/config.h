@@ -89,6 +89,8 @@ struct config_registry {
   struct config_text ca_file;
   struct config_text certificate, key;        /**< for the registry to see; both or neither */
   struct config_text username, password_file; /**< credentials; both NULL when left out */
+  /** `delegate`, or `token`, for which a trust row takes the registry's tokens. */
+  struct config_text authorise;
   unsigned line;
 };
 

@@ -124,7 +124,8 @@ static const struct setting registry[] = {
     {"certificate", SETTING_PATH, MEMBER(config_registry, certificate)},
     {"key", SETTING_PATH, MEMBER(config_registry, key)},
     {"credentials", SETTING_MAP, KEYS(credentials)},
-    {"authorise", SETTING_CHECKED, .check = value_authorise},
+    {"authorise", SETTING_TEXT, MEMBER(config_registry, authorise), .preset = "delegate",
+     .check = value_authorise},
     {"storage", .kind = SETTING_LATER},
     {"notification_secret_file", .kind = SETTING_LATER},
 };

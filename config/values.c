@@ -142,10 +142,9 @@ const char *value_store(struct slice text) {
 }
 
 const char *value_authorise(struct slice text) {
-  return slice_equal(text, SLICE("delegate")) ? NULL
-         : slice_equal(text, SLICE("token"))
-             ? "token is not supported yet; write delegate, or leave it out"
-             : "is not delegate, which is all there is yet";
+  return slice_equal(text, SLICE("delegate")) || slice_equal(text, SLICE("token"))
+             ? NULL
+             : "is neither delegate nor token";
 }
 
 size_t value_distance(struct slice a, struct slice b, size_t limit) {

@@ -17,7 +17,7 @@ value_check value_registry;
 value_check value_keys;
 /** `memory`; `redis://` is for later. */
 value_check value_store;
-/** `delegate`; `token` is for later. */
+/** `delegate` or `token`. */
 value_check value_authorise;
 
 /** How many letters must be put in, taken out or changed to make one of the other; \p limit or more

@@ -1,37 +1,112 @@
+/*
+ * Where `authorise: delegate` stands, the registry is asked with the caller's own header. Where
+ * `authorise: token` stands, request.c has verified the caller's token; then one that may pull the
+ * repository is enough for a blob whose torrent is registered to it, and for any other blob the
+ * registry is asked with it; and what a token that is none is answered with is learnt from the
+ * registry by asking without credentials.
+ */
 #include "gateway/authorise.h"
 
 #include "base/clock.h"
+#include "gateway/challenges.h"
 #include "gateway/delegate_cache.h"
 #include "gateway/problem.h"
+#include "gateway/registration.h"
 
 #include <stdio.h>
 
 struct authorise {
-  struct delegate_cache *cache;
-  struct delegate_ticket ticket;
+  const struct request *request;
+  struct delegate_ticket ticket; /* zero for a question that is not the caller's */
   struct delegate *delegate;
   delegate_told *told;
   void *arg;
 };
 
-static void on_told(void *arg, const struct delegate_answer *answer, const struct error *e) {
+/* Whether the registry is asked with what the caller has shown, so that a yes is the caller's. */
+static bool asks_for_caller(const struct request *r) {
+  return r->right == BEARER_UNREAD || r->right == BEARER_PULL;
+}
+
+/* Whether the registry is asked without credentials, and what it then wants is to be remembered. */
+static bool learns_challenge(const struct request *r) {
+  return r->upstream->by_token && r->right != BEARER_PULL;
+}
+
+/* What the caller is told of what the registry said. A token that will not do never makes a yes of
+ * what the registry says to nobody in particular. */
+static struct delegate_answer answer_of(const struct request *r,
+                                        const struct delegate_answer *said) {
+  struct delegate_answer answer = *said;
+  bool yes = said->verdict == DELEGATE_YES || said->verdict == DELEGATE_YES_IF_SIZE;
+  if (r->right == BEARER_INVALID && yes) {
+    answer.verdict = DELEGATE_CHALLENGE;
+    answer.challenge = SLICE("Bearer error=\"invalid_token\"");
+  } else if (r->right == BEARER_NARROW && yes) {
+    answer.verdict = DELEGATE_HIDDEN;
+  } else if (r->right == BEARER_NARROW && said->verdict == DELEGATE_CHALLENGE) {
+    answer.challenge = challenges_narrow(said->challenge, r->repository, http_exchange_arena(r->x));
+    answer.verdict = answer.challenge.ptr == NULL ? DELEGATE_HIDDEN : DELEGATE_CHALLENGE;
+  }
+  return answer;
+}
+
+static void on_told(void *arg, const struct delegate_answer *said, const struct error *e) {
   struct authorise *a = arg;
-  delegate_cache_keep(a->cache, &a->ticket, answer);
-  a->told(a->arg, answer, e);
+  const struct request *r = a->request;
+  struct delegate_answer answer = answer_of(r, said);
+  if (learns_challenge(r) && said->verdict == DELEGATE_CHALLENGE) {
+    challenges_keep(r->upstream->challenges, r->repository, said->challenge, clock_monotonic_ms());
+  }
+  delegate_cache_keep(r->gateway->options->delegate_cache, &a->ticket, said);
+  a->told(a->arg, &answer, e);
+}
+
+/* Whether the blob's torrent is registered to the repository, so that it is known to be there. */
+static bool is_registered(const struct request *r, struct slice digest) {
+  struct arena arena = {0};
+  struct torrent_record record;
+  bool registered;
+  registration_find(r, digest, &arena, &record, &registered, NULL);
+  arena_free(&arena);
+  return registered;
+}
+
+/* Answers what needs no question. \return false when the registry has to be asked. */
+static bool is_known(const struct request *r, const struct delegate_question *question,
+                     struct slice digest, struct delegate_ticket *ticket,
+                     struct delegate_answer *known) {
+  uint64_t now = clock_monotonic_ms();
+  if (r->right == BEARER_PULL && is_registered(r, digest)) {
+    *known = (struct delegate_answer){.verdict = DELEGATE_YES};
+    return true;
+  }
+  if (asks_for_caller(r) && delegate_cache_find(r->gateway->options->delegate_cache,
+                                                r->upstream->name, question, now, ticket, known)) {
+    return true;
+  }
+  if (learns_challenge(r)) {
+    const struct delegate_answer said = {
+        .verdict = DELEGATE_CHALLENGE,
+        .status = 401,
+        .challenge = challenges_find(r->upstream->challenges, r->repository, now),
+    };
+    *known = answer_of(r, &said);
+    return said.challenge.ptr != NULL;
+  }
+  return false;
 }
 
 struct authorise *authorise_ask(const struct request *r, struct slice digest, delegate_told *told,
                                 void *arg, struct delegate_answer *known, struct error *e) {
   struct arena *arena = http_exchange_arena(r->x);
-  struct delegate_cache *cache = r->gateway->options->delegate_cache;
-  struct delegate_ticket ticket;
+  struct delegate_ticket ticket = {0};
   const struct delegate_question question = {
       .repository = r->repository.ptr,
       .digest = digest.ptr,
-      .authorization = r->caller.authorization,
+      .authorization = asks_for_caller(r) ? r->caller.authorization : SLICE(""),
   };
-  if (delegate_cache_find(cache, r->upstream->name, &question, clock_monotonic_ms(), &ticket,
-                          known)) {
+  if (is_known(r, &question, digest, &ticket, known)) {
     return NULL;
   }
   *known = (struct delegate_answer){.verdict = DELEGATE_UNCLEAR};
@@ -40,7 +115,7 @@ struct authorise *authorise_ask(const struct request *r, struct slice digest, de
     error_set(e, ERROR_FAILED, "out of memory");
     return NULL;
   }
-  *a = (struct authorise){.cache = cache, .ticket = ticket, .told = told, .arg = arg};
+  *a = (struct authorise){.request = r, .ticket = ticket, .told = told, .arg = arg};
   a->delegate = delegate_ask(r->upstream->client, &question, arena, on_told, a, e);
   return a->delegate == NULL ? NULL : a;
 }

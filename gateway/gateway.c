@@ -1,8 +1,21 @@
 #include "gateway/gateway.h"
 
+#include "gateway/challenges.h"
 #include "gateway/internal.h"
 
 #include <stdlib.h>
+
+static int open_upstream(struct gateway_upstream *upstream, const struct gateway_registry *registry,
+                         struct http_client *client, struct error *e) {
+  upstream->name = slice_str(registry->name);
+  upstream->by_token = registry->authorise == GATEWAY_TOKEN;
+  upstream->challenges = challenges_new();
+  if (upstream->challenges == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
+  }
+  upstream->client = registry_new(client, &registry->upstream, e);
+  return upstream->client == NULL ? error_context(e, "registry %s", registry->name) : 0;
+}
 
 struct gateway *gateway_new(const struct gateway_options *options, struct http_client *client,
                             struct error *e) {
@@ -21,11 +34,7 @@ struct gateway *gateway_new(const struct gateway_options *options, struct http_c
   gateway->options = options;
   gateway->upstreams = upstreams;
   for (size_t i = 0; i < options->registry_count; i++) {
-    const struct gateway_registry *registry = &options->registries[i];
-    upstreams[i].name = slice_str(registry->name);
-    upstreams[i].client = registry_new(client, &registry->upstream, e);
-    if (upstreams[i].client == NULL) {
-      error_context(e, "registry %s", registry->name);
+    if (open_upstream(&upstreams[i], &options->registries[i], client, e) != 0) {
       gateway_free(gateway);
       return NULL;
     }
@@ -38,9 +47,8 @@ void gateway_free(struct gateway *gateway) {
     return;
   }
   for (size_t i = 0; i < gateway->options->registry_count; i++) {
-    if (gateway->upstreams[i].client != NULL) {
-      registry_free(gateway->upstreams[i].client);
-    }
+    registry_free(gateway->upstreams[i].client);
+    challenges_free(gateway->upstreams[i].challenges);
   }
   free(gateway->upstreams);
   free(gateway);

@@ -13,9 +13,16 @@
 #include "image/registry.h"
 #include "torrent/metainfo.h"
 
+/** Who decides what a caller may read. */
+enum gateway_authorise {
+  GATEWAY_DELEGATE, /**< the registry, asked with the caller's own credentials */
+  GATEWAY_TOKEN,    /**< the registry's bearer token, verified here */
+};
+
 /** A registry that is fronted. */
 struct gateway_registry {
-  const char *name;                 /**< what `?ns=` and the tokens call it */
+  const char *name; /**< what `?ns=` and the tokens call it */
+  enum gateway_authorise authorise;
   struct registry_options upstream; /**< credentials: the gateway's own, for reading blobs */
 };
 
@@ -33,7 +40,8 @@ struct gateway_options {
   unsigned swarm_ttl;            /**< seconds from `iat` to `exp` of a swarm token */
   unsigned webseed_ttl;          /**< the same of a webseed token */
   unsigned session_ttl;          /**< seconds from `iat` to the end of the session */
-  /** Webseed tokens are verified with it: a row with our own keys that accepts TOKEN_WEBSEED. */
+  /** Webseed tokens are verified with it, by a row with our own keys that accepts TOKEN_WEBSEED;
+   *  and registry tokens of a registry with GATEWAY_TOKEN, by rows that name it. */
   const struct trust *trust;
 
   struct delegate_cache *delegate_cache; /**< the registries' answers, for all loops */

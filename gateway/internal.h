@@ -3,10 +3,12 @@
 
 #include "gateway/gateway.h"
 
-/** A registry and the connections to it of this loop. */
+/** A registry, the connections to it of this loop, and what it wants of who has no credentials. */
 struct gateway_upstream {
   struct slice name;
+  bool by_token; /**< GATEWAY_TOKEN */
   struct registry *client;
+  struct challenges *challenges;
 };
 
 struct gateway {

@@ -1,5 +1,6 @@
 #include "gateway/request.h"
 
+#include "base/clock.h"
 #include "gateway/problem.h"
 #include "http/query.h"
 #include "image/reference.h"
@@ -123,6 +124,27 @@ static bool pick_registry(struct request *r) {
   return r->upstream != NULL;
 }
 
+/* Verifies the token of a caller who shows credentials, where that is done here. \return false when
+ * it was answered. */
+static bool read_right(struct request *r) {
+  const struct caller *caller = &r->caller;
+  struct error why = {0};
+  if (!r->upstream->by_token || caller->authorization.len == 0) {
+    return true;
+  }
+  r->right = bearer_judge(r->gateway->options->trust, caller->authorization, r->upstream->name,
+                          r->repository, clock_now(), http_exchange_arena(r->x), &why);
+  if (r->right == BEARER_INVALID && why.kind == ERROR_FAILED) {
+    request_fail(r, "cannot read a token for", r->reference, &why);
+    return false;
+  }
+  if (r->right == BEARER_INVALID) {
+    log_write(r->gateway->options->log, LOG_LEVEL_DEBUG, "refused a registry token for %.*s/%s: %s",
+              SLICE_ARG(r->upstream->name), r->repository.ptr, why.text);
+  }
+  return true;
+}
+
 /* \return false when it was answered. */
 static bool read_caller(struct request *r) {
   struct http_exchange *x = r->x;
@@ -136,7 +158,7 @@ static bool read_caller(struct request *r) {
                          &e) != 0) {
     request_fail(r, "cannot answer for", r->reference, &e);
   } else {
-    return true;
+    return read_right(r);
   }
   return false;
 }

@@ -1,7 +1,8 @@
 // LINKS gateway auth db image torrent http base PkgConfig::UV
 /* A request to the gateway and, behind separators, what its registry answers meanwhile. `@TOKEN@`
- * in the request stands for a webseed token of the blob. What is answered begins as HTTP, and
- * torrents and tokens are handed out only after the registry has said 200. */
+ * in the request stands for a webseed token of the blob; `@BEARER@` for a registry token, and has a
+ * gateway answer that verifies these itself. What is answered begins as HTTP, and torrents and
+ * tokens are handed out only after the registry has said 200, or to a registry token. */
 #include "answers.h"
 #include "base/clock.h"
 #include "db/torrent_store.h"
@@ -20,14 +21,17 @@ static struct world {
   uv_loop_t loop;
   char url[64];
   struct key key;
-  struct trust_row row;
+  struct trust_row rows[2];
   struct trust trust;
-  struct gateway_registry registry;
+  struct delegate_cache *cache;
   struct log log;
-  struct gateway_options options;
-  struct gateway *gateway;
-  struct http_route routes[GATEWAY_ROUTES];
-  struct buf token;
+  struct door {
+    struct gateway_registry registry;
+    struct gateway_options options;
+    struct gateway *gateway;
+    struct http_route routes[GATEWAY_ROUTES];
+  } doors[2]; /* by enum gateway_authorise */
+  struct buf token, bearer;
 } w;
 
 static int put_torrent(struct db_txn *txn, void *arg, struct error *e) {
@@ -54,85 +58,125 @@ static struct db *open_nameless(void) {
   return db;
 }
 
-static void set_up(void) {
-  static char issuer[] = "swarmgate", audience[] = "tracker";
+static char issuer[] = "swarmgate", audience[] = "tracker", name[] = "r.example";
+
+static void set_up_keys(void) {
   struct buf pem = {0};
-  check(uv_loop_init(&w.loop) == 0 && signal(SIGPIPE, SIG_IGN) != SIG_ERR);
-  answers_listen(&w.loop, w.url);
   check(key_generate(KEY_EDDSA, &pem, NULL) == 0 &&
         key_parse_private(buf_view(&pem), "key", &w.key, NULL) == 0);
-  w.row = (struct trust_row){
-      .issuer = issuer, .audience = audience, .algorithms = KEY_ALL, .accept = TOKEN_WEBSEED};
-  check(keyset_parse(buf_view(&pem), "key", &w.row.keys, NULL) == 0);
+  for (size_t i = 0; i < 2; i++) {
+    w.rows[i] = (struct trust_row){.issuer = issuer,
+                                   .audience = audience,
+                                   .algorithms = KEY_ALL,
+                                   .accept = i == 0 ? TOKEN_WEBSEED : TOKEN_REGISTRY,
+                                   .registry = i == 0 ? NULL : name};
+    check(keyset_parse(buf_view(&pem), "key", &w.rows[i].keys, NULL) == 0);
+  }
   buf_free(&pem);
-  w.trust = (struct trust){&w.row, 1, 60};
-  w.registry = (struct gateway_registry){"r.example", {.url = w.url}};
-  w.options = (struct gateway_options){.url = "http://gate.example/",
-                                       .announce_url = "http://track.example/announce",
-                                       .registries = &w.registry,
-                                       .registry_count = 1,
-                                       .format = TORRENT_V1,
-                                       .signing_key = &w.key,
-                                       .issuer = issuer,
-                                       .audience = audience,
-                                       .swarm_ttl = 600,
-                                       .webseed_ttl = 3600,
-                                       .session_ttl = 86400,
-                                       .trust = &w.trust,
-                                       .delegate_cache = delegate_cache_new(NULL),
-                                       .db = open_nameless(),
-                                       .log = &w.log};
-  check(w.options.delegate_cache != NULL);
-  w.gateway = gateway_new(&w.options, http_client_new(&w.loop), NULL);
-  check(w.gateway != NULL);
-  gateway_routes(w.gateway, w.routes);
-  const struct token claims = {.kind = TOKEN_WEBSEED,
-                               .issuer = slice_str(issuer),
-                               .audience = slice_str(audience),
-                               .expires = clock_now() + 86400,
-                               .registry = SLICE("r.example"),
-                               .repository = SLICE("team/app"),
-                               .digest = SLICE(DIGEST)};
+  w.trust = (struct trust){w.rows, 2, 60};
+}
+
+static void set_up_tokens(void) {
+  const struct token_access access = {SLICE("team/app")};
+  struct token claims = {.kind = TOKEN_WEBSEED,
+                         .issuer = slice_str(issuer),
+                         .audience = slice_str(audience),
+                         .expires = clock_now() + 86400,
+                         .registry = SLICE("r.example"),
+                         .repository = SLICE("team/app"),
+                         .digest = SLICE(DIGEST)};
   check(token_sign(&w.key, &claims, &w.token, NULL) == 0);
+  claims.kind = TOKEN_REGISTRY;
+  claims.access = &access;
+  claims.access_count = 1;
+  check(token_sign(&w.key, &claims, &w.bearer, NULL) == 0);
+}
+
+static void open_door(struct door *door, struct http_client *client, struct db *db) {
+  door->registry = (struct gateway_registry){
+      .name = name,
+      .authorise = door == &w.doors[GATEWAY_TOKEN] ? GATEWAY_TOKEN : GATEWAY_DELEGATE,
+      .upstream = {.url = w.url}};
+  door->options = (struct gateway_options){.url = "http://gate.example/",
+                                           .announce_url = "http://track.example/announce",
+                                           .registries = &door->registry,
+                                           .registry_count = 1,
+                                           .format = TORRENT_V1,
+                                           .signing_key = &w.key,
+                                           .issuer = issuer,
+                                           .audience = audience,
+                                           .swarm_ttl = 600,
+                                           .webseed_ttl = 3600,
+                                           .session_ttl = 86400,
+                                           .trust = &w.trust,
+                                           .delegate_cache = w.cache,
+                                           .db = db,
+                                           .log = &w.log};
+  door->gateway = gateway_new(&door->options, client, NULL);
+  check(door->gateway != NULL);
+  gateway_routes(door->gateway, door->routes);
+}
+
+static void set_up(void) {
+  check(uv_loop_init(&w.loop) == 0 && signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+  answers_listen(&w.loop, w.url);
+  set_up_keys();
+  set_up_tokens();
+  w.cache = delegate_cache_new(NULL);
+  struct http_client *client = http_client_new(&w.loop);
+  struct db *db = open_nameless();
+  check(w.cache != NULL && client != NULL);
+  for (size_t i = 0; i < 2; i++) {
+    open_door(&w.doors[i], client, db);
+  }
 }
 
 static bool holds(struct slice bytes, struct slice what) {
   return bytes.len > 0 && memmem(bytes.ptr, bytes.len, what.ptr, what.len) != NULL;
 }
 
-static void feed(struct http_memory *m, struct slice request) {
-  static const struct slice mark = {"@TOKEN@", 7};
+/* Appends the request with the first mark, if there is one, replaced. */
+static void put(struct buf *out, struct slice request, struct slice mark, struct slice token) {
   const char *at = request.len == 0 ? NULL : memmem(request.ptr, request.len, mark.ptr, mark.len);
-  struct buf bytes = {0};
   if (at != NULL) {
     size_t before = (size_t)(at - request.ptr);
-    buf_append(&bytes, request.ptr, before);
-    buf_slice(&bytes, buf_view(&w.token));
+    buf_append(out, request.ptr, before);
+    buf_slice(out, token);
     request = slice_from(request, before + mark.len);
   }
   if (request.len > 0) {
-    buf_slice(&bytes, request);
+    buf_slice(out, request);
   }
-  if (bytes.len > 0) {
-    http_memory_feed(m, buf_view(&bytes));
+}
+
+static void feed(struct http_memory *m, struct slice request) {
+  struct buf half = {0}, whole = {0};
+  put(&half, request, SLICE("@TOKEN@"), buf_view(&w.token));
+  put(&whole, buf_view(&half), SLICE("@BEARER@"), buf_view(&w.bearer));
+  if (whole.len > 0) {
+    http_memory_feed(m, buf_view(&whole));
   }
-  buf_free(&bytes);
+  buf_free(&half);
+  buf_free(&whole);
   http_memory_feed_end(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  if (w.gateway == NULL) {
+  if (w.cache == NULL) {
     set_up();
   }
-  delegate_cache_flush(w.options.delegate_cache); /* what others were told is not this one's */
+  delegate_cache_flush(w.cache); /* what others were told is not this one's */
   answers = slice_of(data, size);
+  struct slice input = answers;
   struct slice request = answers_next();
-  struct slice input = slice_of(data, size);
-  bool yes = holds(answers, SLICE(" 200"));
+  bool bearer = holds(request, SLICE("@BEARER@"));
+  bool yes = bearer || holds(answers, SLICE(" 200"));
   /* What was said may be told back. */
   bool told = holds(input, SLICE("bittorrent")) || holds(input, SLICE("webseeds"));
   const struct http_server_options options = {
-      .routes = w.routes, .route_count = GATEWAY_ROUTES, .log = &w.log};
+      .routes = w.doors[bearer ? GATEWAY_TOKEN : GATEWAY_DELEGATE].routes,
+      .route_count = GATEWAY_ROUTES,
+      .log = &w.log};
   struct http_memory *m = http_memory_new(&w.loop, &options, NULL);
   check(m != NULL);
   feed(m, request);

@@ -143,6 +143,7 @@ static int load_registries(struct server *s, struct error *e) {
     }
     s->registries[i] = (struct gateway_registry){
         .name = r->name.text,
+        .authorise = strcmp(r->authorise.text, "token") == 0 ? GATEWAY_TOKEN : GATEWAY_DELEGATE,
         .upstream = {.url = r->url.text,
                      .tls = {.ca_file = r->ca_file.text,
                              .cert_file = r->certificate.text,

@@ -126,6 +126,7 @@ static void every_key_goes_to_its_place(void **state) {
   assert_text(&r->key, "/etc/swarmgate/registry-client.key", 34);
   assert_text(&r->username, "gateway", 35);
   assert_text(&r->password_file, "/etc/swarmgate/gateway.pass", 35);
+  assert_text(&r->authorise, "delegate", 36);
   const struct config_token_service *s = &c.token_service;
   assert_true(s->present);
   assert_int_equal(s->line, 38);
@@ -204,17 +205,21 @@ static void defaults_give_way(void **state) {
 static void with_one_registry_a_row_needs_no_name(void **state) {
   (void)state;
   struct config c;
-  parse("registries: [{name: r, url: 'https://r/'}]\n"
+  parse("registries: [{name: r, url: 'https://r/', authorise: token}]\n"
         "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [EdDSA],\n"
         "                accept: [registry, swarm]}]}\n",
         &c);
   assert_null(c.auth.trust[0].registry.text);
   assert_text(&c.registries[0].url, "https://r", 1);
+  assert_text(&c.registries[0].authorise, "token", 1);
   config_free(&c);
   parse("auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [EdDSA],\n"
-        "                accept: [registry], registry: r}]}\n",
+        "                accept: [registry], registry: r}]}\n"
+        "registries: [{name: q, url: 'http://q'}, {name: r, url: 'http://r', authorise: token}]\n",
         &c);
   assert_text(&c.auth.trust[0].registry, "r", 2);
+  assert_text(&c.registries[0].authorise, "delegate", 0);
+  assert_text(&c.registries[1].authorise, "token", 3);
   config_free(&c);
 }
 

@@ -137,8 +137,6 @@ static const struct {
      "1: registries[0].storage: is not supported yet", NULL},
     {"registries: [{name: r, url: 'http://r', notification_secret_file: s}]\n",
      "1: registries[0].notification_secret_file: is not supported yet", NULL},
-    {"registries: [{name: r, url: 'http://r', authorise: token}]\n",
-     "1: registries[0].authorise: ", "not supported yet"},
     {"token_service: {issuer: i, service: s, signing_key: k, anonymous_pull: ['*']}\n",
      "1: token_service.anonymous_pull: is not supported yet", NULL},
     {"admin: {listen: ['127.0.0.1:9090']}\n", "1: admin: is not supported yet", NULL},
@@ -157,6 +155,17 @@ static const struct {
      "2: registries[0]: certificate and key go together", NULL},
     {"registries:\n- {name: r, url: 'http://r', key: k}\n",
      "2: registries[0]: certificate and key go together", NULL},
+    {"registries:\n- name: r\n  url: http://r\n  authorise: both\n",
+     "4: registries[0].authorise: both: is neither", NULL},
+    {"registries:\n- name: r\n  url: http://r\n  authorise: token\n",
+     "4: registries[0].authorise: token needs a row", "registry tokens of r"},
+    {"registries: [{name: a, url: 'http://a'},\n{name: b, url: 'http://b', authorise: token}]\n"
+     "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [ES256],\n"
+     "  accept: [registry], registry: a}]}\n",
+     "2: registries[1].authorise: token needs a row", "registry tokens of b"},
+    {"registries: [{name: r, url: 'http://r', authorise: token}]\n"
+     "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [ES256], accept: [swarm]}]}\n",
+     "1: registries[0].authorise: token needs a row", NULL},
     {"token_service:\n  issuer: i\n", "2: token_service.service: is missing", NULL},
     {"auth:\n  trust:\n  - {audience: a, keys: k, algorithms: [ES256], accept: [swarm]}\n",
      "3: auth.trust[0].issuer: is missing", NULL},

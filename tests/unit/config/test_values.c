@@ -66,7 +66,7 @@ static const struct texts cases[] = {
      {"a/b", "a b", "a\t", "\xc3\xa4"}},
     {value_keys, {"a.pem", "/etc/httpd/key.pem"}, {"http://a/jwks.json", "https://a/jwks.json"}},
     {value_store, {"memory"}, {"", "disk", "redis://127.0.0.1:6379/0", "memory "}},
-    {value_authorise, {"delegate"}, {"", "token", "both"}},
+    {value_authorise, {"delegate", "token"}, {"", "Token", "both"}},
 };
 
 static void texts_are_told_apart(void **state) {

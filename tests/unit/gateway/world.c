@@ -195,19 +195,32 @@ void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *o
   buf_free(&pem);
 }
 
+/* All of the same key, which a row's issuer, audience, kinds and registry must be enough for. */
 static void make_trust(struct world *w) {
+  static const struct {
+    const char *issuer, *audience, *registry;
+    unsigned accept;
+  } rows[] = {
+      {"swarmgate", "swarmgate-tracker", NULL, TOKEN_WEBSEED | TOKEN_SWARM},
+      {"auth.example", "registry", WORLD_REGISTRY, TOKEN_REGISTRY},
+      {"auth.example", "second", WORLD_SECOND, TOKEN_REGISTRY},
+  };
+  enum { ROWS = sizeof rows / sizeof rows[0] };
   struct error e = {0};
   struct buf pem = {0};
   make_key(w, KEY_ES256, &w->key, &pem);
-  w->trust = (struct trust){.rows = calloc(1, sizeof *w->trust.rows), .count = 1, .leeway = 60};
+  w->trust = (struct trust){.rows = calloc(ROWS, sizeof *w->trust.rows), .leeway = 60};
   assert_non_null(w->trust.rows);
-  struct trust_row *row = &w->trust.rows[0];
-  row->issuer = strdup("swarmgate");
-  row->audience = strdup("swarmgate-tracker");
-  row->algorithms = KEY_ALL;
-  row->accept = TOKEN_WEBSEED | TOKEN_SWARM;
-  if (keyset_parse(buf_view(&pem), "key.pem", &row->keys, &e) != 0) {
-    fail_msg("%s", e.text);
+  for (size_t i = 0; i < ROWS; i++) {
+    struct trust_row *row = &w->trust.rows[w->trust.count++];
+    row->issuer = strdup(rows[i].issuer);
+    row->audience = strdup(rows[i].audience);
+    row->registry = rows[i].registry == NULL ? NULL : strdup(rows[i].registry);
+    row->algorithms = KEY_ALL;
+    row->accept = rows[i].accept;
+    if (keyset_parse(buf_view(&pem), "key.pem", &row->keys, &e) != 0) {
+      fail_msg("%s", e.text);
+    }
   }
   buf_free(&pem);
 }
@@ -236,7 +249,7 @@ int world_setup(void **state) {
       .upstream = {.url = w->registry.url, .credentials = &w->credentials},
   };
   w->registries[1] = (struct gateway_registry){
-      .name = "second.example",
+      .name = WORLD_SECOND,
       .upstream = {.url = w->storage.url},
   };
   w->options = (struct gateway_options){
@@ -473,6 +486,21 @@ struct token world_token(const struct world *w) {
       .registry = SLICE(WORLD_REGISTRY),
       .repository = SLICE(WORLD_REPOSITORY),
       .digest = slice_str(w->registry.digest),
+  };
+}
+
+struct token world_registry_token(void) {
+  static const struct token_access access = {{WORLD_REPOSITORY, sizeof WORLD_REPOSITORY - 1}};
+  int64_t now = clock_now();
+  return (struct token){
+      .kind = TOKEN_REGISTRY,
+      .issuer = SLICE("auth.example"),
+      .audience = SLICE("registry"),
+      .subject = SLICE("alice"),
+      .issued = now,
+      .expires = now + 300,
+      .access = &access,
+      .access_count = 1,
   };
 }
 

@@ -13,6 +13,7 @@
 #include "unit/cmocka_all.h"
 
 #define WORLD_REGISTRY   "registry.example"
+#define WORLD_SECOND     "second.example"
 #define WORLD_REPOSITORY "team/app"
 
 enum { WORLD_REQUESTS_MAX = 64 };
@@ -66,7 +67,7 @@ struct world {
   char dir[64];
   struct db *db;
   struct key key;
-  struct trust trust;
+  struct trust trust; /**< a row for swarm and webseed tokens, and two for tokens of registries */
   struct image_credentials credentials;
   struct gateway_registry registries[2];
   struct log log;
@@ -120,6 +121,8 @@ bool world_registered_digest(struct world *w, const char *digest, const char *re
 
 /** Signs a webseed token for the registry's blob; \p out has room for TOKEN_MAX + 1 bytes. */
 void world_webseed_token(struct world *w, char *out);
+/** A registry token that may pull the repository, to be changed: of world_sign(), by w->key. */
+struct token world_registry_token(void);
 /** Makes a private key. */
 void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *out);
 /** Signs any token. */
