@@ -2,6 +2,7 @@
 
 #include "unit/cmocka_all.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -185,6 +186,38 @@ static void hashes_with_a_key_of_its_own(void **state) {
   delegate_cache_free(second);
 }
 
+enum { THREADS = 4, ROUNDS = 300 };
+
+static void *ask_and_keep(void *arg) {
+  struct delegate_cache *cache = arg;
+  char name[16];
+  for (unsigned i = 0; i < ROUNDS; i++) {
+    struct delegate_question q = numbered(i % 20, name);
+    struct delegate_ticket ticket;
+    struct delegate_answer answer;
+    if (!delegate_cache_find(cache, SLICE("r"), &q, i, &ticket, &answer)) {
+      delegate_cache_keep(cache, &ticket, &yes);
+    }
+  }
+  return NULL;
+}
+
+static void serves_all_loops(void **state) {
+  struct delegate_cache *cache = *state;
+  pthread_t threads[THREADS];
+  for (size_t i = 0; i < THREADS; i++) {
+    assert_int_equal(pthread_create(&threads[i], NULL, ask_and_keep, cache), 0);
+  }
+  for (unsigned i = 0; i < ROUNDS; i++) {
+    delegate_cache_flush(cache);
+  }
+  for (size_t i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+  }
+  ask_and_keep(cache);
+  assert_int_equal(delegate_cache_count(cache), 20); /* each is there once */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -198,6 +231,7 @@ int main(void) {
       TEST(forgets_all),
       TEST(the_oldest_goes),
       TEST(hashes_with_a_key_of_its_own),
+      TEST(serves_all_loops),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
