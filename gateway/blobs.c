@@ -1,13 +1,13 @@
 /*
  * GET /v1/<name>/blobs/<digest>. The happy path: the caller may read the blob, its torrent is
- * looked up, registered to this repository when it was not, and answered with fresh tokens. Each
- * step that fails answers at once; when the caller goes away, the question to the registry is
- * cancelled, and a registration on its way to the disk runs out alone.
+ * looked up, registered to this repository when it was not, made with fresh tokens, and answered
+ * once the audit log has them. Each step that fails answers at once; when the caller goes away, the
+ * question to the registry is cancelled, and what is on its way to the disk runs out alone.
  */
 #include "base/clock.h"
 #include "gateway/authorise.h"
-#include "gateway/issue.h"
 #include "gateway/problem.h"
+#include "gateway/recording.h"
 #include "gateway/registration.h"
 #include "image/reference.h"
 
@@ -20,7 +20,8 @@ struct handout {
   struct authorise *question; /**< while the registry is being asked */
   struct torrent_record record;
   struct registration *registration; /**< while it is being written */
-  struct issue_ids ids;
+  struct recording *recording;       /**< likewise, of the tokens in the answer */
+  struct issued issued;
   struct slice disposition;
   struct buf file; /**< the answer; freed when it was sent or is not wanted */
 };
@@ -37,9 +38,8 @@ static void send_answer(struct handout *h) {
       {SLICE("Cache-Control"), SLICE("no-store")},
   };
   const struct request *r = h->request;
-  const struct issue_grant grant = request_grant(r);
   struct buf file = h->file;
-  issue_log(r->gateway->options, &grant, r->reference, &h->ids);
+  issue_log(r->gateway->options, &h->issued);
   http_answer(r->x, 200, fields, sizeof fields / sizeof fields[0], buf_view(&file));
   buf_free(&file);
 }
@@ -53,17 +53,35 @@ static int make(struct handout *h, struct error *e) {
   if (name.ptr == NULL || h->disposition.ptr == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  return issue_torrent(r->gateway->options, &grant, &h->record, clock_now(), arena, &h->file,
-                       &h->ids, e);
+  return issue_torrent(r->gateway->options, &grant, &h->record, clock_now(), arena, &h->issued,
+                       &h->file, e);
+}
+
+static void refuse_unrecorded(struct handout *h, const struct error *e) {
+  buf_free(&h->file);
+  recording_refuse(h->request, h->request->reference, e);
+}
+
+static void on_recorded(void *arg, const struct error *e) {
+  struct handout *h = arg;
+  h->recording = NULL;
+  if (e != NULL) {
+    refuse_unrecorded(h, e);
+  } else {
+    send_answer(h);
+  }
 }
 
 static void issue(struct handout *h) {
   struct error e = {0};
-  if (make(h, &e) == 0) {
-    send_answer(h);
-  } else {
+  if (make(h, &e) != 0) {
     buf_free(&h->file);
     fail(h, &e);
+    return;
+  }
+  h->recording = recording_start(h->request, &h->issued, on_recorded, h, &e);
+  if (h->recording == NULL) {
+    refuse_unrecorded(h, &e);
   }
 }
 
@@ -125,6 +143,7 @@ static void on_abandoned(void *arg) {
   struct handout *h = arg;
   authorise_cancel(h->question);
   registration_leave(h->registration);
+  recording_leave(h->recording);
   buf_free(&h->file);
 }
 

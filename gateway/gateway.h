@@ -7,7 +7,7 @@
 
 #include "auth/token.h"
 #include "base/log.h"
-#include "db/db.h"
+#include "db/audit.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "image/registry.h"
@@ -46,6 +46,7 @@ struct gateway_options {
 
   struct delegate_cache *delegate_cache; /**< the registries' answers, for all loops */
   struct db *db;
+  struct audit *audit; /**< has what is handed out before it leaves */
   const struct log *log;
 };
 

@@ -6,9 +6,35 @@ struct slice issue_name(struct slice digest, struct arena *arena) {
   return arena_printf(arena, "sha256-%.*s", SLICE_ARG(slice_from(digest, strlen("sha256:"))));
 }
 
-/* Signs into the arena. */
-static int sign(const struct gateway_options *o, const struct token *t, struct arena *arena,
-                struct slice *out, struct error *e) {
+static void record(struct issued *issued, const struct token *t, struct slice from) {
+  issued->events[issued->count++] = (struct audit_event){
+      .event = SLICE("token"),
+      .kind = t->kind == TOKEN_SWARM ? SLICE("swarm") : SLICE("webseed"),
+      .jti = t->id,
+      .sub = t->subject,
+      .registry = t->registry,
+      .repository = t->repository,
+      .digest = t->digest,
+      .infohashes = t->infohash_texts,
+      .infohash_count = t->infohash_count,
+      .exp = t->expires,
+      .session = t->session,
+      .from = from,
+  };
+}
+
+/* Signs into the arena, under a fresh `jti` there. */
+static int sign(const struct gateway_options *o, struct token *t, struct slice from,
+                struct arena *arena, struct issued *issued, struct slice *out, struct error *e) {
+  char *id = arena_alloc(arena, 33);
+  if (id == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot issue a token: out of memory");
+  }
+  if (token_new_id(id, e) != 0) {
+    return -1;
+  }
+  t->id = slice_str(id);
+  record(issued, t, from);
   struct buf text = {0};
   int result = token_sign(o->signing_key, t, &text, e);
   if (result == 0) {
@@ -41,44 +67,45 @@ size_t issue_swarm_max(enum torrent_format format) {
 
 int issue_swarm(const struct gateway_options *o, const struct issue_grant *grant,
                 const struct torrent_record *records, size_t count, int64_t now,
-                struct arena *arena, char id[33], struct slice *out, struct error *e) {
-  struct infohashes list = {.count = 0};
+                struct arena *arena, struct issued *issued, struct slice *out, struct error *e) {
+  struct infohashes *list = arena_alloc(arena, sizeof *list);
+  if (list == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot issue a token: out of memory");
+  }
   for (size_t i = 0; i < count; i++) {
     if (records[i].format != TORRENT_V2) {
-      add_infohash(&list, records[i].infohash, sizeof records[i].infohash);
+      add_infohash(list, records[i].infohash, sizeof records[i].infohash);
     }
     if (records[i].format != TORRENT_V1) {
-      add_infohash(&list, records[i].infohash_v2, sizeof records[i].infohash_v2);
+      add_infohash(list, records[i].infohash_v2, sizeof records[i].infohash_v2);
     }
   }
-  const struct token t = {
+  struct token t = {
       .kind = TOKEN_SWARM,
       .issuer = slice_str(o->issuer),
       .audience = slice_str(o->audience),
       .subject = grant->subject,
-      .id = slice_of(id, 32),
       .not_before = now,
       .issued = now,
       .expires = now + o->swarm_ttl,
       .session = now + o->session_ttl,
       .registry = grant->registry,
       .repository = grant->repository,
-      .infohashes = list.bytes,
-      .infohash_texts = list.texts,
-      .infohash_count = list.count,
+      .infohashes = list->bytes,
+      .infohash_texts = list->texts,
+      .infohash_count = list->count,
   };
-  return token_new_id(id, e) != 0 ? -1 : sign(o, &t, arena, out, e);
+  return sign(o, &t, grant->from, arena, issued, out, e);
 }
 
 int issue_webseed(const struct gateway_options *o, const struct issue_grant *grant,
-                  struct slice digest, int64_t now, struct arena *arena, char id[33],
+                  struct slice digest, int64_t now, struct arena *arena, struct issued *issued,
                   struct slice *out, struct error *e) {
-  const struct token t = {
+  struct token t = {
       .kind = TOKEN_WEBSEED,
       .issuer = slice_str(o->issuer),
       .audience = slice_str(o->audience),
       .subject = grant->subject,
-      .id = slice_of(id, 32),
       .issued = now,
       .expires = now + o->webseed_ttl,
       .registry = grant->registry,
@@ -87,7 +114,7 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
   };
   struct slice token;
   struct slice url = slice_str(o->url);
-  if (token_new_id(id, e) != 0 || sign(o, &t, arena, &token, e) != 0) {
+  if (sign(o, &t, grant->from, arena, issued, &token, e) != 0) {
     return -1;
   }
   url.len -= slice_ends(url, SLICE("/")) ? 1 : 0;
@@ -97,11 +124,11 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
 
 int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
                   const struct torrent_record *record, int64_t now, struct arena *arena,
-                  struct buf *out, struct issue_ids *ids, struct error *e) {
+                  struct issued *issued, struct buf *out, struct error *e) {
   struct slice swarm;
   struct slice webseed;
-  if (issue_swarm(o, grant, record, 1, now, arena, ids->swarm, &swarm, e) != 0 ||
-      issue_webseed(o, grant, record->digest, now, arena, ids->webseed, &webseed, e) != 0) {
+  if (issue_swarm(o, grant, record, 1, now, arena, issued, &swarm, e) != 0 ||
+      issue_webseed(o, grant, record->digest, now, arena, issued, &webseed, e) != 0) {
     return -1;
   }
   struct slice announce =
@@ -127,9 +154,12 @@ int issue_torrent(const struct gateway_options *o, const struct issue_grant *gra
   return metainfo_write(&file, out, e);
 }
 
-void issue_log(const struct gateway_options *o, const struct issue_grant *grant,
-               struct slice digest, const struct issue_ids *ids) {
-  log_write(o->log, LOG_LEVEL_INFO, "handed out %.*s of %.*s/%.*s to %.*s, tokens %s and %s",
-            SLICE_ARG(digest), SLICE_ARG(grant->registry), SLICE_ARG(grant->repository),
-            SLICE_ARG(grant->subject), ids->swarm, ids->webseed);
+void issue_log(const struct gateway_options *o, const struct issued *issued) {
+  for (size_t i = 0; i < issued->count; i++) {
+    const struct audit_event *t = &issued->events[i];
+    log_write(o->log, LOG_LEVEL_INFO, "handed out the %.*s token %.*s for %.*s/%.*s%s%.*s to %.*s",
+              SLICE_ARG(t->kind), SLICE_ARG(t->jti), SLICE_ARG(t->registry),
+              SLICE_ARG(t->repository), t->digest.len > 0 ? " " : "", SLICE_ARG(t->digest),
+              SLICE_ARG(t->sub));
+  }
 }

@@ -1,6 +1,7 @@
 /** The tokens that are handed out, and the torrents they are put into. */
 #pragma once
 
+#include "db/audit_event.h"
 #include "db/torrent_store.h"
 #include "gateway/gateway.h"
 
@@ -9,12 +10,16 @@ struct issue_grant {
   struct slice subject;
   struct slice registry;
   struct slice repository;
+  struct slice from; /**< the address that asked, for the audit log */
 };
 
-/** What was issued, for the log: identifiers, not the tokens. */
-struct issue_ids {
-  char swarm[33];   /**< `jti` of the swarm token */
-  char webseed[33]; /**< `jti` of the webseed token */
+enum { ISSUED_MAX = 1 + TOKEN_INFOHASHES_MAX };
+
+/** The tokens signed for one answer, for the logs: identifiers, not the tokens. What the events
+ *  point to lives as long as the grant, and the arena that they were signed into. */
+struct issued {
+  struct audit_event events[ISSUED_MAX];
+  size_t count;
 };
 
 /** How many torrents one swarm token has room for, at most: it names infohashes, and a hybrid has
@@ -26,22 +31,22 @@ size_t issue_swarm_max(enum torrent_format format);
  *
  * \param count 1 to issue_swarm_max() of their format.
  * \param now NumericDate.
- * \param id set to its `jti`.
+ * \param issued has it added.
  * \param out in \p arena.
  * \return 0, or -1: ERROR_USAGE when it would be longer than TOKEN_MAX, ERROR_FAILED.
  */
 int issue_swarm(const struct gateway_options *o, const struct issue_grant *grant,
                 const struct torrent_record *records, size_t count, int64_t now,
-                struct arena *arena, char id[33], struct slice *out, struct error *e);
+                struct arena *arena, struct issued *issued, struct slice *out, struct error *e);
 
 /**
  * Makes a blob's webseed URL, which ends in `/`, with a fresh webseed token in its path.
  *
  * \param digest `sha256:<hex>`.
- * \param id, out, e and the value returned: as of issue_swarm().
+ * \param issued, out, e and the value returned: as of issue_swarm().
  */
 int issue_webseed(const struct gateway_options *o, const struct issue_grant *grant,
-                  struct slice digest, int64_t now, struct arena *arena, char id[33],
+                  struct slice digest, int64_t now, struct arena *arena, struct issued *issued,
                   struct slice *out, struct error *e);
 
 /**
@@ -54,11 +59,10 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
  */
 int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
                   const struct torrent_record *record, int64_t now, struct arena *arena,
-                  struct buf *out, struct issue_ids *ids, struct error *e);
+                  struct issued *issued, struct buf *out, struct error *e);
 
 /** The torrent's name of a blob: `sha256-<hex>`, in \p arena; a NULL pointer without memory. */
 struct slice issue_name(struct slice digest, struct arena *arena);
 
-/** Logs that the tokens \p ids went to the subject of \p grant. */
-void issue_log(const struct gateway_options *o, const struct issue_grant *grant,
-               struct slice digest, const struct issue_ids *ids);
+/** Logs whom the tokens went to, a line each. */
+void issue_log(const struct gateway_options *o, const struct issued *issued);

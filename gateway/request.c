@@ -25,6 +25,7 @@ struct issue_grant request_grant(const struct request *r) {
       .subject = r->caller.subject,
       .registry = r->upstream->name,
       .repository = r->repository,
+      .from = slice_str(r->from),
   };
 }
 
@@ -170,6 +171,7 @@ void request_handle(struct http_exchange *x, void *context) {
     return;
   }
   *r = (struct request){.gateway = context, .x = x};
+  address_print(http_request_peer(x), r->from);
   const struct route *route = read_path(r);
   if (route == NULL) {
     return;

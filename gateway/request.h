@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/address.h"
 #include "gateway/bearer.h"
 #include "gateway/caller.h"
 #include "gateway/internal.h"
@@ -18,8 +19,9 @@ struct request {
   /** What stands behind `/blobs/`, not checked yet, followed by a NUL; a NULL pointer for a route
    *  that has nothing there. */
   struct slice reference;
-  struct caller caller;    /**< named, but not authorised yet: authorise.h */
-  enum bearer_right right; /**< BEARER_UNREAD unless the registry's tokens are verified here */
+  char from[ADDRESS_TEXT_MAX]; /**< the address that asks */
+  struct caller caller;        /**< named, but not authorised yet: authorise.h */
+  enum bearer_right right;     /**< BEARER_UNREAD unless the registry's tokens are verified here */
 };
 
 /** Answers \p r, at once or later. */

@@ -2,12 +2,14 @@
  * POST /v1/<name>/tokens: fresh tokens for blobs whose torrents a node has already. The happy path:
  * for each digest the question whether the caller may read it, a few at a time; then the torrents
  * are looked up, registered to this repository when they were not, and one swarm token and a
- * webseed token each are answered. What may not be read, or has no torrent, is left out; an answer
- * of the registry that is about the caller and not about one blob ends it all.
+ * webseed token each are answered, once the audit log has them. What may not be read, or has no
+ * torrent, is left out; an answer of the registry that is about the caller and not about one blob
+ * ends it all.
  */
 #include "base/clock.h"
 #include "gateway/authorise.h"
 #include "gateway/problem.h"
+#include "gateway/recording.h"
 #include "gateway/registration.h"
 #include "image/json.h"
 #include "image/reference.h"
@@ -34,12 +36,13 @@ struct batch {
   size_t asked;
   size_t under_way;                                     /**< questions */
   struct torrent_record torrents[TOKEN_INFOHASHES_MAX]; /**< what is issued for; without `info` */
-  struct issue_ids ids[TOKEN_INFOHASHES_MAX];           /**< of the same */
   size_t torrent_count;
   struct token_infohash unregistered[TOKEN_INFOHASHES_MAX];
   size_t unregistered_count;
   struct registration *registration; /**< while it is being written */
-  char *answer;                      /**< freed when it was sent or is not wanted */
+  struct issued issued;
+  struct recording *recording; /**< while the tokens are being recorded */
+  char *answer;                /**< freed when it was sent or is not wanted */
 };
 
 /* What a log line about the whole request names. */
@@ -54,15 +57,12 @@ static void fail(const struct batch *b, const struct error *e) {
 /* The one place where what holds tokens leaves. */
 static void send_answer(struct batch *b) {
   const struct request *r = b->request;
-  const struct issue_grant grant = request_grant(r);
   const struct http_field fields[] = {
       {SLICE("Content-Type"), SLICE("application/json")},
       {SLICE("Cache-Control"), SLICE("no-store")},
   };
   char *answer = b->answer;
-  for (size_t i = 0; i < b->torrent_count; i++) {
-    issue_log(r->gateway->options, &grant, b->torrents[i].digest, &b->ids[i]);
-  }
+  issue_log(r->gateway->options, &b->issued);
   http_answer(r->x, 200, fields, sizeof fields / sizeof fields[0], slice_str(answer));
   free(answer);
 }
@@ -72,8 +72,8 @@ static int add_webseed(struct batch *b, size_t i, int64_t now, json_t *webseeds,
   const struct issue_grant grant = request_grant(r);
   struct slice digest = b->torrents[i].digest;
   struct slice url;
-  if (issue_webseed(r->gateway->options, &grant, digest, now, http_exchange_arena(r->x),
-                    b->ids[i].webseed, &url, e) != 0) {
+  if (issue_webseed(r->gateway->options, &grant, digest, now, http_exchange_arena(r->x), &b->issued,
+                    &url, e) != 0) {
     return -1;
   }
   return json_object_set_new(webseeds, digest.ptr, json_stringn(url.ptr, url.len)) == 0
@@ -101,6 +101,21 @@ static int make_answer(struct batch *b, struct slice token, int64_t now, struct 
   return result;
 }
 
+static void refuse_unrecorded(struct batch *b, const struct error *e) {
+  free(b->answer);
+  recording_refuse(b->request, first_digest(b), e);
+}
+
+static void on_recorded(void *arg, const struct error *e) {
+  struct batch *b = arg;
+  b->recording = NULL;
+  if (e != NULL) {
+    refuse_unrecorded(b, e);
+  } else {
+    send_answer(b);
+  }
+}
+
 static void issue(struct batch *b) {
   const struct request *r = b->request;
   const struct issue_grant grant = request_grant(r);
@@ -108,7 +123,7 @@ static void issue(struct batch *b) {
   struct slice token;
   struct error e = {0};
   if (issue_swarm(r->gateway->options, &grant, b->torrents, b->torrent_count, now,
-                  http_exchange_arena(r->x), b->ids[0].swarm, &token, &e) != 0) {
+                  http_exchange_arena(r->x), &b->issued, &token, &e) != 0) {
     if (e.kind == ERROR_USAGE && b->torrent_count > 1) {
       problem_answer(r->x, 400, "UNSUPPORTED",
                      "these are too many for one token with names as long: ask for fewer digests");
@@ -117,13 +132,13 @@ static void issue(struct batch *b) {
     }
     return;
   }
-  for (size_t i = 1; i < b->torrent_count; i++) {
-    memcpy(b->ids[i].swarm, b->ids[0].swarm, sizeof b->ids[i].swarm);
-  }
   if (make_answer(b, token, now, &e) != 0) {
     fail(b, &e);
-  } else {
-    send_answer(b);
+    return;
+  }
+  b->recording = recording_start(r, &b->issued, on_recorded, b, &e);
+  if (b->recording == NULL) {
+    refuse_unrecorded(b, &e);
   }
 }
 
@@ -267,6 +282,7 @@ static void on_abandoned(void *arg) {
   struct batch *b = arg;
   cancel_questions(b);
   registration_leave(b->registration);
+  recording_leave(b->recording);
   free(b->answer);
 }
 

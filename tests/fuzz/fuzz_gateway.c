@@ -5,11 +5,13 @@
  * tokens are handed out only after the registry has said 200, or to a registry token. */
 #include "answers.h"
 #include "base/clock.h"
+#include "db/audit_file.h"
 #include "db/torrent_store.h"
 #include "gateway/delegate_cache.h"
 #include "gateway/gateway.h"
 #include "http/memory.h"
 
+#include <ftw.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -60,6 +62,25 @@ static struct db *open_nameless(void) {
 
 static char issuer[] = "swarmgate", audience[] = "tracker", name[] = "r.example";
 
+/* Small, in a folder that is there as long as this runs. */
+static char audit_folder[] = "/tmp/swarmgate-fuzz.XXXXXX";
+
+static int remove_one(const char *path, const struct stat *s, int type, struct FTW *at) {
+  (void)s, (void)type, (void)at;
+  return remove(path);
+}
+
+static void remove_audit(void) {
+  nftw(audit_folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct audit *open_audit(void) {
+  struct audit *audit = NULL;
+  check(mkdtemp(audit_folder) != NULL && atexit(remove_audit) == 0 &&
+        audit_open_sized(audit_folder, 1 << 20, 1, &audit, NULL) == 0);
+  return audit;
+}
+
 static void set_up_keys(void) {
   struct buf pem = {0};
   check(key_generate(KEY_EDDSA, &pem, NULL) == 0 &&
@@ -92,7 +113,8 @@ static void set_up_tokens(void) {
   check(token_sign(&w.key, &claims, &w.bearer, NULL) == 0);
 }
 
-static void open_door(struct door *door, struct http_client *client, struct db *db) {
+static void open_door(struct door *door, struct http_client *client, struct db *db,
+                      struct audit *audit) {
   door->registry = (struct gateway_registry){
       .name = name,
       .authorise = door == &w.doors[GATEWAY_TOKEN] ? GATEWAY_TOKEN : GATEWAY_DELEGATE,
@@ -111,6 +133,7 @@ static void open_door(struct door *door, struct http_client *client, struct db *
                                            .trust = &w.trust,
                                            .delegate_cache = w.cache,
                                            .db = db,
+                                           .audit = audit,
                                            .log = &w.log};
   door->gateway = gateway_new(&door->options, client, NULL);
   check(door->gateway != NULL);
@@ -125,9 +148,10 @@ static void set_up(void) {
   w.cache = delegate_cache_new(NULL);
   struct http_client *client = http_client_new(&w.loop);
   struct db *db = open_nameless();
+  struct audit *audit = open_audit();
   check(w.cache != NULL && client != NULL);
   for (size_t i = 0; i < 2; i++) {
-    open_door(&w.doors[i], client, db);
+    open_door(&w.doors[i], client, db, audit);
   }
 }
 

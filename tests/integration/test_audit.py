@@ -2,11 +2,17 @@
 
 import json
 import os
+import random
 import re
 import resource
+import signal
 import tempfile
+import threading
+from http.client import HTTPException
 
 import pytest
+from conftest import registry_row
+from support.announce import bdecode, get
 from support.gate import Gate
 from support.jws import unb64
 from support.process import binary, run
@@ -129,3 +135,121 @@ def test_what_root_makes_belongs_to_the_owner_of_data_dir(tmp_path):
     gate = Gate(str(tmp_path))
     gate.token(INFOHASH)
     assert [os.stat(tmp_path / name).st_uid for name in ("data/audit", "data/audit/audit.jsonl")] == [65534] * 2
+
+
+# --- the gateway ---
+
+def register(gate, registry):
+    """Path and digest of a blob whose torrent is registered."""
+    index = json.loads(gate.tool("torrent", "create", f"docker://{registry.address}/team/app:1", "--register", "--json", "--config",
+                                 gate.config, "--authfile", registry.auth_file("alice")).stdout)
+    blob = index["blobs"][0]
+    return "/v1/team/app/blobs/" + blob["digest"], blob
+
+
+def tokens_in(body):
+    """The swarm token and the webseed token of a torrent."""
+    metainfo = bdecode(body)
+    urls = metainfo[b"url-list"]
+    seed = (urls[0] if isinstance(urls, list) else urls).decode()
+    return metainfo[b"announce"].decode().split("jwt=")[1], seed.split("/webseed/")[1].rstrip("/")
+
+
+def test_tokens_of_the_gateway(gate, registry):
+    path, blob = register(gate, registry)
+    status, _, body = get(gate.gateway, path, registry.basic("alice"))
+    assert status == 200
+    swarm, webseed = (claims(token) for token in tokens_in(body))
+    recorded = events(gate)
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+", event.pop("from")) and event.pop("time") for event in recorded)
+    shared = {"event": "token", "sub": "registry.example/alice", "registry": "registry.example", "repository": "team/app"}
+    assert recorded == [
+        {**shared, "kind": "swarm", "jti": swarm["jti"], "infohashes": [blob["infohash"]], "exp": swarm["exp"], "session": swarm["session"]},
+        {**shared, "kind": "webseed", "jti": webseed["jti"], "digest": blob["digest"], "exp": webseed["exp"]}]
+    # Who gets nothing leaves nothing.
+    assert get(gate.gateway, path)[0] == 401
+    assert len(events(gate)) == 2
+
+
+def test_nothing_is_handed_out_on_a_full_disk(gate, registry):
+    path, _ = register(gate, registry)
+    assert get(gate.gateway, path, registry.basic("alice"))[0] == 200
+    before, pid = events(gate), gate.process.popen.pid
+    unbounded = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (os.stat(current(gate)).st_size + 100, unbounded[1]))
+    for _ in range(3):
+        status, headers, body = get(gate.gateway, path, registry.basic("alice"))
+        assert status == 503 and headers["Content-Type"] == "application/json"
+        assert [error["code"] for error in json.loads(body)["errors"]] == ["UNAVAILABLE"] and b"eyJ" not in body
+    assert "make room on the disk" in gate.process.wait_line("cannot record the tokens")
+    assert events(gate) == before
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, unbounded)
+    status, _, body = get(gate.gateway, path, registry.basic("alice"))
+    assert status == 200
+    done = gate.tool("audit", "--config", gate.config, "--json")
+    assert done.stderr == "" and [json.loads(line)["jti"] for line in done.stdout.splitlines()[2:]] == \
+        [claims(token)["jti"] for token in tokens_in(body)]
+
+
+def test_the_gateway_needs_a_log(registry, tmp_path):
+    gate = Gate(str(tmp_path), [registry_row(registry, str(tmp_path))])
+    os.makedirs(os.path.dirname(current(gate)))
+    os.symlink("/dev/null", current(gate))
+    done = run([binary("swarmgated"), "--config", gate.config], check=False)
+    assert done.returncode == 1 and "audit log" in done.stderr.splitlines()[-1], done.stderr
+    os.unlink(current(gate))
+    with gate:
+        pass
+
+
+def test_a_tracker_alone_has_no_log(tracker):
+    assert not os.path.exists(os.path.dirname(current(tracker)))
+
+
+class Takers:
+    """Callers that fetch a torrent again and again until the gateway is gone; `got` are the ids of all tokens that arrived whole."""
+
+    def __init__(self, gate, path, headers, count):
+        self.gate, self.path, self.headers, self.got = gate, path, headers, []
+        self._change = threading.Condition()
+        self._threads = [threading.Thread(target=self._take) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _take(self):
+        while True:
+            try:
+                status, _, body = get(self.gate.gateway, self.path, self.headers)
+            except (OSError, HTTPException):
+                return
+            if status == 200:
+                with self._change:
+                    self.got += [claims(token)["jti"] for token in tokens_in(body)]
+                    self._change.notify_all()
+
+    def wait(self, count):
+        with self._change:
+            assert self._change.wait_for(lambda: len(self.got) >= count, 30)
+
+    def join(self):
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def test_what_was_handed_out_is_in_the_log_after_kills(registry, tmp_path):
+    rounds, dice, got = 30, random.Random(5), []
+    gate = Gate(str(tmp_path), [registry_row(registry, str(tmp_path))])
+    path, _ = register(gate, registry)
+    for _ in range(rounds):
+        with gate.start().process as process:
+            takers = Takers(gate, path, registry.basic("alice"), 6)
+            takers.wait(dice.randrange(2, 30))
+            got.append(claims(gate.token(INFOHASH))["jti"])  # another process at the same time
+            assert process.stop(signal.SIGKILL) == -signal.SIGKILL
+            takers.join()
+        got += takers.got
+    done = gate.tool("audit", "--config", gate.config, "--json")
+    recorded = [json.loads(line)["jti"] for line in done.stdout.splitlines()]
+    assert len(recorded) == len(set(recorded)) and len(got) > 5 * rounds
+    assert set(got) - set(recorded) == set()

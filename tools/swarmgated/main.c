@@ -27,6 +27,7 @@ struct server {
   struct trust trust;
   struct key signing_key;
   struct db *db;
+  struct audit *audit;
   struct tracker *tracker;
   struct gateway_registry *registries;
   struct image_credentials *credentials; /* one a registry */
@@ -43,9 +44,8 @@ static void server_free(struct server *s) {
   }
   tracker_free(s->tracker);
   delegate_cache_free(s->delegate_cache);
-  if (s->db != NULL) {
-    db_close(s->db);
-  }
+  audit_close(s->audit);
+  db_close(s->db);
   for (size_t i = 0; s->credentials != NULL && i < s->config.registry_count; i++) {
     image_credentials_free(&s->credentials[i]);
   }
@@ -238,6 +238,7 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .trust = &s->trust,
                                         .delegate_cache = s->delegate_cache,
                                         .db = s->db,
+                                        .audit = s->audit,
                                         .log = &c->log};
   return s->delegate_cache == NULL ? -1 : 0;
 }
@@ -266,7 +267,7 @@ static int start(struct server *s, struct error *e) {
     s->shared.tracker = s->tracker;
   }
   if (c->gateway.present) {
-    if (prepare_gateway(s, e) != 0 ||
+    if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
         entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
       return -1;
     }
@@ -334,6 +335,7 @@ static sigset_t block_signals(void) {
   sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, NULL);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit fails, as on a full disk */
   return signals;
 }
 

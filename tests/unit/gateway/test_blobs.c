@@ -2,8 +2,12 @@
 
 #include "gateway/caller.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ALICE     "Basic YWxpY2U6c2VjcmV0"
 #define CHALLENGE "Bearer realm=\"https://auth.example/token\",service=\"registry.example\""
@@ -355,6 +359,128 @@ static void survives_a_caller_who_leaves_while_it_registers(void **state) {
   }
 }
 
+/* --- the audit log --- */
+
+/* Both tokens of a torrent, as they stand in its URLs. */
+static void tokens_of(const struct metainfo *m, struct slice tokens[2]) {
+  struct slice seed = m->webseeds[0];
+  tokens[0] = slice_from(m->announce[0], strlen("http://track.example/announce?jwt="));
+  tokens[1] = slice_from(seed, strlen("http://gate.example/webseed/"));
+  tokens[1].len--; /* the slash */
+}
+
+static void records_both_tokens(void **state) {
+  struct world *w = *state;
+  struct arena arena = {0};
+  struct error e = {0};
+  struct slice tokens[2];
+  char want[1024];
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  struct http_memory *m = ask(w, "", "Authorization: " ALICE "\r\n");
+  struct reply r = world_wait(w, m);
+  struct metainfo torrent = torrent_of(&r, &arena);
+  tokens_of(&torrent, tokens);
+  struct buf log = world_audit(w);
+  struct slice lines = buf_view(&log);
+  for (size_t i = 0; i < 2; i++) {
+    struct token t;
+    if (token_verify(&w->trust, tokens[i], TOKEN_SWARM | TOKEN_WEBSEED, (int64_t)time(NULL), &arena,
+                     &t, &e) != TOKEN_VALID) {
+      fail_msg("%s", e.text);
+    }
+    struct slice line = slice_cut(&lines, '\n');
+    struct slice hash = i == 0 ? t.infohash_texts[0] : t.digest;
+    int len = snprintf(
+        want, sizeof want,
+        ",\"event\":\"token\",\"kind\":\"%s\",\"jti\":\"%.*s\",\"sub\":\"" WORLD_REGISTRY
+        "/alice\",\"registry\":\"" WORLD_REGISTRY "\",\"repository\":\"" WORLD_REPOSITORY
+        "\",\"%s%.*s\"%s,\"exp\":%lld",
+        i == 0 ? "swarm" : "webseed", SLICE_ARG(t.id), i == 0 ? "infohashes\":[\"" : "digest\":\"",
+        SLICE_ARG(hash), i == 0 ? "]" : "", (long long)t.expires);
+    if (memmem(line.ptr, line.len, want, (size_t)len) == NULL) {
+      fail_msg("%.*s has not %s", SLICE_ARG(line), want);
+    }
+    len = snprintf(want, sizeof want, ",\"session\":%lld,", (long long)t.session);
+    assert_int_equal(memmem(line.ptr, line.len, want, (size_t)len) != NULL, i == 0);
+    len = snprintf(want, sizeof want, "\"from\":\"%s\"}", WORLD_PEER);
+    assert_true(slice_ends(line, slice_of(want, (size_t)len)));
+    /* Of the token itself, not even a part. */
+    struct slice rest = tokens[i];
+    while (rest.ptr != NULL) {
+      struct slice part = slice_cut(&rest, '.');
+      assert_null(memmem(log.ptr, log.len, part.ptr, part.len));
+    }
+  }
+  assert_int_equal(lines.len, 0);
+  buf_free(&log);
+  http_memory_free(m);
+  arena_free(&arena);
+}
+
+/* Keeps the writer of the log from writing until the descriptor is closed. */
+static int hold_audit(const struct world *w) {
+  char path[96];
+  snprintf(path, sizeof path, "%s/audit", w->dir);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  assert_true(fd >= 0);
+  assert_int_equal(flock(fd, LOCK_EX), 0);
+  return fd;
+}
+
+static void nothing_leaves_before_it_is_recorded(void **state) {
+  struct world *w = *state;
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  int held = hold_audit(w);
+  struct http_memory *m = ask(w, "", "");
+  while (w->registry.answered == 0) {
+    uv_run(&w->loop, UV_RUN_ONCE);
+  }
+  world_idle(w);
+  assert_int_equal(http_memory_output(m).len, 0);
+  close(held);
+  assert_int_equal(world_wait(w, m).status, 200);
+  http_memory_free(m);
+}
+
+static void survives_a_caller_who_leaves_while_it_records(void **state) {
+  struct world *w = *state;
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  int held = hold_audit(w);
+  struct http_memory *m = ask(w, "", "");
+  while (w->registry.answered == 0) {
+    uv_run(&w->loop, UV_RUN_ONCE);
+  }
+  world_idle(w);
+  http_memory_free(m);
+  close(held);
+  for (size_t len = 0; len == 0;) {
+    struct buf log = world_audit(w);
+    len = log.len;
+    buf_free(&log);
+    uv_run(&w->loop, UV_RUN_NOWAIT);
+  }
+}
+
+static void hands_out_nothing_that_it_cannot_record(void **state) {
+  struct world *w = *state;
+  char path[96];
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  snprintf(path, sizeof path, "%s/audit/audit.jsonl", w->dir);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(mkdir(path, 0700), 0);
+  for (unsigned i = 0; i < 2; i++) {
+    struct http_memory *m = ask(w, "", "");
+    struct reply r = world_wait(w, m);
+    assert_problem(&r, 503, "UNAVAILABLE");
+    assert_null(memmem(r.body.ptr, r.body.len, "eyJ", 3));
+    http_memory_free(m);
+  }
+  assert_int_equal(rmdir(path), 0);
+  struct http_memory *m = ask(w, "", "");
+  assert_int_equal(world_wait(w, m).status, 200);
+  http_memory_free(m);
+}
+
 static void says_how_a_torrent_comes_to_be(void **state) {
   struct world *w = *state;
   struct http_memory *m = ask(w, "", "");
@@ -552,6 +678,10 @@ int main(void) {
       TEST(hears_no_answer_when_the_caller_has_gone_away),
       TEST(registers_to_the_repository_when_it_was_not),
       TEST(survives_a_caller_who_leaves_while_it_registers),
+      TEST(records_both_tokens),
+      TEST(nothing_leaves_before_it_is_recorded),
+      TEST(survives_a_caller_who_leaves_while_it_records),
+      TEST(hands_out_nothing_that_it_cannot_record),
       TEST(says_how_a_torrent_comes_to_be),
       TEST(has_no_torrent_of_an_empty_blob),
       TEST(hands_out_the_configured_format),

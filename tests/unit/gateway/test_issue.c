@@ -98,11 +98,11 @@ static struct torrent_record make_record(struct fixture *f, enum torrent_format 
 }
 
 static struct metainfo issue(struct fixture *f, const struct torrent_record *record,
-                             struct issue_ids *ids) {
+                             struct issued *issued) {
   struct metainfo m = {0};
   struct error e = {0};
   buf_free(&f->file);
-  if (issue_torrent(&f->options, &grant, record, NOW, &f->arena, &f->file, ids, &e) != 0 ||
+  if (issue_torrent(&f->options, &grant, record, NOW, &f->arena, issued, &f->file, &e) != 0 ||
       metainfo_read(buf_view(&f->file), &f->arena, &m, &e) != 0) {
     fail_msg("%s", e.text);
   }
@@ -150,8 +150,8 @@ static struct slice webseed_token_of(const struct metainfo *m) {
 static void puts_both_tokens_into_the_torrent(void **state) {
   struct fixture *f = *state;
   struct torrent_record record = make_record(f, TORRENT_V1);
-  struct issue_ids ids;
-  struct metainfo m = issue(f, &record, &ids);
+  struct issued issued = {.count = 0};
+  struct metainfo m = issue(f, &record, &issued);
   assert_true(slice_equal(m.info, record.info));
   assert_true(slice_equal(m.name, SLICE(NAME)));
   assert_true(m.is_private);
@@ -159,14 +159,15 @@ static void puts_both_tokens_into_the_torrent(void **state) {
   struct token swarm = verify(f, swarm_token_of(&m), TOKEN_SWARM);
   assert_int_equal(swarm.expires, NOW + 600);
   assert_int_equal(swarm.session, NOW + 86400);
-  assert_true(slice_equal(swarm.id, slice_str(ids.swarm)));
+  assert_true(slice_equal(swarm.id, issued.events[0].jti));
 
   struct token webseed = verify(f, webseed_token_of(&m), TOKEN_WEBSEED);
   assert_int_equal(webseed.expires, NOW + 3600);
   assert_int_equal(webseed.session, 0);
   assert_true(slice_equal(webseed.digest, SLICE(DIGEST)));
-  assert_true(slice_equal(webseed.id, slice_str(ids.webseed)));
-  assert_string_not_equal(ids.swarm, ids.webseed);
+  assert_true(slice_equal(webseed.id, issued.events[1].jti));
+  assert_int_equal(issued.count, 2);
+  assert_false(slice_equal(issued.events[0].jti, issued.events[1].jti));
 }
 
 static void names_the_infohashes_of_the_format(void **state) {
@@ -178,9 +179,9 @@ static void names_the_infohashes_of_the_format(void **state) {
   struct fixture *f = *state;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     struct torrent_record record = make_record(f, rows[i].format);
-    struct issue_ids ids;
+    struct issued issued = {.count = 0};
     char hex[65];
-    struct metainfo m = issue(f, &record, &ids);
+    struct metainfo m = issue(f, &record, &issued);
     struct token t = verify(f, swarm_token_of(&m), TOKEN_SWARM);
     assert_int_equal(m.format, rows[i].format);
     assert_int_equal(t.infohash_count, rows[i].count);
@@ -199,10 +200,10 @@ static void names_the_infohashes_of_the_format(void **state) {
 static void joins_urls(void **state) {
   struct fixture *f = *state;
   struct torrent_record record = make_record(f, TORRENT_V1);
-  struct issue_ids ids;
+  struct issued issued = {.count = 0};
   f->options.url = "https://gate.example/below/";
   f->options.announce_url = "https://track.example/announce?a=b";
-  struct metainfo m = issue(f, &record, &ids);
+  struct metainfo m = issue(f, &record, &issued);
   assert_true(slice_starts(announce_of(&m), SLICE("https://track.example/announce?a=b&jwt=ey")));
   assert_true(slice_starts(webseed_of(&m), SLICE("https://gate.example/below/webseed/ey")));
 }
@@ -210,12 +211,15 @@ static void joins_urls(void **state) {
 static void makes_fresh_tokens(void **state) {
   struct fixture *f = *state;
   struct torrent_record record = make_record(f, TORRENT_V1);
-  struct issue_ids first;
-  struct issue_ids second;
-  issue(f, &record, &first);
-  issue(f, &record, &second);
-  assert_string_not_equal(first.swarm, second.swarm);
-  assert_string_not_equal(first.webseed, second.webseed);
+  struct issued issued = {.count = 0};
+  issue(f, &record, &issued);
+  issue(f, &record, &issued);
+  assert_int_equal(issued.count, 4);
+  for (size_t i = 0; i < issued.count; i++) {
+    for (size_t k = 0; k < i; k++) {
+      assert_false(slice_equal(issued.events[i].jti, issued.events[k].jti));
+    }
+  }
 }
 
 int main(void) {

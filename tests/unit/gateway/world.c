@@ -236,7 +236,7 @@ int world_setup(void **state) {
   assert_int_equal(uv_loop_init(&w->loop), 0);
   snprintf(w->dir, sizeof w->dir, "/tmp/swarmgate-test-XXXXXX");
   assert_non_null(mkdtemp(w->dir));
-  if (db_open(w->dir, &w->db, &e) != 0) {
+  if (db_open(w->dir, &w->db, &e) != 0 || audit_open(w->dir, &w->audit, &e) != 0) {
     fail_msg("%s", e.text);
   }
   make_trust(w);
@@ -267,6 +267,7 @@ int world_setup(void **state) {
       .trust = &w->trust,
       .delegate_cache = delegate_cache_new(NULL),
       .db = w->db,
+      .audit = w->audit,
       .log = &w->log,
   };
   w->client = http_client_new(&w->loop);
@@ -302,6 +303,7 @@ int world_teardown(void **state) {
   world_stop(&w->storage);
   http_client_stop(w->client, on_closed, NULL);
   db_close(w->db);
+  audit_close(w->audit);
   uv_run(&w->loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&w->loop), 0);
   http_places_free(&w->registry.places);
@@ -419,6 +421,17 @@ void world_register_number(struct world *w, unsigned number, const char *reposit
   if (db_write_now(w->db, put_record, &registering, &e) != 0) {
     fail_msg("%s", e.text);
   }
+}
+
+struct buf world_audit(struct world *w) {
+  char path[96];
+  struct error e = {0};
+  struct buf bytes = {0};
+  snprintf(path, sizeof path, "%s/audit/audit.jsonl", w->dir);
+  if (file_read(path, 1 << 20, &bytes, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  return bytes;
 }
 
 struct asking {

@@ -15,6 +15,7 @@
 #define WORLD_REGISTRY   "registry.example"
 #define WORLD_SECOND     "second.example"
 #define WORLD_REPOSITORY "team/app"
+#define WORLD_PEER       "127.0.0.1:40000" /**< who asks: of http_memory_new() */
 
 enum { WORLD_REQUESTS_MAX = 64 };
 
@@ -66,6 +67,7 @@ struct world {
   uv_loop_t loop;
   char dir[64];
   struct db *db;
+  struct audit *audit;
   struct key key;
   struct trust trust; /**< a row for swarm and webseed tokens, and two for tokens of registries */
   struct image_credentials credentials;
@@ -114,6 +116,9 @@ void world_digest(unsigned number, char out[72]);
 /** Registers a torrent of such a blob, with an info dictionary that is none. \p repository may be
  *  NULL. */
 void world_register_number(struct world *w, unsigned number, const char *repository);
+
+/** What the audit log holds, a line an event; freed by buf_free(). */
+struct buf world_audit(struct world *w);
 
 /** Whether the torrent of the blob is registered to that repository. */
 bool world_registered(struct world *w, const char *repository);
