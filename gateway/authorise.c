@@ -156,7 +156,8 @@ void authorise_refuse(const struct request *r, struct slice digest,
 
 bool authorise_stands(const struct delegate_answer *answer, const uint64_t *size,
                       struct error *why) {
-  if (answer->verdict == DELEGATE_YES || (size != NULL && *size == answer->size)) {
+  if (answer->verdict == DELEGATE_YES ||
+      (answer->verdict == DELEGATE_YES_IF_SIZE && size != NULL && *size == answer->size)) {
     return true;
   }
   error_set(why, ERROR_FAILED, "the registry names no digest and %s",

@@ -3,6 +3,7 @@ swarmgated in front of a registry that lies, stalls and leads astray: what calle
 see, and that others are served meanwhile. That it ends with exit 0 is for Gate.stop to say.
 """
 
+import itertools
 import json
 import socket
 import struct
@@ -15,8 +16,13 @@ from support.gate import Gate
 from support.process import wait_for
 
 LOGIN = ("alice", "alice-password")
-BASIC = {"Authorization": "Basic YWxpY2U6YWxpY2UtcGFzc3dvcmQ="}
+BASIC = ["Basic", "YWxpY2U6YWxpY2UtcGFzc3dvcmQ="]
 LAYERS = (noise(1, 400_000), noise(2, 30_000))
+
+
+def login(blanks=itertools.count(1)):
+    """The login in a spelling that the gateway has not seen yet, so that it remembers no answer to it."""
+    return {"Authorization": (" " * next(blanks)).join(BASIC)}
 
 
 class Front:
@@ -45,7 +51,7 @@ class Front:
             self.storage.stop()
 
     def torrent(self, layer, headers=None):
-        return get(self.gate.gateway, f"/v1/team/app/blobs/{layer['digest']}", BASIC if headers is None else headers)
+        return get(self.gate.gateway, f"/v1/team/app/blobs/{layer['digest']}", login() if headers is None else headers)
 
     def webseed(self, layer):
         status, _, body = self.torrent(layer)
@@ -147,7 +153,7 @@ def test_question(front, name):
     else:
         assert len(codes(body)) == 1 and "passwd" not in body.decode()
     assert ("WWW-Authenticate" in headers) == (name == "401 with a challenge")
-    assert front.evil.requests[0].authorization == BASIC["Authorization"]
+    assert front.evil.requests[0].authorization.split() == BASIC
     assert len(front.evil.requests) + len(front.storage.requests) <= 11
     assert all(request.authorization is None for request in front.storage.requests)
 
@@ -307,7 +313,7 @@ def test_others_are_served_while_some_wait(front, what):
     waiting = []
     for number in range(40):
         s = socket.create_connection((host, int(port)), timeout=20)
-        target, fields = (path, "") if number % 2 else (f"/v1/team/app/blobs/{front.bad['digest']}", "Authorization: " + BASIC["Authorization"] + "\r\n")
+        target, fields = (path, "") if number % 2 else (f"/v1/team/app/blobs/{front.bad['digest']}", f"Authorization: {login()['Authorization']}\r\n")
         s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode())
         waiting.append(s)
     wait_for("their questions to the registry", 20, lambda: len(front.evil.asked(front.bad_path)) >= 20)
@@ -347,6 +353,6 @@ def test_log_keeps_secrets(tmp_path):
         get(front.gate.gateway, front.webseeds[front.bad["digest"]])
     process = front.gate.process
     front.stop()
-    for secret in (LOGIN[1], BASIC["Authorization"].split()[1], "SIGNED", front.webseeds[front.bad["digest"]].split("/")[2]):
+    for secret in (LOGIN[1], BASIC[1], "SIGNED", front.webseeds[front.bad["digest"]].split("/")[2]):
         assert secret not in process.output()
     assert all(json.loads(line)["message"] for line in process.lines)

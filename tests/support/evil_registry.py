@@ -257,7 +257,7 @@ class EvilRegistry:
     def _allowed(self, request):
         if self.login is None or not request.path.startswith("/v2/"):
             return True
-        return request.authorization == "Basic " + base64.b64encode(":".join(self.login).encode()).decode()
+        return (request.authorization or "").split() == ["Basic", base64.b64encode(":".join(self.login).encode()).decode()]
 
 
 def _blob(data, digest):
