@@ -71,6 +71,37 @@ size_t slice_control(struct slice s) {
   return s.len > 1 && c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
 }
 
+/* Bytes of the character that \p s begins with; 0 when it begins with none. */
+static size_t utf8_character(struct slice s) {
+  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  unsigned char first = (unsigned char)s.ptr[0];
+  size_t len = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  uint32_t character = len <= 1 ? first : first & (0x7fU >> len);
+  if (len > s.len || first > 0xf4) {
+    return 0;
+  }
+  for (size_t i = 1; i < len; i++) {
+    unsigned char next = (unsigned char)s.ptr[i];
+    if ((next & 0xc0) != 0x80) {
+      return 0;
+    }
+    character = character << 6 | (next & 0x3f);
+  }
+  bool surrogate = character >= 0xd800 && character < 0xe000;
+  return character < least[len] || surrogate || character > 0x10ffff ? 0 : len;
+}
+
+bool slice_utf8(struct slice s) {
+  while (s.len > 0) {
+    size_t len = utf8_character(s);
+    if (len == 0) {
+      return false;
+    }
+    s = slice_from(s, len);
+  }
+  return true;
+}
+
 bool slice_u64(struct slice s, uint64_t *out) {
   uint64_t value = 0;
   if (s.len == 0) {

@@ -49,6 +49,9 @@ struct slice slice_trim(struct slice s);
  */
 size_t slice_control(struct slice s);
 
+/** Whether all of \p s is UTF-8 (RFC 3629): no surrogates, nothing written longer than need be. */
+bool slice_utf8(struct slice s);
+
 /**
  * Cuts \p s at the first \p separator: returns what is before it and leaves in \p s what is behind.
  * Without a separator the whole is returned and \p s is left with a NULL pointer, which ends a loop

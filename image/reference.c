@@ -1,44 +1,43 @@
 #include "image/reference.h"
 
+#include "base/repository.h"
+
 #include <arpa/inet.h>
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-static bool is_lower_alnum(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z');
-}
-
 static bool is_alnum(char c) {
-  return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 static bool is_any(char c, const char *set) {
   return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Names are components with `/` between them, a component is runs of letters and digits with
- * separators between them; registries and OCI layouts differ in which those are. */
-struct grammar {
-  bool (*letter)(char c);
-  size_t (*separator)(struct slice s); /* the length of the one that \p s begins with, or 0 */
-};
+/* The length of the separator that `s` begins with, between names (`/`) or in one: `-`, `.`, `_`,
+ * `:`, `@`, `+` or `--`; or 0. */
+static size_t ref_name_separator(struct slice s) {
+  if (slice_starts(s, SLICE("--"))) {
+    return 2;
+  }
+  return is_any(s.ptr[0], "/-._:@+");
+}
 
-static bool name_fits(struct slice s, const struct grammar *grammar) {
+/* Letters and digits with separators between them (OCI image specification, annotations,
+ * ref.name). */
+static bool ref_name_valid(struct slice s) {
   for (;;) {
     size_t run = 0;
-    while (run < s.len && grammar->letter(s.ptr[run])) {
+    while (run < s.len && is_alnum(s.ptr[run])) {
       run++;
     }
-    if (run == 0) {
-      return false;
+    if (run == 0 || run == s.len) {
+      return run > 0;
     }
     s = slice_from(s, run);
-    if (s.len == 0) {
-      return true;
-    }
-    size_t separator = s.ptr[0] == '/' ? 1 : grammar->separator(s);
+    size_t separator = ref_name_separator(s);
     if (separator == 0) {
       return false;
     }
@@ -46,29 +45,8 @@ static bool name_fits(struct slice s, const struct grammar *grammar) {
   }
 }
 
-/* `.`, `_`, `__` or any number of `-`. */
-static size_t repository_separator(struct slice s) {
-  size_t dashes = 0;
-  while (dashes < s.len && s.ptr[dashes] == '-') {
-    dashes++;
-  }
-  if (slice_starts(s, SLICE("__"))) {
-    return 2;
-  }
-  return s.ptr[0] == '.' || s.ptr[0] == '_' ? 1 : dashes;
-}
-
-/* `-`, `.`, `_`, `:`, `@`, `+` or `--` (OCI image specification, annotations, ref.name). */
-static size_t ref_name_separator(struct slice s) {
-  if (slice_starts(s, SLICE("--"))) {
-    return 2;
-  }
-  return is_any(s.ptr[0], "-._:@+");
-}
-
 bool image_name_valid(struct slice name) {
-  static const struct grammar repository = {is_lower_alnum, repository_separator};
-  return name.len <= IMAGE_NAME_MAX && name_fits(name, &repository);
+  return repository_name_valid(name);
 }
 
 bool image_tag_valid(struct slice tag) {
@@ -241,7 +219,6 @@ static int parse_path(struct slice text, struct slice *name, struct arena *arena
 
 static int parse_oci(struct slice text, struct arena *arena, struct image_reference *out,
                      struct error *e) {
-  static const struct grammar ref_name = {is_alnum, ref_name_separator};
   struct slice name = {NULL, 0};
   if (parse_path(text, &name, arena, out, e) != 0) {
     return -1;
@@ -249,7 +226,7 @@ static int parse_oci(struct slice text, struct arena *arena, struct image_refere
   if (name.ptr == NULL) {
     return 0;
   }
-  if (!name_fits(name, &ref_name)) {
+  if (!ref_name_valid(name)) {
     return refuse(e, text, "what follows the path's colon is no name of an image in it");
   }
   out->tag = arena_copy(arena, name);

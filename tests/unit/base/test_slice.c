@@ -144,6 +144,48 @@ static void test_control(void **state) {
   }
 }
 
+static void test_utf8(void **state) {
+  (void)state;
+  static const struct slice good[] = {{NULL, 0},
+                                      {"a\0\x7f", 3},
+                                      {"\xc2\x80", 2},
+                                      {"\xdf\xbf", 2},
+                                      {"\xe0\xa0\x80", 3},
+                                      {"\xed\x9f\xbf", 3},
+                                      {"\xee\x80\x80", 3},
+                                      {"\xef\xbf\xbf", 3},
+                                      {"\xf0\x90\x80\x80", 4},
+                                      {"\xf4\x8f\xbf\xbf", 4},
+                                      {"\xc3\xa4z\xe2\x82\xac", 6}};
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    assert_true(slice_utf8(good[i]));
+  }
+  static const char *const bad[] = {"\x80", /* one that continues nothing */
+                                    "\xbf",
+                                    "\xc2",
+                                    "\xe2\x82",
+                                    "\xf0\x90\x80", /* cut */
+                                    "\xc2z",
+                                    "\xe2\x82z",
+                                    "\xe2z\x82",
+                                    "\xc2\xc2",
+                                    "\xc0\x80",
+                                    "\xc1\xbf",
+                                    "\xe0\x9f\xbf",
+                                    "\xf0\x8f\xbf\xbf", /* too long */
+                                    "\xed\xa0\x80",
+                                    "\xed\xbf\xbf", /* surrogates */
+                                    "\xf4\x90\x80\x80",
+                                    "\xf5\x80\x80\x80", /* beyond U+10FFFF */
+                                    "\xf8\x88\x80\x80\x80",
+                                    "\xfe",
+                                    "\xff",
+                                    "a\xff"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    assert_false(slice_utf8(slice_str(bad[i])));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_make),
@@ -155,6 +197,7 @@ int main(void) {
       cmocka_unit_test(test_trim),
       cmocka_unit_test(test_cut),
       cmocka_unit_test(test_control),
+      cmocka_unit_test(test_utf8),
       cmocka_unit_test(test_u64),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
