@@ -99,6 +99,7 @@ struct config_token_service {
   unsigned line;
   struct config_text issuer, service, signing_key;
   uint32_t ttl;
+  struct config_texts anonymous_pull; /**< of repository_pattern_check() */
 };
 
 struct config {

@@ -137,7 +137,8 @@ static const struct setting token_service[] = {
     {"service", SETTING_TEXT, OF(token_service.service), .required = true},
     {"signing_key", SETTING_PATH, OF(token_service.signing_key), .required = true},
     {"ttl", SETTING_DURATION, OF(token_service.ttl), .preset = "5m", .min = 1, .max = DAY},
-    {"anonymous_pull", .kind = SETTING_EMPTY},
+    {"anonymous_pull", SETTING_TEXTS, OF(token_service.anonymous_pull), .may_be_empty = true,
+     .check = value_pattern},
 };
 
 static const struct setting log_keys[] = {

@@ -1,6 +1,7 @@
 #include "config/values.h"
 
 #include "base/address.h"
+#include "base/repository.h"
 
 #include <arpa/inet.h>
 
@@ -126,6 +127,10 @@ const char *value_registry(struct slice text) {
     }
   }
   return NULL;
+}
+
+const char *value_pattern(struct slice text) {
+  return repository_pattern_check(text);
 }
 
 const char *value_keys(struct slice text) {

@@ -13,6 +13,8 @@ value_check value_url;
 value_check value_range;
 /** A registry's name, as `host` or `host:port`. */
 value_check value_registry;
+/** A pattern of repositories: `team/app`, all below `team`, or `*`. */
+value_check value_pattern;
 /** The path of a file; a URL is for later. */
 value_check value_keys;
 /** `memory`; `redis://` is for later. */

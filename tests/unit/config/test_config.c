@@ -66,7 +66,7 @@ static const char full[] =
     "  service: registry.example\n"
     "  signing_key: registry.pem\n"
     "  ttl: 6m\n"
-    "  anonymous_pull: []\n" /* 42 */
+    "  anonymous_pull: ['public/*', library/busybox]\n" /* 42 */
     "log: { level: debug, format: text }\n";
 
 static void every_key_goes_to_its_place(void **state) {
@@ -134,6 +134,9 @@ static void every_key_goes_to_its_place(void **state) {
   assert_text(&s->service, "registry.example", 39);
   assert_text(&s->signing_key, "/etc/swarmgate/registry.pem", 40);
   assert_int_equal(s->ttl, 6 * 60);
+  assert_int_equal(s->anonymous_pull.count, 2);
+  assert_text(&s->anonymous_pull.items[0], "public/*", 42);
+  assert_text(&s->anonymous_pull.items[1], "library/busybox", 42);
   assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
   assert_false(c.log.json);
   config_free(&c);
