@@ -10,14 +10,17 @@
 
 static const struct slice sesame = {"open sesame", 11};
 
-/* How the work that is done was asked for; the linker's --wrap makes the names. */
+/* How the work that is done was asked for. */
 static struct work {
   size_t times, password, salt, size;
   uint64_t n, r, p, memory;
 } work;
 static bool cheap; /* little of it is done */
+static bool no_randomness;
 
-/* NOLINTBEGIN(cert-dcl51-cpp) */
+/* The linker's --wrap makes the names. NOLINTBEGIN(cert-dcl51-cpp) */
+int __real_RAND_bytes(unsigned char *out, int len);
+int __wrap_RAND_bytes(unsigned char *out, int len);
 int __real_EVP_PBE_scrypt(const char *pass, size_t passlen, const unsigned char *salt,
                           size_t saltlen, uint64_t n, uint64_t r, uint64_t p, uint64_t maxmem,
                           unsigned char *key, size_t keylen);
@@ -31,6 +34,10 @@ int __wrap_EVP_PBE_scrypt(const char *pass, size_t passlen, const unsigned char 
   work = (struct work){work.times + 1, passlen, saltlen, keylen, n, r, p, maxmem};
   return __real_EVP_PBE_scrypt(pass, passlen, salt, saltlen, cheap ? 2 : n, r, p, maxmem, key,
                                keylen);
+}
+
+int __wrap_RAND_bytes(unsigned char *out, int len) {
+  return no_randomness ? 0 : __real_RAND_bytes(out, len);
 }
 /* NOLINTEND(cert-dcl51-cpp) */
 
@@ -240,6 +247,16 @@ static void nobody_costs_as_much_and_says_the_same(void **state) {
   assert_string_equal(nobody.text, wrong.text);
 }
 
+static void there_is_no_hash_without_a_salt(void **state) {
+  (void)state;
+  char hash[PASSWORD_HASH_SPACE];
+  struct error e = {0};
+  no_randomness = true;
+  assert_int_equal(password_hash(sesame, hash, &e), -1);
+  no_randomness = false;
+  assert_int_equal(e.kind, ERROR_FAILED);
+}
+
 static int verify(void *arg, struct error *e) {
   (void)arg;
   /* ln=1, r=1, p=3: as cheap as can be */
@@ -278,6 +295,7 @@ int main(void) {
       cmocka_unit_test(every_changed_byte_is_refused),
       cmocka_unit_test(a_password_has_its_bounds),
       cmocka_unit_test(nobody_costs_as_much_and_says_the_same),
+      cmocka_unit_test(there_is_no_hash_without_a_salt),
       cmocka_unit_test(memory_that_runs_out_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
