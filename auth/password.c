@@ -66,7 +66,7 @@ static bool read_bytes(struct slice text, unsigned char *out, size_t len) {
     return false;
   }
   memcpy(padded, text.ptr, text.len);
-  memcpy(padded + text.len, "==", 2);
+  padded[text.len] = padded[text.len + 1] = '=';
   struct slice whole = slice_of(padded, (text.len + 3) / 4 * 4);
   if (!base64_decode(BASE64_STANDARD, whole, bytes, &n) || n != len) {
     return false;

@@ -9,11 +9,10 @@
 #include "base/slice.h"
 
 enum {
-  PASSWORD_BYTES_MAX = 1024, /**< of a password */
-  PASSWORD_HASH_SPACE = 128, /**< bytes that a hash's text takes at most, with NUL */
-  PASSWORD_MEMORY_MAX =
-      64 * 1024 * 1024,      /**< bytes, 128 × r × 2^ln; a hash that says more is refused */
-  PASSWORD_PARALLEL_MAX = 4, /**< p */
+  PASSWORD_BYTES_MAX = 1024,              /**< of a password */
+  PASSWORD_HASH_SPACE = 128,              /**< of a hash's text, with its NUL */
+  PASSWORD_MEMORY_MAX = 64 * 1024 * 1024, /**< 128 × r × 2^ln of a hash that is verified, bytes */
+  PASSWORD_PARALLEL_MAX = 4,              /**< its p */
 };
 
 /** \return NULL, or what is wrong with a password and what would do, a static text: it must not be

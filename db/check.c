@@ -23,6 +23,10 @@ static int check_tables(struct db_txn *txn, void *arg, struct error *e) {
       [TABLE_DIGESTS] = torrent_store_check_digest,
       [TABLE_READABLE] = torrent_store_check_readable,
       [TABLE_REVOCATIONS] = revocation_store_check,
+      [TABLE_USERS] = user_store_check_user,
+      [TABLE_GRANTS] = user_store_check_grant,
+      [TABLE_REFRESH] = refresh_store_check_token,
+      [TABLE_HOLDERS] = refresh_store_check_holder,
   };
   struct check *c = arg;
   for (int i = 0; i < TABLE_COUNT; i++) {
@@ -57,11 +61,18 @@ static int count(struct db_txn *txn, void *arg, struct error *e) {
   out->schema = record_int(&r, 4);
   out->map_size = info.me_mapsize;
   out->used_bytes = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
-  return table_count(txn, TABLE_TORRENTS, &out->torrents, e) != 0 ||
-                 table_count(txn, TABLE_READABLE, &out->readable, e) != 0 ||
-                 table_count(txn, TABLE_REVOCATIONS, &out->revocations, e) != 0
-             ? -1
-             : 0;
+  const struct {
+    enum table table;
+    uint64_t *count;
+  } counts[] = {{TABLE_TORRENTS, &out->torrents},       {TABLE_READABLE, &out->readable},
+                {TABLE_REVOCATIONS, &out->revocations}, {TABLE_USERS, &out->users},
+                {TABLE_GRANTS, &out->grants},           {TABLE_REFRESH, &out->refresh_tokens}};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    if (table_count(txn, counts[i].table, counts[i].count, e) != 0) {
+      return -1;
+    }
+  }
+  return 0;
 }
 
 /* LMDB lists the readers as lines of text under a heading; a reader's begins with its process. */

@@ -163,11 +163,14 @@ static int write_schema(struct db_txn *txn, struct error *e) {
   return table_put(txn, TABLE_META, SLICE("schema"), slice_of(bytes, sizeof bytes), e);
 }
 
+/* Each version has only added tables, which are made where they are missing; an older environment
+ * gets the new number and nothing else: versions that do not know those tables must not write it
+ * any more. */
 static int check_schema(struct db_txn *txn, bool fresh, struct error *e) {
+  struct slice value;
   if (fresh) {
     return write_schema(txn, e);
   }
-  struct slice value;
   if (table_get(txn, TABLE_META, SLICE("schema"), &value, e) != 0) {
     return error_context(e, "cannot tell the schema of %s", txn->db->path);
   }
@@ -183,8 +186,7 @@ static int check_schema(struct db_txn *txn, bool fresh, struct error *e) {
         "knows %d): use that version",
         txn->db->path, (unsigned)schema, DB_SCHEMA);
   }
-  /* Each version has only added tables, which are made where they are missing. */
-  return schema == DB_SCHEMA ? 0 : write_schema(txn, e);
+  return schema < DB_SCHEMA ? write_schema(txn, e) : 0;
 }
 
 static int open_tables(struct db *db, struct db_txn *txn, struct error *e) {

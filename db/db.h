@@ -77,6 +77,7 @@ struct db_stats {
   uint64_t readable;    /**< (infohash, registry, repository) entries */
   uint64_t revocations; /**< expired ones that are not dropped yet among them */
   uint64_t readers_now; /**< read transactions of all processes, this one not counted */
+  uint64_t users, grants, refresh_tokens;
 };
 int db_stats(struct db *db, struct db_stats *out, struct error *e);
 

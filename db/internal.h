@@ -52,3 +52,6 @@ table_form torrent_store_check_torrent, torrent_store_check_alias, torrent_store
     torrent_store_check_readable;
 /** The form of the revocation store's. */
 table_form revocation_store_check;
+/** Those of the users', and of the refresh tokens'. */
+table_form user_store_check_user, user_store_check_grant, refresh_store_check_token,
+    refresh_store_check_holder;

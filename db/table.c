@@ -6,8 +6,9 @@
 #include <errno.h>
 
 const char *table_name(enum table table) {
-  static const char *const names[TABLE_COUNT] = {"meta",    "torrents", "aliases",
-                                                 "digests", "readable", "revocations"};
+  static const char *const names[TABLE_COUNT] = {"meta",     "torrents",    "aliases", "digests",
+                                                 "readable", "revocations", "users",   "grants",
+                                                 "refresh",  "holders"};
   return names[table];
 }
 
@@ -125,6 +126,15 @@ int table_remove(struct db_txn *txn, enum table table, struct slice prefix, stru
   }
   mdb_cursor_close(cursor);
   return code == MDB_NOTFOUND ? 0 : stick(txn, code, "write", e);
+}
+
+int table_remove_one(struct db_txn *txn, enum table table, struct slice key, struct error *e) {
+  MDB_val k = val(key);
+  if (txn->error.kind != ERROR_NONE) {
+    return stuck(txn, e);
+  }
+  int code = mdb_del(txn->txn, txn->db->tables[table], &k, NULL);
+  return code == 0 || code == MDB_NOTFOUND ? 0 : stick(txn, code, "write", e);
 }
 
 int table_each(struct db_txn *txn, enum table table, struct slice prefix, table_visit *visit,

@@ -17,6 +17,10 @@ enum table {
   TABLE_DIGESTS,     /**< SHA-256 of the blob, format → infohash */
   TABLE_READABLE,    /**< infohash, registry, NUL, repository → nothing */
   TABLE_REVOCATIONS, /**< kind, value, NUL → when */
+  TABLE_USERS,       /**< name → user */
+  TABLE_GRANTS,      /**< name, NUL, pattern → actions */
+  TABLE_REFRESH,     /**< SHA-256 of a refresh token → what it is good for */
+  TABLE_HOLDERS,     /**< name, NUL, SHA-256 → when it was issued */
   TABLE_COUNT
 };
 
@@ -44,6 +48,9 @@ int table_put(struct db_txn *txn, enum table table, struct slice key, struct sli
 
 /** Removes the records whose key starts with \p prefix, a whole key as well; none is no error. */
 int table_remove(struct db_txn *txn, enum table table, struct slice prefix, struct error *e);
+
+/** Removes the record of that very key; none is no error. */
+int table_remove_one(struct db_txn *txn, enum table table, struct slice key, struct error *e);
 
 /** \return false to stop. The slices point into the map. */
 typedef bool table_visit(void *arg, struct slice key, struct slice value);

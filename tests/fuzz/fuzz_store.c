@@ -1,10 +1,13 @@
 // LINKS db base PkgConfig::UV
 /* Records of any bytes under right checksums, as an attacker or another version may leave them: one
- * that check says is in order can be read and removed; the others are refused. A record is a line
- * of three: table, key, value, each with its length in front. */
+ * that check says is in order can be read by its infohash, or its name, and removed; the others are
+ * refused. A record is a line of three: table, key, value, each with its length in front. */
+#include "base/repository.h"
 #include "db/internal.h"
+#include "db/refresh_store.h"
 #include "db/revocation_store.h"
 #include "db/torrent_store.h"
+#include "db/user_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct {
   enum table table;
   table_form *form;
-} forms[] = {{TABLE_TORRENTS, torrent_store_check_torrent},
-             {TABLE_ALIASES, torrent_store_check_alias},
-             {TABLE_DIGESTS, torrent_store_check_digest},
-             {TABLE_READABLE, torrent_store_check_readable},
-             {TABLE_REVOCATIONS, revocation_store_check}};
+} forms[] = {
+    {TABLE_TORRENTS, torrent_store_check_torrent}, {TABLE_ALIASES, torrent_store_check_alias},
+    {TABLE_DIGESTS, torrent_store_check_digest},   {TABLE_READABLE, torrent_store_check_readable},
+    {TABLE_USERS, user_store_check_user},          {TABLE_GRANTS, user_store_check_grant},
+    {TABLE_REFRESH, refresh_store_check_token},    {TABLE_HOLDERS, refresh_store_check_holder},
+    {TABLE_REVOCATIONS, revocation_store_check}};
 enum { FORMS = sizeof forms / sizeof *forms };
 
 static void check(bool holds) {
@@ -101,6 +105,58 @@ static void empty_revocations(struct db_txn *txn) {
   }
 }
 
+struct first_user {
+  bool any;
+  char name[USER_STORE_NAME_MAX];
+  size_t len;
+};
+
+static bool keep_first_user(void *arg, const struct user_record *user) {
+  struct first_user *first = arg;
+  check(user_store_name_check(user->name) == NULL && user->password.len > 0);
+  for (size_t i = 0; i < user->grant_count; i++) {
+    check(repository_pattern_check(user->grants[i].pattern) == NULL);
+  }
+  first->any = true;
+  first->len = user->name.len;
+  memcpy(first->name, user->name.ptr, user->name.len);
+  return false;
+}
+
+static bool keep_token(void *arg, const struct refresh_hash *token,
+                       const struct refresh_record *record) {
+  check(record->service.len <= REFRESH_STORE_TEXT_MAX);
+  *(struct refresh_hash *)arg = *token;
+  return true;
+}
+
+/* What is in order goes with its users. */
+static void remove_users(struct db_txn *txn) {
+  struct first_user first = {0};
+  struct refresh_hash token = {0};
+  uint64_t left, count;
+  check(refresh_store_each(txn, keep_token, &token, NULL) == 0);
+  check(refresh_store_remove_expired(txn, 0, &count, NULL) == 0);
+  while (user_store_each(txn, keep_first_user, &first, NULL) == 0 && first.any) {
+    check(user_store_remove(txn, slice_of(first.name, first.len), NULL) == 0);
+    first.any = false;
+  }
+  check(!first.any);
+  for (int i = TABLE_USERS; i <= TABLE_HOLDERS; i++) {
+    check(table_count(txn, (enum table)i, &left, NULL) == 0 && left == 0);
+  }
+}
+
+/* What is in another form is an error, and no more. */
+static void try_users(struct db_txn *txn, struct slice name, struct arena *arena) {
+  struct user_record user;
+  struct refresh_record record;
+  struct refresh_hash token = {0};
+  user_store_get(txn, name, arena, &user, NULL);
+  memcpy(token.bytes, name.ptr, name.len < sizeof token ? name.len : sizeof token);
+  refresh_store_get(txn, &token, 0, arena, &record, NULL);
+}
+
 /* Undone at the end, so that the next input finds nothing. */
 static int work(struct db_txn *txn, void *arg, struct error *e) {
   struct slice rest = *(struct slice *)arg;
@@ -119,6 +175,7 @@ static int work(struct db_txn *txn, void *arg, struct error *e) {
       torrent_store_get(txn, (const unsigned char *)rest.ptr, &arena, &record, NULL);
       torrent_store_allowed(txn, (const unsigned char *)rest.ptr, SLICE("r"), SLICE("a/b"));
     }
+    try_users(txn, slice_of(rest.ptr, key), &arena);
     rest = slice_from(rest, key + value);
   }
   bool good = count_faults(txn) == 0;
@@ -131,6 +188,7 @@ static int work(struct db_txn *txn, void *arg, struct error *e) {
   check(!good || !first.any);
   if (good) {
     empty_revocations(txn);
+    remove_users(txn);
   }
   arena_free(&arena);
   return error_set(e, ERROR_DENIED, "undo");

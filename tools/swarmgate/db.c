@@ -28,15 +28,18 @@ int command_db_stats(int argc, char **argv, struct error *e) {
   }
   int result = db_stats(db, &stats, e);
   if (result == 0) {
-    printf("schema        %" PRIu64 "\n"
-           "torrents      %" PRIu64 "\n"
-           "repositories  %" PRIu64 "\n"
-           "revocations   %" PRIu64 "\n"
-           "used bytes    %" PRIu64 "\n"
-           "map bytes     %" PRIu64 "\n"
-           "readers now   %" PRIu64 "\n",
-           stats.schema, stats.torrents, stats.readable, stats.revocations, stats.used_bytes,
-           stats.map_size, stats.readers_now);
+    printf("schema          %" PRIu64 "\n"
+           "torrents        %" PRIu64 "\n"
+           "repositories    %" PRIu64 "\n"
+           "revocations     %" PRIu64 "\n"
+           "users           %" PRIu64 "\n"
+           "grants          %" PRIu64 "\n"
+           "refresh tokens  %" PRIu64 "\n"
+           "used bytes      %" PRIu64 "\n"
+           "map bytes       %" PRIu64 "\n"
+           "readers now     %" PRIu64 "\n",
+           stats.schema, stats.torrents, stats.readable, stats.revocations, stats.users,
+           stats.grants, stats.refresh_tokens, stats.used_bytes, stats.map_size, stats.readers_now);
   }
   db_close(db);
   return result;

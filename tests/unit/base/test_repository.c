@@ -49,12 +49,16 @@ static void names_and_patterns_are_bounded(void **state) {
   assert_false(repository_name_valid(slice_of(text, 256)));
   assert_null(repository_pattern_check(slice_of(text, 255)));
   assert_non_null(strstr(repository_pattern_check(slice_of(text, 256)), "255 bytes"));
-  memcpy(text, "h:1/", 4);
+  text[1] = ':';
+  text[3] = '/';
+  text[2] = '1';
   assert_true(repository_hosted_name_valid(slice_of(text, 255)));
   assert_false(repository_hosted_name_valid(slice_of(text, 256)));
-  memcpy(text + 253, "/*", 2);
+  text[253] = '/';
+  text[254] = '*';
   assert_null(repository_pattern_check(slice_of(text, 255)));
-  memcpy(text + 254, "/*", 2);
+  text[254] = '/';
+  text[255] = '*';
   assert_non_null(repository_pattern_check(slice_of(text, 256)));
 }
 

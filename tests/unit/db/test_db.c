@@ -81,6 +81,24 @@ static void newer_schema_is_refused(void **state) {
   assert_non_null(strstr(e.text, *state));
 }
 
+static void older_schema_is_taken_up(void **state) {
+  struct db *db = must_open(*state);
+  struct db_stats stats;
+  for (uint32_t schema = 1; schema < DB_SCHEMA; schema++) {
+    unsigned char older[4] = {(unsigned char)schema};
+    struct numbered n = {.number = schema, .size = 100};
+    assert_int_equal(db_write_now(db, put_numbered, &n, NULL), 0);
+    assert_int_equal(db_write_now(db, write_schema, older, NULL), 0);
+    db_close(db);
+    db = must_open(*state);
+    assert_int_equal(db_stats(db, &stats, NULL), 0);
+    assert_int_equal(stats.schema, DB_SCHEMA);
+    assert_true(has_number(db, schema));
+    assert_int_equal(stats.readable, schema);
+  }
+  db_close(db);
+}
+
 static void broken_schema_is_refused(void **state) {
   struct error e = {0};
   struct db *db = must_open(*state);
@@ -170,6 +188,33 @@ static int swallow_an_error(struct db_txn *txn, void *arg, struct error *e) {
   assert_int_equal(table_put(txn, TABLE_META, SLICE("b"), SLICE("x"), NULL), -1);
   assert_int_equal(table_remove(txn, TABLE_META, SLICE("b"), NULL), -1);
   return 0;
+}
+
+static int remove_each_way(struct db_txn *txn, void *arg, struct error *e) {
+  (void)arg;
+  static const char *const keys[] = {"a", "ab", "abc", "b"};
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(table_put(txn, TABLE_READABLE, slice_str(keys[i]), SLICE("x"), e), 0);
+  }
+  assert_int_equal(table_remove_one(txn, TABLE_READABLE, SLICE("ab"), e), 0);
+  assert_true(table_has(txn, TABLE_READABLE, SLICE("abc")));
+  assert_false(table_has(txn, TABLE_READABLE, SLICE("ab")));
+  assert_int_equal(table_remove_one(txn, TABLE_READABLE, SLICE("ab"), e), 0);
+  assert_int_equal(table_remove(txn, TABLE_READABLE, SLICE("a"), e), 0);
+  assert_false(table_has(txn, TABLE_READABLE, SLICE("a")));
+  assert_false(table_has(txn, TABLE_READABLE, SLICE("abc")));
+  assert_true(table_has(txn, TABLE_READABLE, SLICE("b")));
+  txn->error = (struct error){.kind = ERROR_FAILED, .text = "as if LMDB had failed"};
+  assert_int_equal(table_remove_one(txn, TABLE_READABLE, SLICE("b"), NULL), -1);
+  return 0;
+}
+
+static void a_record_is_removed_alone_or_with_those_below(void **state) {
+  struct db *db = must_open(*state);
+  struct error e = {0};
+  assert_int_equal(db_write_now(db, remove_each_way, NULL, &e), -1);
+  assert_string_equal(e.text, "as if LMDB had failed");
+  db_close(db);
 }
 
 static int look_for_a(struct db_txn *txn, void *arg, struct error *e) {
@@ -521,10 +566,12 @@ int main(void) {
       TEST(open_says_why_not),
       TEST(what_is_written_is_there_after_reopening),
       TEST(newer_schema_is_refused),
+      TEST(older_schema_is_taken_up),
       TEST(broken_schema_is_refused),
       TEST(an_older_schema_is_brought_up_to_date),
       TEST(a_write_that_fails_is_undone_alone),
       TEST(the_queue_of_writes_has_an_end),
+      TEST(a_record_is_removed_alone_or_with_those_below),
       TEST(the_first_error_sticks),
       TEST(the_map_grows),
       TEST(the_map_grows_in_the_middle_of_a_batch),

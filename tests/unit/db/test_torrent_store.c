@@ -1,50 +1,9 @@
-#include "unit/db/fixture.h"
+#include "unit/db/steps.h"
 
 #include "db/torrent_store.h"
 
 #define DIGEST_A "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define DIGEST_B "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-
-/* A test's steps run in one write transaction or read transaction. */
-struct steps {
-  struct arena arena;
-  void (*run)(struct db_txn *txn, struct arena *arena);
-};
-
-static int run_steps(struct db_txn *txn, void *arg, struct error *e) {
-  (void)e;
-  struct steps *s = arg;
-  s->run(txn, &s->arena);
-  return 0;
-}
-
-static void write_steps(struct db *db, void (*run)(struct db_txn *txn, struct arena *arena)) {
-  struct steps s = {.run = run};
-  struct error e = {0};
-  if (db_write_now(db, run_steps, &s, &e) != 0) {
-    fail_msg("%s", e.text);
-  }
-  arena_free(&s.arena);
-}
-
-static void read_steps(struct db *db, void (*run)(struct db_txn *txn, struct arena *arena)) {
-  struct steps s = {.run = run};
-  struct error e = {0};
-  if (db_read(db, run_steps, &s, &e) != 0) {
-    fail_msg("%s", e.text);
-  }
-  arena_free(&s.arena);
-}
-
-static void check(struct db *db, uint64_t expected) {
-  uint64_t records, faults;
-  struct error e = {0};
-  if (db_check(db, &records, &faults, &e) != 0) {
-    fail_msg("%s", e.text);
-  }
-  assert_int_equal(records, expected);
-  assert_int_equal(faults, 0);
-}
 
 static struct torrent_record v1(void) {
   return (struct torrent_record){.format = 1,
