@@ -19,6 +19,8 @@ command_fn command_torrent_list, command_torrent_remove;
 command_fn command_key_generate, command_key_jwks;
 command_fn command_token_issue, command_token_inspect, command_token_verify;
 command_fn command_revoke, command_revoke_list, command_revoke_remove;
+command_fn command_user_add, command_user_passwd, command_user_remove, command_user_list;
+command_fn command_user_grant, command_user_ungrant;
 command_fn command_db_stats, command_db_check;
 command_fn command_audit;
 

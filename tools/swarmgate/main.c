@@ -99,6 +99,28 @@ static const struct command commands[] = {
      "       swarmgate revoke remove --config FILE --jti ID|--infohash HEX|--kid ID\n\n"
      "Takes a revocation back, named as it was made; exit 4 when there is none. Tokens\n"
      "that it ended and that have not expired are good again.\n"},
+    {"user", "add", command_user_add, "add a user of the token service",
+     "NAME --config FILE\n\n"
+     "Adds a user. The password is the one line of standard input; at a terminal it\n"
+     "is asked for twice. Who has no grants may do nothing yet.\n"},
+    {"user", "passwd", command_user_passwd, "set a user's password",
+     "NAME --config FILE\n\n"
+     "Sets another password, read as `swarmgate user add` does. Refresh tokens that\n"
+     "were given out before are worthless.\n"},
+    {"user", "remove", command_user_remove, "remove a user",
+     "NAME --config FILE\n\n"
+     "Removes a user, with the grants and refresh tokens.\n"},
+    {"user", "list", command_user_list, "list users and their grants",
+     "--config FILE [--json]\n\n"
+     "Lists users, when their password was set, and their grants.\n"},
+    {"user", "grant", command_user_grant, "let a user pull, or pull and push",
+     "NAME PATTERN pull|pull,push --config FILE\n\n"
+     "Lets a user do this, and no more, in the repositories that PATTERN matches:\n"
+     "team/app, team/* for all below team, * for all.\n"},
+    {"user", "ungrant", command_user_ungrant, "take a grant back",
+     "NAME PATTERN [pull|push|pull,push] --config FILE\n\n"
+     "Takes back what was granted with that very PATTERN: all of it, or push alone.\n"
+     "Who may no longer pull may not push either.\n"},
     {"db", "stats", command_db_stats, "print what is stored",
      "--config FILE\n\n"
      "Prints what is stored.\n"},
