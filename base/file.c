@@ -72,18 +72,35 @@ static int write_all(int fd, struct slice data) {
   return 0;
 }
 
+/* What belongs to it already need not be given, which not everybody may do. */
+static int give(int fd, const struct file_owner *owner) {
+  struct stat s;
+  if (owner == NULL) {
+    return 0;
+  }
+  if (fstat(fd, &s) != 0) {
+    return -1;
+  }
+  return s.st_uid == owner->user && s.st_gid == owner->group
+             ? 0
+             : fchown(fd, owner->user, owner->group);
+}
+
 /* With `fresh`, link(2) puts the file in place, for it refuses an existing name; else rename(2). */
-static int put(const char *path, struct slice data, mode_t mode, bool fresh, struct error *e) {
-  CLEANUP_FREE char *temporary = NULL;
-  if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
-    temporary = NULL;
+static int put(const char *path, struct slice data, mode_t mode, const struct file_owner *owner,
+               bool fresh, struct error *e) {
+  const size_t len = strlen(path);
+  CLEANUP_FREE char *temporary = malloc(len + sizeof ".XXXXXX");
+  if (temporary == NULL) {
     return error_set(e, ERROR_FAILED, "cannot write %s: out of memory", path);
   }
+  memcpy(temporary, path, len);
+  memcpy(temporary + len, ".XXXXXX", sizeof ".XXXXXX");
   CLEANUP_FD int fd = mkostemp(temporary, O_CLOEXEC);
   if (fd < 0) {
     return error_errno(e, errno, "cannot write %s", path);
   }
-  if (fchmod(fd, mode) != 0 || write_all(fd, data) != 0 || fsync(fd) != 0 ||
+  if (give(fd, owner) != 0 || fchmod(fd, mode) != 0 || write_all(fd, data) != 0 || fsync(fd) != 0 ||
       (fresh ? link(temporary, path) : rename(temporary, path)) != 0) {
     if (fresh && errno == EEXIST) {
       error_set(e, ERROR_FAILED, "cannot write %s: it exists, and is not overwritten", path);
@@ -100,11 +117,26 @@ static int put(const char *path, struct slice data, mode_t mode, bool fresh, str
 }
 
 int file_write(const char *path, struct slice data, mode_t mode, struct error *e) {
-  return put(path, data, mode, false, e);
+  return put(path, data, mode, NULL, false, e);
+}
+
+int file_write_for(const char *path, struct slice data, mode_t mode, const struct file_owner *owner,
+                   struct error *e) {
+  return put(path, data, mode, owner, false, e);
 }
 
 int file_create(const char *path, struct slice data, mode_t mode, struct error *e) {
-  return put(path, data, mode, true, e);
+  return put(path, data, mode, NULL, true, e);
+}
+
+int file_check_private(const char *path, struct error *e) {
+  struct stat s;
+  return stat(path, &s) != 0 || (s.st_mode & 077) == 0
+             ? 0
+             : error_set(
+                   e, ERROR_USAGE,
+                   "%s: others than its owner may use this private key (mode %04o): chmod 600 %s",
+                   path, (unsigned)s.st_mode & 07777u, path);
 }
 
 int file_make_folders(const char *path, struct error *e) {

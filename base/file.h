@@ -22,8 +22,27 @@ int file_read(const char *path, size_t limit, struct buf *out, struct error *e);
  */
 int file_write(const char *path, struct slice data, mode_t mode, struct error *e);
 
+/** Whom a file belongs to. */
+struct file_owner {
+  uid_t user;
+  gid_t group;
+};
+
+/** As file_write(); the file belongs to \p owner before it has its name. Giving it to somebody else
+ *  takes root. */
+int file_write_for(const char *path, struct slice data, mode_t mode, const struct file_owner *owner,
+                   struct error *e);
+
 /** As file_write(), but fails when \p path exists already. */
 int file_create(const char *path, struct slice data, mode_t mode, struct error *e);
+
+/**
+ * Refuses a file with a private key that others than its owner have any right to.
+ *
+ * \return 0, also for a file that cannot be looked at, which whoever reads it says better; or -1
+ * with ERROR_USAGE.
+ */
+int file_check_private(const char *path, struct error *e);
 
 /** Makes the folder and those above it, mode 0755 less the umask; it is no error if it exists. */
 int file_make_folders(const char *path, struct error *e);

@@ -3,13 +3,11 @@
 #include "base/file.h"
 #include "http/tls_stream.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 enum {
@@ -187,23 +185,6 @@ static int load(struct http_tls *tls, const char *path, size_t limit,
   return status;
 }
 
-static int check_mode(const char *path, struct error *e) {
-  struct stat s;
-  if (stat(path, &s) != 0) {
-    error_errno(e, errno, "cannot read %s", path);
-    if (e != NULL) {
-      e->kind = ERROR_USAGE;
-    }
-    return -1;
-  }
-  return (s.st_mode & 077) == 0
-             ? 0
-             : error_set(
-                   e, ERROR_USAGE,
-                   "%s: others than its owner may use this private key (mode %04o): chmod 600 %s",
-                   path, (unsigned)s.st_mode & 07777u, path);
-}
-
 struct http_tls *http_tls_new(const char *certificate, const char *key, struct error *e) {
   struct http_tls *tls = calloc(1, sizeof *tls);
   if (tls == NULL) {
@@ -220,7 +201,7 @@ struct http_tls *http_tls_new(const char *certificate, const char *key, struct e
     ERR_clear_error();
   }
   if (status != 0 || load(tls, certificate, CHAIN_BYTES_MAX, read_chain, e) != 0 ||
-      check_mode(key, e) != 0 || load(tls, key, KEY_BYTES_MAX, read_key, e) != 0) {
+      file_check_private(key, e) != 0 || load(tls, key, KEY_BYTES_MAX, read_key, e) != 0) {
     http_tls_free(tls);
     return NULL;
   }

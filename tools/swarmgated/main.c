@@ -110,6 +110,9 @@ static int check_certificates(const struct config *c, const struct config_regist
   if (r->ca_file.text != NULL && image_certificates_check(r->ca_file.text, e) != 0) {
     return registry_error(c, r, "ca_file", &r->ca_file, e);
   }
+  if (r->key.text != NULL && file_check_private(r->key.text, e) != 0) {
+    return registry_error(c, r, "key", &r->key, e);
+  }
   if (r->certificate.text != NULL &&
       image_certificates_check_pair(r->certificate.text, r->key.text, e) != 0) {
     return registry_error(c, r, "certificate", &r->certificate, e);

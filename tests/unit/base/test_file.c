@@ -96,6 +96,46 @@ static void test_create(void **state) {
   assert_int_equal(entries(), 2);
 }
 
+static void test_write_for(void **state) {
+  (void)state;
+  struct error e = {0};
+  struct stat s;
+  const struct file_owner self = {geteuid(), getegid()};
+  const struct file_owner other = {65534, 65533};
+  assert_int_equal(file_write_for("a", SLICE("one"), 0600, &self, &e), 0);
+  assert_holds("a", SLICE("one"));
+  int result = file_write_for("a", SLICE("two"), 0640, &other, &e);
+  assert_int_equal(stat("a", &s), 0);
+  if (geteuid() == 0) {
+    assert_int_equal(result, 0);
+    assert_holds("a", SLICE("two"));
+    assert_int_equal(mode_of("a"), 0640);
+    assert_true(s.st_uid == 65534 && s.st_gid == 65533);
+  } else {
+    assert_int_equal(result, -1);
+    assert_holds("a", SLICE("one"));
+  }
+  assert_int_equal(entries(), 1);
+}
+
+static void test_check_private(void **state) {
+  (void)state;
+  static const mode_t refused[] = {0604, 0640, 0620, 0610, 0602, 0601, 0777};
+  static const mode_t accepted[] = {0600, 0400, 0700};
+  struct error e = {0};
+  assert_int_equal(file_check_private("none", &e), 0);
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    assert_int_equal(file_write("a", SLICE("x"), refused[i], NULL), 0);
+    assert_int_equal(file_check_private("a", &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    assert_non_null(strstr(e.text, ": chmod 600 a"));
+  }
+  for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++) {
+    assert_int_equal(file_write("a", SLICE("x"), accepted[i], NULL), 0);
+    assert_int_equal(file_check_private("a", &e), 0);
+  }
+}
+
 static void test_read_limit(void **state) {
   (void)state;
   struct error e = {0};
@@ -192,6 +232,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_write, enter, leave),
       cmocka_unit_test_setup_teardown(test_write_fails, enter, leave),
       cmocka_unit_test_setup_teardown(test_create, enter, leave),
+      cmocka_unit_test_setup_teardown(test_write_for, enter, leave),
+      cmocka_unit_test_setup_teardown(test_check_private, enter, leave),
       cmocka_unit_test_setup_teardown(test_read_limit, enter, leave),
       cmocka_unit_test_setup_teardown(test_read_large, enter, leave),
       cmocka_unit_test_setup_teardown(test_read_fails, enter, leave),
