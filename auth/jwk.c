@@ -19,6 +19,9 @@ enum {
   NUMBER_SPACE = NUMBER_TEXT_MAX / 4 * 3 + 2, /* what base64_decode() wants for that */
 };
 
+/* When a key stopped signing; of our own. */
+#define JWK_RETIRED "swarmgate_retired"
+
 /* Reading */
 
 /* A base64url member that is not empty and fits. */
@@ -115,11 +118,22 @@ static bool holds_secret(const json_t *jwk) {
          slice_equal(type, SLICE("oct"));
 }
 
+/* A NumericDate (RFC 7519, 2) that some time is; absent: 0. */
+static bool read_time(const json_t *jwk, const char *name, int64_t *out) {
+  static const double max = (double)(INT64_C(1) << 53);
+  const json_t *value = json_object_get(jwk, name);
+  double time = json_is_number(value) ? json_number_value(value) : 0;
+  *out = time >= 1 && time <= max ? (int64_t)time : 0;
+  return value == NULL || *out != 0;
+}
+
 /* \return false with the reason in `why` when it is to be passed over. */
 static bool read_jwk(const json_t *jwk, struct key *out, struct error *why) {
   struct slice type;
   struct slice curve = {0};
   struct slice kid;
+  int64_t expires = 0;
+  int64_t retired = 0;
   if (strict_json_text(jwk, "kty", &type) != STRICT_JSON_FOUND) {
     type = SLICE("");
   }
@@ -132,6 +146,10 @@ static bool read_jwk(const json_t *jwk, struct key *out, struct error *why) {
   }
   if (!may_verify(jwk)) {
     error_set(why, ERROR_USAGE, "not for verifying (use, key_ops)");
+    return false;
+  }
+  if (!read_time(jwk, "exp", &expires) || !read_time(jwk, JWK_RETIRED, &retired)) {
+    error_set(why, ERROR_USAGE, "its exp or " JWK_RETIRED " is no time");
     return false;
   }
   OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
@@ -160,6 +178,8 @@ static bool read_jwk(const json_t *jwk, struct key *out, struct error *why) {
     key_free(out);
     return false;
   }
+  out->expires = expires;
+  out->retired = retired;
   out->kid = strndup(kid.ptr, kid.len);
   if (out->kid == NULL) {
     key_free(out);
@@ -287,47 +307,72 @@ char *key_thumbprint(const struct key *key) {
   return out;
 }
 
+static int set_time(json_t *jwk, const char *name, int64_t time) {
+  return time == 0 ? 0 : json_object_set_new(jwk, name, json_integer(time));
+}
+
 static int append_jwk(json_t *keys, const struct key *key) {
   json_t *jwk = public_members(key);
   char *made = key->kid == NULL ? key_thumbprint(key) : NULL;
   const char *kid = key->kid == NULL ? made : key->kid;
-  int status =
-      jwk == NULL || kid == NULL || json_object_set_new(jwk, "kid", json_string(kid)) != 0 ||
-              json_object_set_new(jwk, "use", json_string("sig")) != 0 ||
-              json_object_set_new(jwk, "alg", json_string(key_algorithm_name(key->algorithm))) != 0
-          ? -1
-          : json_array_append(keys, jwk);
+  int status = jwk == NULL || kid == NULL ||
+                       json_object_set_new(jwk, "kid", json_string(kid)) != 0 ||
+                       json_object_set_new(jwk, "use", json_string("sig")) != 0 ||
+                       json_object_set_new(jwk, "alg",
+                                           json_string(key_algorithm_name(key->algorithm))) != 0 ||
+                       set_time(jwk, "exp", key->expires) != 0 ||
+                       set_time(jwk, JWK_RETIRED, key->retired) != 0
+                   ? -1
+                   : json_array_append(keys, jwk);
   json_decref(jwk);
   free(made);
   return status;
 }
 
-int key_jwks(const char *const *paths, size_t count, struct buf *out, struct error *e) {
+int jwks_write(const struct key *keys, size_t count, struct buf *out, struct error *e) {
   CLEANUP_JSON json_t *root = json_object();
-  json_t *keys = json_array();
-  if (json_object_set_new(root, "keys", keys) != 0) {
-    return error_set(e, ERROR_FAILED, "out of memory");
+  json_t *list = json_array();
+  int status = json_object_set_new(root, "keys", list);
+  for (size_t i = 0; i < count && status == 0; i++) {
+    status = append_jwk(list, &keys[i]);
   }
-  for (size_t i = 0; i < count; i++) {
-    struct keyset set;
-    if (keyset_load(paths[i], &set, e) != 0) {
-      return -1;
-    }
-    int status = 0;
-    for (size_t k = 0; k < set.count && status == 0; k++) {
-      status = append_jwk(keys, &set.keys[k]);
-    }
-    keyset_free(&set);
-    if (status != 0) {
-      return error_set(e, ERROR_FAILED, "out of memory");
-    }
-  }
-  char *text = strict_json_dump(root, JSON_INDENT(2));
+  char *text = status == 0 ? strict_json_dump(root, JSON_INDENT(2)) : NULL;
   if (text != NULL) {
     buf_str(out, text);
     buf_str(out, "\n");
   }
   bool ok = text != NULL && !out->failed;
   free(text);
-  return ok ? 0 : error_set(e, ERROR_FAILED, "out of memory");
+  return ok ? 0 : error_set(e, ERROR_FAILED, "cannot write a JWKS: out of memory");
+}
+
+/* Takes the keys of \p set over, which is left empty. */
+static int move_keys(struct keyset *all, struct keyset *set) {
+  struct key *keys = realloc(all->keys, (all->count + set->count) * sizeof *keys);
+  if (keys == NULL) {
+    return -1;
+  }
+  all->keys = keys;
+  memcpy(keys + all->count, set->keys, set->count * sizeof *keys);
+  all->count += set->count;
+  set->count = 0;
+  return 0;
+}
+
+int key_jwks(const char *const *paths, size_t count, struct buf *out, struct error *e) {
+  struct keyset all = {0};
+  int status = 0;
+  for (size_t i = 0; i < count && status == 0; i++) {
+    struct keyset set;
+    status = keyset_load(paths[i], &set, e);
+    if (status == 0 && move_keys(&all, &set) != 0) {
+      status = error_set(e, ERROR_FAILED, "cannot write a JWKS: out of memory");
+    }
+    keyset_free(&set);
+  }
+  if (status == 0) {
+    status = jwks_write(all.keys, all.count, out, e);
+  }
+  keyset_free(&all);
+  return status;
 }

@@ -189,14 +189,14 @@ static int read_pem(struct slice pem, const char *name, bool want_private, EVP_P
   return 0;
 }
 
-/* What verifies must not carry the private half along. */
-static EVP_PKEY *public_half(EVP_PKEY *pkey) {
+int key_public(const struct key *key, struct key *out, struct error *e) {
   unsigned char *der = NULL;
-  int len = i2d_PUBKEY(pkey, &der);
+  int len = i2d_PUBKEY(key->pkey, &der);
   const unsigned char *at = der;
-  EVP_PKEY *half = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL;
+  *out = (struct key){.pkey = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL,
+                      .algorithm = key->algorithm};
   OPENSSL_free(der);
-  return half;
+  return out->pkey == NULL ? error_set(e, ERROR_FAILED, "out of memory") : 0;
 }
 
 /* White space of JSON (RFC 8259, 2). */
@@ -220,31 +220,40 @@ int keyset_parse(struct slice bytes, const char *name, struct keyset *out, struc
   if (read_pem(text, name, false, &pkey, e) != 0) {
     return -1;
   }
-  EVP_PKEY *half = public_half(pkey);
-  EVP_PKEY_free(pkey);
   struct key key;
-  if (half == NULL) {
-    return error_set(e, ERROR_FAILED, "%s: out of memory", name);
-  }
-  if (key_adopt(half, &key, e) != 0) {
+  if (key_adopt(pkey, &key, e) != 0) {
     return error_context(e, "%s", name);
   }
-  out->keys = malloc(sizeof key);
-  if (out->keys == NULL) {
-    key_free(&key);
-    return error_set(e, ERROR_FAILED, "%s: out of memory", name);
+  /* What verifies must not carry the private half along. */
+  out->keys = calloc(1, sizeof key);
+  int status = out->keys == NULL ? error_set(e, ERROR_FAILED, "out of memory")
+                                 : key_public(&key, out->keys, e);
+  key_free(&key);
+  if (status != 0) {
+    free(out->keys);
+    out->keys = NULL;
+    return error_context(e, "%s", name);
   }
-  *out->keys = key;
   out->count = 1;
   return 0;
 }
 
+/* Whether PEM holds a private key of any label; a certificate may be for all to read. */
+static bool has_private_block(struct slice bytes) {
+  static const struct slice end = {"PRIVATE KEY-----", sizeof "PRIVATE KEY-----" - 1};
+  return bytes.len > 0 && memmem(bytes.ptr, bytes.len, end.ptr, end.len) != NULL;
+}
+
 int keyset_load(const char *path, struct keyset *out, struct error *e) {
   struct buf bytes = {0};
+  *out = (struct keyset){0};
   if (file_read(path, KEYSET_BYTES_MAX, &bytes, e) != 0) {
     return -1;
   }
-  int status = keyset_parse(buf_view(&bytes), path, out, e);
+  int status = has_private_block(buf_view(&bytes)) ? file_check_private(path, e) : 0;
+  if (status == 0) {
+    status = keyset_parse(buf_view(&bytes), path, out, e);
+  }
   if (bytes.ptr != NULL) {
     OPENSSL_cleanse(bytes.ptr, bytes.len);
   }
@@ -321,32 +330,37 @@ int key_load_private(const char *path, struct key *out, struct error *e) {
   return status;
 }
 
-int key_generate(enum key_algorithm algorithm, struct buf *out, struct error *e) {
-  EVP_PKEY *pkey = NULL;
-  switch (algorithm) {
-  case KEY_ES256:
-    pkey = EVP_EC_gen(SN_X9_62_prime256v1);
-    break;
-  case KEY_RS256:
-    pkey = EVP_RSA_gen((size_t)RSA_BITS_NEW);
-    break;
-  case KEY_EDDSA:
-    pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    break;
-  }
+int key_print_private(const struct key *key, struct buf *out, struct error *e) {
   BIO *bio = BIO_new(BIO_s_secmem());
   char *pem = NULL;
-  bool ok = pkey != NULL && bio != NULL &&
-            PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
+  bool ok = key->pkey != NULL && bio != NULL &&
+            PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL) == 1;
   if (ok) {
     long len = BIO_get_mem_data(bio, &pem);
     buf_append(out, pem, (size_t)len);
   }
   BIO_free(bio);
-  EVP_PKEY_free(pkey);
   return ok && !out->failed ? 0
                             : error_set(e, ERROR_FAILED, "cannot make a private key for %s",
-                                        key_algorithm_name(algorithm));
+                                        key_algorithm_name(key->algorithm));
+}
+
+int key_generate(enum key_algorithm algorithm, struct buf *out, struct error *e) {
+  struct key key = {.algorithm = algorithm};
+  switch (algorithm) {
+  case KEY_ES256:
+    key.pkey = EVP_EC_gen(SN_X9_62_prime256v1);
+    break;
+  case KEY_RS256:
+    key.pkey = EVP_RSA_gen((size_t)RSA_BITS_NEW);
+    break;
+  case KEY_EDDSA:
+    key.pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    break;
+  }
+  int status = key_print_private(&key, out, e);
+  key_free(&key);
+  return status;
 }
 
 char *key_libtrust_id(const struct key *key) {

@@ -17,7 +17,7 @@ enum { KEY_ALL = KEY_ES256 | KEY_RS256 | KEY_EDDSA };
 enum {
   KEY_RSA_BITS_MIN = 2048,
   KEY_RSA_BITS_MAX = 8192,
-  KEYSET_MAX = 64,                /**< keys of a JWKS */
+  KEYSET_MAX = 256,               /**< keys of a JWKS */
   KEYSET_BYTES_MAX = 1024 * 1024, /**< of a file of keys */
 };
 
@@ -29,8 +29,14 @@ const char *key_algorithm_name(enum key_algorithm algorithm);
 struct key {
   EVP_PKEY *pkey;               /**< owned */
   enum key_algorithm algorithm; /**< the one that fits this very key */
-  char *kid;                    /**< owned; NULL for a bare PEM or certificate */
   bool has_private;
+  char *kid; /**< owned; NULL for a bare PEM or certificate */
+  /** NumericDate from which on it is not trusted any more: `exp` of a JWK, which OpenID Federation
+   *  registered; 0: never. */
+  int64_t expires;
+  /** NumericDate of its retirement, `swarmgate_retired` of a JWK: what was issued later it did not
+   *  sign; 0: it signs. */
+  int64_t retired;
 };
 
 /** Immutable after loading, so that threads may share it. */
@@ -38,7 +44,8 @@ struct keyset {
   struct key *keys;
   size_t count;
   /** From a JWKS: a token's `kid` must be the key's, or, a registry token's, key_libtrust_id() of
-   *  that very key. */
+   *  that very key. Else a key without a `kid` is tried whatever the token calls its own, one with
+   *  a `kid` when the token names that one or none. */
   bool named;
 };
 
@@ -46,12 +53,14 @@ struct keyset {
  * Loads a PEM public key, certificate or private key (its public half), or a JWKS file, at most
  * KEYSET_BYTES_MAX. A PEM file holds one key; of a certificate only the key counts, not its dates
  * or issuer. Keys of a JWKS that are of other types, without `kid`, not for verifying (`use`,
- * `key_ops`) or whose `alg` does not fit are passed over; a private or symmetric JWK is refused.
+ * `key_ops`), whose `alg` does not fit or whose times are none are passed over; a private or
+ * symmetric JWK is refused.
  *
- * \return 0, or -1: ERROR_NOT_FOUND, ERROR_USAGE for content that cannot be read or no usable key.
+ * \return 0, or -1: ERROR_NOT_FOUND, ERROR_USAGE for content that cannot be read or no usable key,
+ * and for a private key that group or others may read.
  */
 int keyset_load(const char *path, struct keyset *out, struct error *e);
-/** The same of bytes at hand; \p name stands in errors. */
+/** The same of bytes at hand, whoever may read them; \p name stands in errors. */
 int keyset_parse(struct slice bytes, const char *name, struct keyset *out, struct error *e);
 void keyset_free(struct keyset *set);
 
@@ -73,6 +82,10 @@ int key_load_private(const char *path, struct key *out, struct error *e);
 int key_parse_private(struct slice pem, const char *name, struct key *out, struct error *e);
 void key_free(struct key *key);
 
+/** A copy of \p key without its private half and its `kid`; freed by key_free().
+ *  \return 0, or -1 with ERROR_FAILED when there is no memory. */
+int key_public(const struct key *key, struct key *out, struct error *e);
+
 /** The RFC 7638 JWK thumbprint (SHA-256, base64url), NUL-terminated; malloc'ed, NULL when there
  *  is no memory. */
 char *key_thumbprint(const struct key *key);
@@ -84,6 +97,8 @@ char *key_libtrust_id(const struct key *key);
 /** Makes a private key (RSA: 3072 bits); its PKCS#8 PEM goes to \p out, which the caller wipes
  *  (OPENSSL_cleanse) before freeing it. */
 int key_generate(enum key_algorithm algorithm, struct buf *out, struct error *e);
+/** The same PEM of a private key that is there. */
+int key_print_private(const struct key *key, struct buf *out, struct error *e);
 
 /**
  * The public JWKS of the keys in \p paths (private or public PEM, certificates, JWKS), each with

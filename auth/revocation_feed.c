@@ -252,7 +252,7 @@ static int read_feed(const struct trust *trust, struct slice text, int64_t last,
   }
   if (claims_read_registered(claims, arena, &registered, e) != 0 ||
       check_dates(&registered, last, now, trust->leeway, e) != 0 ||
-      verify_signature(trust, &header, claims, &jws, &registered, e) != 0) {
+      verify_signature(trust, &header, claims, &jws, now, &registered, e) != 0) {
     return -1;
   }
   if (read_entries(claims, out, e) != 0) {

@@ -19,8 +19,11 @@ void trust_free(struct trust *trust) {
 
 /* The search for a row and key that verify, for the reason when there is none. */
 struct search {
+  int64_t now, issued, leeway;
+  const struct key *key;           /* the one that verifies */
   unsigned tries;                  /* signatures checked */
   bool named, accepted, algorithm; /* some row had the issuer and audience; and took the kind; … */
+  bool over;                       /* a key fitted, but was retired before */
   bool starved;                    /* a key was passed over for want of memory */
 };
 
@@ -40,10 +43,20 @@ static bool is_libtrust_id(const struct key *key, struct slice kid, struct searc
 
 static bool kid_fits(const struct keyset *keys, const struct key *key,
                      const struct claims_header *header, struct search *search) {
-  return !keys->named ||
-         (header->has_kid &&
-          (slice_equal(header->kid, slice_str(key->kid)) ||
-           (header->kind == TOKEN_REGISTRY && is_libtrust_id(key, header->kid, search))));
+  bool same = header->has_kid && slice_equal(header->kid, slice_str(key->kid));
+  if (!keys->named) {
+    return key->kid == NULL || !header->has_kid || same;
+  }
+  return same || (header->has_kid && header->kind == TOKEN_REGISTRY &&
+                  is_libtrust_id(key, header->kid, search));
+}
+
+/* Whether the key's time had come when it should have signed this, or has come since. */
+static bool is_over(const struct key *key, const struct search *search) {
+  bool expired = key->expires != 0 && search->now >= key->expires;
+  bool unsigned_by_it =
+      key->retired != 0 && (search->issued == 0 || search->issued > key->retired + search->leeway);
+  return expired || unsigned_by_it;
 }
 
 static bool row_verifies(const struct trust_row *row, const struct claims_header *header,
@@ -59,11 +72,17 @@ static bool row_verifies(const struct trust_row *row, const struct claims_header
   search->algorithm = true;
   for (size_t i = 0; i < row->keys.count && search->tries < TOKEN_TRIES_MAX; i++) {
     const struct key *key = &row->keys.keys[i];
-    if (key->algorithm == header->algorithm && kid_fits(&row->keys, key, header, search)) {
-      search->tries++;
-      if (jws_verify(key, jws)) {
-        return true;
-      }
+    if (key->algorithm != header->algorithm || !kid_fits(&row->keys, key, header, search)) {
+      continue;
+    }
+    if (is_over(key, search)) {
+      search->over = true;
+      continue;
+    }
+    search->tries++;
+    if (jws_verify(key, jws)) {
+      search->key = key;
+      return true;
     }
   }
   return false;
@@ -89,6 +108,11 @@ static int explain(const struct search *search, const struct claims_header *head
     return error_set(why, ERROR_DENIED, "issuer %.*s is not trusted to sign by %s", shown,
                      issuer.ptr, algorithm);
   }
+  if (search->over) {
+    return error_set(why, ERROR_DENIED,
+                     "the key of issuer %.*s that fits the token's kid was retired before", shown,
+                     issuer.ptr);
+  }
   if (search->tries == 0) {
     return error_set(why, ERROR_DENIED, "issuer %.*s has no %s key that fits the token's kid",
                      shown, issuer.ptr, algorithm);
@@ -98,15 +122,16 @@ static int explain(const struct search *search, const struct claims_header *head
 }
 
 int verify_signature(const struct trust *trust, const struct claims_header *header,
-                     const json_t *claims, const struct jws *jws, struct token *token,
+                     const json_t *claims, const struct jws *jws, int64_t now, struct token *token,
                      struct error *why) {
-  struct search search = {0};
+  struct search search = {.now = now, .issued = token->issued, .leeway = trust->leeway};
   for (size_t i = 0; i < trust->count; i++) {
     const struct trust_row *row = &trust->rows[i];
     struct slice audience = slice_str(row->audience);
     if (slice_equal(token->issuer, slice_str(row->issuer)) &&
         claims_audience_is(claims, audience) && row_verifies(row, header, jws, &search)) {
       token->audience = audience;
+      token->key_expires = search.key->expires;
       if (header->kind == TOKEN_REGISTRY) {
         token->registry = slice_str(row->registry);
       }
@@ -159,7 +184,7 @@ static int verify(const struct trust *trust, struct slice text, unsigned kinds, 
       verify_dates(out, now, trust->leeway, why) != 0) {
     return -1;
   }
-  return verify_signature(trust, &header, claims, &jws, out, why);
+  return verify_signature(trust, &header, claims, &jws, now, out, why);
 }
 
 enum token_verdict token_verify(const struct trust *trust, struct slice jws, unsigned kinds,

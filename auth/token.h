@@ -37,6 +37,7 @@ struct token {
   struct slice issuer, audience, subject, id; /**< `iss`, the `aud` that fitted, `sub`, `jti` */
   int64_t expires, not_before, issued;        /**< NumericDate, whole seconds; 0 when absent */
   int64_t session;                            /**< swarm: end of the session; 0 when absent */
+  int64_t key_expires;     /**< when the key that signed it is trusted no more; 0: never */
   struct slice registry;   /**< swarm, webseed: the claim; registry: the trust row's, or empty */
   struct slice repository; /**< swarm, webseed */
   struct slice digest;     /**< webseed: `sha256:<hex>` */
@@ -63,6 +64,7 @@ struct trust_row {
   unsigned algorithms; /**< set of key_algorithm */
   unsigned accept;     /**< set of token_kind */
   char *registry;      /**< NULL: not bound to one */
+  bool own;            /**< its keys are our own, with those that were and will be */
 };
 
 /** All trusted issuers. Immutable while it is used, so that threads may share it. */
@@ -78,7 +80,9 @@ void trust_free(struct trust *trust);
  * Verifies \p jws.
  *
  * Expired is a token from `exp` + leeway on (RFC 7519, 4.1.4). Of several rows that fit `iss` and
- * `aud` the first whose key verifies is taken. At most TOKEN_TRIES_MAX signatures are checked.
+ * `aud` the first whose key verifies is taken. At most TOKEN_TRIES_MAX signatures are checked. A
+ * key that was retired verifies what does not say it was issued later than that, and the leeway;
+ * and nothing without an `iat`.
  *
  * \param kinds the set of kinds that will do here; a token of another is TOKEN_INVALID.
  * \param now NumericDate.

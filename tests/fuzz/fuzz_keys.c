@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,7 +32,7 @@ static void check_jwks(const struct keyset *set, const uint8_t *data, size_t siz
   struct buf text = {0};
   struct keyset again;
   int fd = memfd_create("keys", 0);
-  check(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+  check(fd >= 0 && fchmod(fd, 0600) == 0 && write(fd, data, size) == (ssize_t)size);
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   check(key_jwks(paths, 1, &text, NULL) == 0);
   check(keyset_parse(buf_view(&text), "again", &again, NULL) == 0);
@@ -39,6 +40,8 @@ static void check_jwks(const struct keyset *set, const uint8_t *data, size_t siz
   for (size_t i = 0; i < set->count; i++) {
     char *a = key_thumbprint(&set->keys[i]), *b = key_thumbprint(&again.keys[i]);
     check(strcmp(a, b) == 0);
+    check(set->keys[i].expires == again.keys[i].expires && set->keys[i].expires >= 0);
+    check(set->keys[i].retired == again.keys[i].retired && set->keys[i].retired >= 0);
     free(a);
     free(b);
   }

@@ -1,4 +1,5 @@
 /* Keys from PEM, certificates and JWKS, right and wrong. */
+#include "auth/jwk.h"
 #include "auth/key.h"
 #include "base/cleanup.h"
 #include "unit/auth/rig.h"
@@ -213,6 +214,47 @@ static void jwks_are_read(void **state) {
   keyset_free(&set);
 }
 
+/* `exp` of OpenID Federation, and our own. */
+static void keys_have_their_time(void **state) {
+  (void)state;
+  static const struct {
+    const char *members;
+    int64_t expires, retired;
+  } cases[] = {
+      {"", 0, 0},
+      {",\"exp\":1800000000", 1800000000, 0},
+      {",\"exp\":1800000000.75,\"swarmgate_retired\":1", 1800000000, 1},
+      {",\"swarmgate_retired\":9007199254740992", 0, INT64_C(1) << 53},
+  };
+  static const char *const wrong[] = {
+      "0", "-1", "0.5", "9007199254740994", "1e300", "\"1\"", "null", "true", "[1]", "{}"};
+  char text[512];
+  struct keyset set;
+  struct error e = {0};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    snprintf(text, sizeof text, "{\"keys\":[" P256_JWK "%s}]}", cases[i].members);
+    assert_int_equal(keyset_parse(slice_str(text), "keys", &set, &e), 0);
+    assert_int_equal(set.keys[0].expires, cases[i].expires);
+    assert_int_equal(set.keys[0].retired, cases[i].retired);
+    struct buf out = {0};
+    struct keyset again;
+    assert_int_equal(jwks_write(set.keys, 1, &out, &e), 0);
+    assert_int_equal(keyset_parse(buf_view(&out), "keys", &again, &e), 0);
+    assert_int_equal(again.keys[0].expires, cases[i].expires);
+    assert_int_equal(again.keys[0].retired, cases[i].retired);
+    keyset_free(&again);
+    keyset_free(&set);
+    buf_free(&out);
+  }
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    static const char *const names[] = {"exp", "swarmgate_retired"};
+    for (size_t n = 0; n < 2; n++) {
+      snprintf(text, sizeof text, "{\"keys\":[" P256_JWK ",\"%s\":%s}]}", names[n], wrong[i]);
+      refuses(text, "is no time");
+    }
+  }
+}
+
 static void jwks_that_are_wrong_are_refused(void **state) {
   struct rig *rig = *state;
   refuses("{}", "not a JWKS");
@@ -260,7 +302,7 @@ static void jwks_that_are_wrong_are_refused(void **state) {
     buf_printf(&many, "%s" P256_JWK "}", i == 0 ? "{\"keys\":[" : ",");
   }
   buf_printf(&many, "]}");
-  refuses(arena_copy(&rig->arena, buf_view(&many)), "64 at most");
+  refuses(arena_copy(&rig->arena, buf_view(&many)), "256 at most");
   buf_free(&many);
 }
 
@@ -329,11 +371,19 @@ static void files_are_loaded(void **state) {
   assert_false(set.named);
   assert_null(set.keys[0].kid);
   keyset_free(&set);
+  assert_int_equal(chmod(path.ptr, 0640), 0);
+  assert_int_equal(keyset_load(path.ptr, &set, &e), -1);
+  assert_int_equal(e.kind, ERROR_USAGE);
+  assert_non_null(strstr(e.text, "chmod 600 /tmp/"));
+  assert_null(set.keys);
 
   /* Not a private key; and one too large. */
   file = fopen(path.ptr, "w");
   fputs(public_pem(rig, rig->keys[0].pkey), file);
   fclose(file);
+  assert_int_equal(keyset_load(path.ptr, &set, &e), 0); /* for all to read */
+  keyset_free(&set);
+  assert_int_equal(chmod(path.ptr, 0600), 0);
   assert_int_equal(key_load_private(path.ptr, &key, &e), -1);
   assert_int_equal(e.kind, ERROR_USAGE);
   assert_non_null(strstr(e.text, "no private key"));
@@ -378,6 +428,27 @@ static void names_are_exact(void **state) {
   assert_string_equal(key_algorithm_name(KEY_EDDSA), "EdDSA");
 }
 
+static void halves_are_copies(void **state) {
+  struct rig *rig = *state;
+  for (size_t i = 0; i < RIG_KEYS; i++) {
+    struct key public;
+    struct key again;
+    struct buf pem = {0};
+    assert_int_equal(key_public(&rig->keys[i], &public, NULL), 0);
+    assert_false(public.has_private);
+    assert_null(public.kid);
+    assert_int_equal(public.algorithm, rig->keys[i].algorithm);
+    assert_int_equal(EVP_PKEY_eq(public.pkey, rig->keys[i].pkey), 1);
+    assert_int_equal(key_print_private(&public, &pem, NULL), -1);
+    key_free(&public);
+    assert_int_equal(key_print_private(&rig->keys[i], &pem, NULL), 0);
+    assert_int_equal(key_parse_private(buf_view(&pem), "key", &again, NULL), 0);
+    assert_string_equal(again.kid, rig->keys[i].kid);
+    key_free(&again);
+    buf_free(&pem);
+  }
+}
+
 /* What OpenSSL has to say about bad keys must not wait in the queue for the TLS code. */
 static void no_error_is_left_behind(void **state) {
   (void)state;
@@ -396,11 +467,13 @@ int main(void) {
       cmocka_unit_test(every_form_of_pem_is_read),
       cmocka_unit_test(pem_that_is_no_key_of_use_is_refused),
       cmocka_unit_test(jwks_are_read),
+      cmocka_unit_test(keys_have_their_time),
       cmocka_unit_test(jwks_that_are_wrong_are_refused),
       cmocka_unit_test(ids_are_those_of_others),
       cmocka_unit_test(files_are_loaded),
       cmocka_unit_test(a_jwks_is_written_and_read),
       cmocka_unit_test(names_are_exact),
+      cmocka_unit_test(halves_are_copies),
       cmocka_unit_test(no_error_is_left_behind),
   };
   return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);

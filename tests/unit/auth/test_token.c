@@ -327,6 +327,101 @@ static void tries_are_bounded(void **state) {
                    TOKEN_VALID);
 }
 
+/* Trust in the ES256 key as a bare PEM, and in the stranger's under its name. */
+struct own {
+  char issuer[16], audience[16];
+  struct key keys[2];
+  struct trust_row row;
+  struct trust trust;
+};
+
+static void trust_own(struct rig *rig, struct own *own) {
+  *own = (struct own){.issuer = "swarmgate",
+                      .audience = "tracker",
+                      .keys = {rig->keys[RIG_ES256], rig->keys[RIG_STRANGER]}};
+  own->keys[0].kid = NULL;
+  own->row = (struct trust_row){.issuer = own->issuer,
+                                .audience = own->audience,
+                                .keys = {.keys = own->keys, .count = 2},
+                                .algorithms = KEY_ALL,
+                                .accept = TOKEN_SWARM};
+  own->trust = (struct trust){.rows = &own->row, .count = 1, .leeway = 60};
+}
+
+static enum token_verdict own_verdict(struct rig *rig, const struct own *own, struct slice text,
+                                      int64_t now, const char *why) {
+  struct token got;
+  struct error e = {0};
+  enum token_verdict verdict =
+      token_verify(&own->trust, text, TOKEN_SWARM, now, &rig->arena, &got, &e);
+  if (why != NULL && strstr(e.text, why) == NULL) {
+    fail_msg("\"%s\" does not say \"%s\"", e.text, why);
+  }
+  if (verdict != TOKEN_INVALID) {
+    assert_int_equal(got.key_expires, own->keys[1].expires);
+  }
+  return verdict;
+}
+
+/* What was issued up to the key's retirement, give or take the leeway, is good until the key's end,
+ * and not a second longer. */
+static void a_retired_key_verifies_what_it_has_signed(void **state) {
+  struct rig *rig = *state;
+  struct own own;
+  trust_own(rig, &own);
+  own.keys[1].retired = RIG_NOW;
+  own.keys[1].expires = RIG_NOW + 500;
+  static const struct {
+    int64_t issued, now;
+    enum token_verdict verdict;
+    const char *why;
+  } cases[] = {
+      {RIG_NOW - 1000, RIG_NOW, TOKEN_VALID, NULL},
+      {RIG_NOW, RIG_NOW + 499, TOKEN_VALID, NULL},
+      {RIG_NOW, RIG_NOW + 500, TOKEN_INVALID, "retired"},
+      {RIG_NOW + 60, RIG_NOW + 10, TOKEN_VALID, NULL},
+      {RIG_NOW + 61, RIG_NOW + 61, TOKEN_INVALID, "retired"},
+      {0, RIG_NOW, TOKEN_INVALID, "retired"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct token t = rig_swarm_claims();
+    t.issued = cases[i].issued;
+    t.expires = RIG_NOW + 5000;
+    struct slice text = rig_sign(rig, RIG_STRANGER, &t);
+    assert_int_equal(own_verdict(rig, &own, text, cases[i].now, cases[i].why), cases[i].verdict);
+  }
+  /* The end of a token comes before that of its key, and its session may go on. */
+  struct token t = rig_swarm_claims();
+  t.expires = RIG_NOW + 100;
+  struct slice text = rig_sign(rig, RIG_STRANGER, &t);
+  assert_int_equal(own_verdict(rig, &own, text, RIG_NOW + 200, "expired"), TOKEN_EXPIRED);
+}
+
+/* By a name that is none of the trust's, only a key without a name is found. */
+static void a_name_finds_its_key(void **state) {
+  struct rig *rig = *state;
+  struct own own;
+  trust_own(rig, &own);
+  const struct slice claims = SLICE("{\"iss\":\"swarmgate\",\"aud\":\"tracker\",\"exp\":1800000600,"
+                                    "\"infohash\":\"" RIG_HEX_V1 "\"}");
+  const char *names[] = {rig->keys[RIG_ES256].kid, rig->keys[RIG_STRANGER].kid, "unknown", ""};
+  for (size_t i = 0; i < 4; i++) {
+    struct slice header = arena_printf(
+        &rig->arena, "{\"alg\":\"ES256\",\"typ\":\"swarm+jwt\",\"kid\":\"%s\"}", names[i]);
+    assert_int_equal(
+        own_verdict(rig, &own, rig_jws(rig, RIG_ES256, header.ptr, claims), RIG_NOW, NULL),
+        TOKEN_VALID);
+    assert_int_equal(own_verdict(rig, &own, rig_jws(rig, RIG_STRANGER, header.ptr, claims), RIG_NOW,
+                                 i == 1 ? NULL : "does not verify"),
+                     i == 1 ? TOKEN_VALID : TOKEN_INVALID);
+  }
+  static const int keys[] = {RIG_ES256, RIG_STRANGER};
+  for (size_t i = 0; i < 2; i++) {
+    struct slice text = rig_jws(rig, keys[i], "{\"alg\":\"ES256\",\"typ\":\"swarm+jwt\"}", claims);
+    assert_int_equal(own_verdict(rig, &own, text, RIG_NOW, NULL), TOKEN_VALID);
+  }
+}
+
 static void most_infohashes_fit(void **state) {
   struct rig *rig = *state;
   struct slice texts[TOKEN_INFOHASHES_MAX + 1];
@@ -446,6 +541,8 @@ int main(void) {
       cmocka_unit_test(numeric_dates_may_have_fractions),
       cmocka_unit_test(rows_are_tried_in_turn),
       cmocka_unit_test(tries_are_bounded),
+      cmocka_unit_test(a_retired_key_verifies_what_it_has_signed),
+      cmocka_unit_test(a_name_finds_its_key),
       cmocka_unit_test(most_infohashes_fit),
       cmocka_unit_test(what_would_not_verify_is_not_signed),
       cmocka_unit_test(inspect_reads_without_verifying),
