@@ -26,7 +26,10 @@ struct entry {
   struct entry *next; /* in its bucket */
   struct entry *newer, *older;
   unsigned char hash[SHA256_DIGEST_LENGTH];
+  uint64_t generation; /* of the keyring, when it was verified */
+  int64_t key_expires; /* 0: never */
   int64_t expires, issued, session;
+  unsigned leeway;        /* seconds behind `expires` */
   atomic_uint references; /* the table's, and one of each check under way */
   uint16_t kind;          /* enum token_kind */
   uint16_t count;         /* of infohashes; of repositories */
@@ -41,7 +44,7 @@ struct shard {
 };
 
 struct token_cache {
-  const struct trust *trust;
+  struct keyring *keyring;
   size_t capacity; /* of a shard */
   size_t buckets;  /* of a shard; a power of two */
   struct shard shards[SHARDS];
@@ -90,8 +93,7 @@ static void link_newest(struct shard *shard, struct entry *entry) {
   shard->newest = entry;
 }
 
-static void drop_oldest(const struct token_cache *cache, struct shard *shard) {
-  struct entry *entry = shard->oldest;
+static void drop(const struct token_cache *cache, struct shard *shard, struct entry *entry) {
   struct entry **at = bucket_of(cache, shard, entry->hash);
   while (*at != entry) {
     at = &(*at)->next;
@@ -102,19 +104,25 @@ static void drop_oldest(const struct token_cache *cache, struct shard *shard) {
   release(entry);
 }
 
-static bool is_expired(const struct token_cache *cache, const struct entry *entry, int64_t now) {
-  return entry->expires + cache->trust->leeway <= now;
+static bool is_expired(const struct entry *entry, int64_t now) {
+  return entry->expires + entry->leeway <= now;
+}
+
+/* Whether what was found when it was verified holds still. */
+static bool is_current(const struct token_cache *cache, const struct entry *entry, int64_t now) {
+  return entry->generation == keyring_generation(cache->keyring) &&
+         (entry->key_expires == 0 || now < entry->key_expires);
 }
 
 static void insert(const struct token_cache *cache, struct shard *shard, struct entry *entry,
                    int64_t now) {
   for (int i = 0; i < DROPS_MAX && shard->oldest != NULL; i++) {
-    if (is_expired(cache, shard->oldest, now) && shard->oldest->session <= now) {
-      drop_oldest(cache, shard);
+    if (is_expired(shard->oldest, now) && shard->oldest->session <= now) {
+      drop(cache, shard, shard->oldest);
     }
   }
   if (shard->count == cache->capacity) {
-    drop_oldest(cache, shard);
+    drop(cache, shard, shard->oldest);
   }
   struct entry **bucket = bucket_of(cache, shard, entry->hash);
   entry->next = *bucket;
@@ -133,7 +141,7 @@ static char *put_text(char *at, struct slice text) {
   return at + text.len + 1;
 }
 
-static struct entry *entry_of(const struct token *token,
+static struct entry *entry_of(const struct token *token, const struct keyring_state *by,
                               const unsigned char hash[SHA256_DIGEST_LENGTH]) {
   size_t size = token->infohash_count * INFOHASH + token->registry.len + 1;
   for (size_t i = 0; i < token->access_count; i++) {
@@ -143,7 +151,10 @@ static struct entry *entry_of(const struct token *token,
   if (entry == NULL) {
     return NULL;
   }
-  *entry = (struct entry){.expires = token->expires,
+  *entry = (struct entry){.generation = by->generation,
+                          .key_expires = token->key_expires,
+                          .leeway = by->trust.leeway,
+                          .expires = token->expires,
                           .issued = token->issued,
                           .session = token->session,
                           .references = 1,
@@ -186,15 +197,14 @@ static bool covers_infohash(const struct entry *entry, const struct token_questi
   return false;
 }
 
-static enum token_verdict answer(const struct token_cache *cache, const struct entry *entry,
-                                 const struct token_question *question, struct token_grant *grant,
-                                 bool *covers, struct error *why) {
+static enum token_verdict answer(const struct entry *entry, const struct token_question *question,
+                                 struct token_grant *grant, bool *covers, struct error *why) {
   if ((entry->kind & question->kinds) == 0) {
     error_set(why, ERROR_DENIED, "a token of this kind will not do here");
     return TOKEN_INVALID;
   }
   *grant = (struct token_grant){.kind = (enum token_kind)entry->kind,
-                                .expired = is_expired(cache, entry, question->now),
+                                .expired = is_expired(entry, question->now),
                                 .expires = entry->expires,
                                 .issued = entry->issued,
                                 .session = entry->session};
@@ -208,12 +218,15 @@ static enum token_verdict answer(const struct token_cache *cache, const struct e
   return grant->expired ? TOKEN_EXPIRED : TOKEN_VALID;
 }
 
-/* A new reference to the token's entry, or NULL. */
+/* A new reference to the token's entry, or NULL. One that is out of date is forgotten. */
 static struct entry *look_up(struct token_cache *cache, struct shard *shard,
-                             const unsigned char hash[SHA256_DIGEST_LENGTH]) {
+                             const unsigned char hash[SHA256_DIGEST_LENGTH], int64_t now) {
   pthread_mutex_lock(&shard->lock);
   struct entry *entry = find(cache, shard, hash);
-  if (entry != NULL) {
+  if (entry != NULL && !is_current(cache, entry, now)) {
+    drop(cache, shard, entry);
+    entry = NULL;
+  } else if (entry != NULL) {
     atomic_fetch_add(&entry->references, 1);
     unlink_age(shard, entry);
     link_newest(shard, entry);
@@ -229,13 +242,15 @@ static struct entry *verify(struct token_cache *cache, struct shard *shard, stru
   struct arena arena = {0};
   struct token token;
   struct entry *entry = NULL;
-  if (token_verify(cache->trust, jws, question->kinds, question->now, &arena, &token, why) !=
+  struct keyring_state *by = keyring_hold(cache->keyring);
+  if (token_verify(&by->trust, jws, question->kinds, question->now, &arena, &token, why) !=
       TOKEN_INVALID) {
-    entry = entry_of(&token, hash);
+    entry = entry_of(&token, by, hash);
     if (entry == NULL) {
       error_set(why, ERROR_FAILED, "out of memory");
     }
   }
+  keyring_release(by);
   arena_free(&arena);
   if (entry == NULL) {
     return NULL;
@@ -265,25 +280,25 @@ enum token_verdict token_cache_check(struct token_cache *cache, struct slice jws
   unsigned char hash[SHA256_DIGEST_LENGTH];
   hash_token(jws, hash);
   struct shard *shard = &cache->shards[hash[0] % SHARDS];
-  struct entry *entry = look_up(cache, shard, hash);
+  struct entry *entry = look_up(cache, shard, hash, question->now);
   if (entry == NULL) {
     entry = verify(cache, shard, jws, hash, question, why);
   }
   if (entry == NULL) {
     return TOKEN_INVALID;
   }
-  enum token_verdict verdict = answer(cache, entry, question, grant, covers, why);
+  enum token_verdict verdict = answer(entry, question, grant, covers, why);
   release(entry);
   return verdict;
 }
 
-struct token_cache *token_cache_new(const struct trust *trust, size_t max_tokens) {
+struct token_cache *token_cache_new(struct keyring *keyring, size_t max_tokens) {
   struct token_cache *cache = aligned_alloc(CACHE_LINE, sizeof *cache);
   if (cache == NULL) {
     return NULL;
   }
   memset(cache, 0, sizeof *cache);
-  cache->trust = trust;
+  cache->keyring = keyring;
   cache->capacity = max_tokens == 0 ? 1 : (max_tokens - 1) / SHARDS + 1;
   for (cache->buckets = 1; cache->buckets < cache->capacity;) {
     cache->buckets *= 2;
@@ -309,7 +324,7 @@ void token_cache_free(struct token_cache *cache) {
   for (size_t i = 0; i < SHARDS; i++) {
     struct shard *shard = &cache->shards[i];
     while (shard->oldest != NULL) {
-      drop_oldest(cache, shard);
+      drop(cache, shard, shard->oldest);
     }
     free(shard->buckets);
     pthread_mutex_destroy(&shard->lock);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "auth/token.h"
+#include "auth/keyring.h"
 
 struct token_cache;
 
@@ -20,12 +20,14 @@ struct token_grant {
 };
 
 /**
- * A cache belongs to one \p trust, which must outlive it: with new keys comes a new cache.
+ * What is remembered counts for as long as the state of \p keyring by which it was verified is in
+ * force, and the key that signed it is trusted; then it is verified anew.
  *
+ * \param keyring outlives the cache.
  * \param max_tokens how many are remembered at most; rounded up to a multiple of 64, one a shard.
  * \return NULL when there is no memory; freed by token_cache_free().
  */
-struct token_cache *token_cache_new(const struct trust *trust, size_t max_tokens);
+struct token_cache *token_cache_new(struct keyring *keyring, size_t max_tokens);
 void token_cache_free(struct token_cache *cache);
 
 /** Asked for a registry token, which does not name infohashes itself: is \p infohash registered to

@@ -1,6 +1,6 @@
 #include "gateway/bearer.h"
 
-enum bearer_right bearer_judge(const struct trust *trust, struct slice authorization,
+enum bearer_right bearer_judge(struct keyring *keyring, struct slice authorization,
                                struct slice registry, struct slice repository, int64_t now,
                                struct arena *arena, struct error *why) {
   struct slice jws = authorization;
@@ -10,7 +10,7 @@ enum bearer_right bearer_judge(const struct trust *trust, struct slice authoriza
     error_set(why, ERROR_DENIED, "no bearer token");
     return BEARER_INVALID;
   }
-  if (token_verify(trust, slice_trim(jws), TOKEN_REGISTRY, now, arena, &token, why) !=
+  if (keyring_verify(keyring, slice_trim(jws), TOKEN_REGISTRY, now, arena, &token, why) !=
       TOKEN_VALID) {
     return BEARER_INVALID;
   }

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "auth/token.h"
+#include "auth/keyring.h"
 
 /** What the credentials are worth. */
 enum bearer_right {
@@ -22,6 +22,6 @@ enum bearer_right {
  * \param why says to the operator why it is BEARER_INVALID; ERROR_DENIED unless it is about memory.
  * \return anything but BEARER_UNREAD.
  */
-enum bearer_right bearer_judge(const struct trust *trust, struct slice authorization,
+enum bearer_right bearer_judge(struct keyring *keyring, struct slice authorization,
                                struct slice registry, struct slice repository, int64_t now,
                                struct arena *arena, struct error *why);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "auth/token.h"
+#include "auth/keyring.h"
 #include "base/log.h"
 #include "db/audit.h"
 #include "http/client.h"
@@ -34,15 +34,13 @@ struct gateway_options {
   size_t registry_count;      /**< at least 1 */
   enum torrent_format format; /**< which torrent of a blob is handed out */
 
-  const struct key *signing_key; /**< signs swarm and webseed tokens */
-  const char *issuer;            /**< `iss` of tokens handed out */
-  const char *audience;          /**< `aud` of both kinds */
-  unsigned swarm_ttl;            /**< seconds from `iat` to `exp` of a swarm token */
-  unsigned webseed_ttl;          /**< the same of a webseed token */
-  unsigned session_ttl;          /**< seconds from `iat` to the end of the session */
-  /** Webseed tokens are verified with it, by a row with our own keys that accepts TOKEN_WEBSEED;
-   *  and registry tokens of a registry with GATEWAY_TOKEN, by rows that name it. */
-  const struct trust *trust;
+  /** Signs swarm and webseed tokens. Webseed tokens are verified with it, by a row with our own
+   * keys that accepts TOKEN_WEBSEED; and registry tokens of a registry with GATEWAY_TOKEN, by rows
+   * that name it. */
+  struct keyring *keyring;
+  unsigned swarm_ttl;   /**< seconds from `iat` to `exp` of a swarm token */
+  unsigned webseed_ttl; /**< the same of a webseed token */
+  unsigned session_ttl; /**< seconds from `iat` to the end of the session */
 
   struct delegate_cache *delegate_cache; /**< the registries' answers, for all loops */
   struct db *db;

@@ -36,7 +36,7 @@ static int sign(const struct gateway_options *o, struct token *t, struct slice f
   t->id = slice_str(id);
   record(issued, t, from);
   struct buf text = {0};
-  int result = token_sign(o->signing_key, t, &text, e);
+  int result = keyring_sign(o->keyring, t, &text, e);
   if (result == 0) {
     const char *copy = arena_copy(arena, buf_view(&text));
     *out = slice_of(copy, text.len);
@@ -82,8 +82,6 @@ int issue_swarm(const struct gateway_options *o, const struct issue_grant *grant
   }
   struct token t = {
       .kind = TOKEN_SWARM,
-      .issuer = slice_str(o->issuer),
-      .audience = slice_str(o->audience),
       .subject = grant->subject,
       .not_before = now,
       .issued = now,
@@ -103,8 +101,6 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
                   struct slice *out, struct error *e) {
   struct token t = {
       .kind = TOKEN_WEBSEED,
-      .issuer = slice_str(o->issuer),
-      .audience = slice_str(o->audience),
       .subject = grant->subject,
       .issued = now,
       .expires = now + o->webseed_ttl,

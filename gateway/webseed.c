@@ -166,8 +166,8 @@ void webseed_handle(struct http_exchange *x, void *context) {
   struct slice jws = slice_cut(&file, '/');
   struct token token;
   struct error why = {0};
-  if (token_verify(gateway->options->trust, jws, TOKEN_WEBSEED, clock_now(), arena, &token, &why) !=
-      TOKEN_VALID) {
+  if (keyring_verify(gateway->options->keyring, jws, TOKEN_WEBSEED, clock_now(), arena, &token,
+                     &why) != TOKEN_VALID) {
     log_write(gateway->options->log, LOG_LEVEL_DEBUG, "refused a webseed token: %s", why.text);
     problem_answer(x, 403, "DENIED",
                    "the webseed token is not valid, or has expired: fetch the torrent anew");

@@ -3,24 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* \return NULL with the error. What is made so far belongs to the trust even then. */
-static struct trust_row *add_row(struct trust *trust, const struct config_text *keys,
-                                 const char *issuer, const char *audience, const char *registry,
-                                 const struct config *config, struct error *e) {
-  struct trust_row *row = &trust->rows[trust->count];
-  if (keyset_load(keys->text, &row->keys, e) != 0) {
-    config_error_at(config, keys->line, e);
-    return NULL;
-  }
-  trust->count++;
+static int out_of_memory(const struct config *config, struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot load the keys of %s: out of memory", config->file);
+}
+
+/* Names the row whose keys are loaded. \return NULL without memory; what is made so far belongs to
+ * the trust even then. */
+static struct trust_row *add_row(struct trust *trust, const char *issuer, const char *audience,
+                                 const char *registry) {
+  struct trust_row *row = &trust->rows[trust->count++];
   row->issuer = strdup(issuer);
   row->audience = strdup(audience);
   row->registry = registry == NULL ? NULL : strdup(registry);
-  if (row->issuer == NULL || row->audience == NULL || (registry != NULL && row->registry == NULL)) {
-    error_set(e, ERROR_FAILED, "cannot load %s: out of memory", keys->text);
-    return NULL;
-  }
-  return row;
+  return row->issuer == NULL || row->audience == NULL || (registry != NULL && row->registry == NULL)
+             ? NULL
+             : row;
 }
 
 static unsigned algorithms_of(const struct config_trust *row) {
@@ -45,58 +42,139 @@ static unsigned kinds_of(const struct config_trust *row) {
   return set;
 }
 
-static int load(const struct config *config, struct trust *trust, struct error *e) {
+/* A row for a key of ours. \param signer takes the key; NULL: it only verifies. */
+static int add_own(const struct config *config, const struct config_text *file, enum key_use use,
+                   struct trust_row *row, struct keyring_signer *signer, struct error *e) {
+  struct key_file loaded;
+  if (row == NULL) {
+    return out_of_memory(config, e);
+  }
+  if (key_file_load(file->text, use, &loaded, e) != 0) {
+    return config_error_at(config, file->line, e);
+  }
+  row->keys = loaded.trusted;
+  row->algorithms = KEY_ALL;
+  row->accept = use == KEY_REGISTRY ? TOKEN_REGISTRY : TOKEN_SWARM | TOKEN_WEBSEED;
+  row->own = true;
+  if (signer == NULL) {
+    key_free(&loaded.key);
+    return 0;
+  }
+  *signer = (struct keyring_signer){
+      .key = loaded.key, .issuer = strdup(row->issuer), .audience = strdup(row->audience)};
+  return signer->issuer == NULL || signer->audience == NULL ? out_of_memory(config, e) : 0;
+}
+
+/* The registry that the token service is the realm of: the one that is called as its `service`, or
+ * the only one. */
+static const char *registry_of_service(const struct config *config) {
+  for (size_t i = 0; i < config->registry_count; i++) {
+    const char *name = config->registries[i].name.text;
+    if (config->registry_count == 1 || strcmp(name, config->token_service.service.text) == 0) {
+      return name;
+    }
+  }
+  return NULL;
+}
+
+static int load_own(const struct config *config, struct keyring_state *state, struct error *e) {
   const struct config_auth *auth = &config->auth;
-  struct trust_row *row;
+  const struct config_token_service *service = &config->token_service;
   for (size_t i = 0; i < auth->signing_keys.count; i++) {
-    row = add_row(trust, &auth->signing_keys.items[i], auth->issuer.text, auth->audience.text, NULL,
-                  config, e);
-    if (row == NULL) {
+    struct trust_row *row = add_row(&state->trust, auth->issuer.text, auth->audience.text, NULL);
+    if (add_own(config, &auth->signing_keys.items[i], KEY_ANNOUNCE, row,
+                i == 0 ? &state->swarm : NULL, e) != 0) {
       return -1;
     }
-    row->algorithms = KEY_ALL;
-    row->accept = TOKEN_SWARM | TOKEN_WEBSEED;
   }
-  for (size_t i = 0; i < auth->trust_count; i++) {
-    const struct config_trust *from = &auth->trust[i];
+  return service->present ? add_own(config, &service->signing_key, KEY_REGISTRY,
+                                    add_row(&state->trust, service->issuer.text,
+                                            service->service.text, registry_of_service(config)),
+                                    &state->service, e)
+                          : 0;
+}
+
+static int load_others(const struct config *config, struct trust *trust, struct error *e) {
+  for (size_t i = 0; i < config->auth.trust_count; i++) {
+    const struct config_trust *from = &config->auth.trust[i];
     const char *registry = from->registry.text;
     if (registry == NULL && config->registry_count == 1) {
       registry = config->registries[0].name.text;
     }
-    row = add_row(trust, &from->keys, from->issuer.text, from->audience.text, registry, config, e);
+    struct trust_row *row = add_row(trust, from->issuer.text, from->audience.text, registry);
     if (row == NULL) {
-      return -1;
+      return out_of_memory(config, e);
+    }
+    if (keyset_load(from->keys.text, &row->keys, e) != 0) {
+      return config_error_at(config, from->keys.line, e);
     }
     row->algorithms = algorithms_of(from);
     row->accept = kinds_of(from);
+    for (size_t k = 0; k < row->keys.count; k++) {
+      struct key *key = &row->keys.keys[k];
+      const struct key *own = keyring_find_own(trust, key);
+      if (own != NULL && own->retired != 0) {
+        key->expires = own->expires;
+        key->retired = own->retired;
+      }
+    }
   }
   return 0;
 }
 
-int issuers_load(const struct config *config, struct trust *out, struct error *e) {
-  size_t rows = config->auth.signing_keys.count + config->auth.trust_count;
-  *out = (struct trust){.rows = calloc(rows == 0 ? 1 : rows, sizeof *out->rows),
-                        .leeway = config->auth.leeway};
-  if (out->rows == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot load the keys of %s: out of memory", config->file);
+int issuers_load(const struct config *config, struct keyring_state **out, struct error *e) {
+  size_t rows = config->auth.signing_keys.count + config->auth.trust_count + 1;
+  struct keyring_state *state = keyring_state_new();
+  if (state != NULL) {
+    state->trust = (struct trust){.rows = calloc(rows, sizeof *state->trust.rows),
+                                  .leeway = config->auth.leeway};
   }
-  if (load(config, out, e) != 0) {
-    trust_free(out);
+  if (state == NULL || state->trust.rows == NULL) {
+    keyring_state_free(state);
+    return out_of_memory(config, e);
+  }
+  if (load_own(config, state, e) != 0 || load_others(config, &state->trust, e) != 0) {
+    keyring_state_free(state);
     return -1;
   }
+  *out = state;
   return 0;
 }
 
-int issuers_signing_key(const struct config *config, struct key *out, struct error *e) {
+const struct config_text *issuers_key_file(const struct config *config, enum key_use use,
+                                           struct error *e) {
   const struct config_texts *keys = &config->auth.signing_keys;
-  if (keys->count == 0) {
-    return error_set(e, ERROR_USAGE,
-                     "%s: auth.signing_keys: missing; it names the private keys "
-                     "that sign (make one with `swarmgate key generate`)",
-                     config->file);
+  if (use == KEY_REGISTRY && config->token_service.present) {
+    return &config->token_service.signing_key;
   }
-  if (key_load_private(keys->items[0].text, out, e) != 0) {
-    return config_error_at(config, keys->items[0].line, e);
+  if (use == KEY_ANNOUNCE && keys->count > 0) {
+    return &keys->items[0];
   }
-  return 0;
+  error_set(e, ERROR_USAGE, "%s: %s (make one with `swarmgate key generate`)", config->file,
+            use == KEY_REGISTRY
+                ? "token_service: missing; its signing_key signs registry tokens"
+                : "auth.signing_keys: missing; it names the private keys that sign");
+  return NULL;
+}
+
+int issuers_signing_key(const struct config *config, enum key_use use, struct key *out,
+                        struct error *e) {
+  const struct config_text *file = issuers_key_file(config, use, e);
+  if (file == NULL) {
+    return -1;
+  }
+  return key_load_private(file->text, out, e) == 0 ? 0 : config_error_at(config, file->line, e);
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+int64_t issuers_lifetime(const struct config *config, enum key_use use) {
+  const struct config_auth *auth = &config->auth;
+  int64_t longest = use == KEY_REGISTRY
+                        ? config->token_service.ttl
+                        : larger(auth->ttl_session, larger(auth->ttl_swarm, auth->ttl_webseed));
+  /* Whoever signed may have been ahead, and whoever verifies takes it for as long again. */
+  return longest + 2 * (int64_t)auth->leeway;
 }

@@ -1,23 +1,39 @@
 /** Keys and trusted issuers as a configuration names them; for both programs. */
 #pragma once
 
-#include "auth/token.h"
+#include "auth/key_file.h"
+#include "auth/keyring.h"
 #include "config/config.h"
 
 /**
- * Loads the keys of every `auth: trust:` row and of our own signing keys, which are trusted for
- * swarm and webseed tokens without a row. A registry row that names no registry gets the only one
- * there is.
+ * Loads all that is trusted and signed with: the keys of every `auth: trust:` row, our own signing
+ * keys with their companions, which are trusted for swarm and webseed tokens without a row, and the
+ * token service's for registry tokens. A registry row that names no registry gets the only one
+ * there is. Where a row repeats a key of ours that was retired, it is so there too.
  *
- * \param out freed by trust_free().
+ * \param out for keyring_new(), or freed by keyring_state_free().
  * \return 0, or -1 with file:line of the configuration.
  */
-int issuers_load(const struct config *config, struct trust *out, struct error *e);
+int issuers_load(const struct config *config, struct keyring_state **out, struct error *e);
 
 /**
- * Loads the first of `auth: signing_keys:`.
+ * The file of the key that signs for a use: the first of `auth: signing_keys:`, or `token_service:
+ * signing_key:`.
+ *
+ * \return NULL with ERROR_USAGE when there is none.
+ */
+const struct config_text *issuers_key_file(const struct config *config, enum key_use use,
+                                           struct error *e);
+
+/**
+ * Loads that key alone.
  *
  * \param out freed by key_free().
  * \return 0, or -1 with ERROR_USAGE when there is none or it cannot be used.
  */
-int issuers_signing_key(const struct config *config, struct key *out, struct error *e);
+int issuers_signing_key(const struct config *config, enum key_use use, struct key *out,
+                        struct error *e);
+
+/** Seconds for which what that key signs is good at the longest, the clocks being apart as far as
+ *  they may. */
+int64_t issuers_lifetime(const struct config *config, enum key_use use);

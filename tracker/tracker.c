@@ -41,7 +41,7 @@ int tracker_new(const struct tracker_options *options, struct tracker **out, str
   struct tracker *t = calloc(1, sizeof *t);
   if (t != NULL) {
     t->options = *options;
-    t->tokens = token_cache_new(options->trust, options->max_tokens);
+    t->tokens = token_cache_new(options->keyring, options->max_tokens);
     t->swarms = swarm_store_new(options->max_peers,
                                 (options->interval * SILENCE_NUMERATOR + 1) / SILENCE_DENOMINATOR);
   }

@@ -18,12 +18,12 @@ struct tracker_options {
   uint32_t numwant_default, numwant_max; /**< default <= max <= SWARM_WANT_MAX */
   int64_t session_max;                   /**< seconds after `iat` */
   unsigned char session_key[SESSION_KEY];
-  size_t max_peers;          /**< over all swarms */
-  const struct trust *trust; /**< outlives the tracker */
-  size_t max_tokens;         /**< verified tokens that are remembered */
-  unsigned kinds;            /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
-  struct db *db;             /**< what registry tokens cover; NULL: nothing. Outlives the tracker */
-  const struct log *log;     /**< told at debug why a token is invalid; may be NULL; outlives it */
+  size_t max_peers;        /**< over all swarms */
+  struct keyring *keyring; /**< who is trusted; outlives the tracker */
+  size_t max_tokens;       /**< verified tokens that are remembered */
+  unsigned kinds;          /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
+  struct db *db;           /**< what registry tokens cover; NULL: nothing. Outlives the tracker */
+  const struct log *log;   /**< told at debug why a token is invalid; may be NULL; outlives it */
 };
 
 /** \return 0, or -1: ERROR_USAGE for options that contradict each other, ERROR_FAILED. */

@@ -19,11 +19,10 @@ static void check(bool good) {
   }
 }
 
-/* A trust of one key, and a token signed by it; made once, for both are only read. */
-static const struct trust *trust_with_token(struct buf *token) {
+/* A keyring of one key, and a token signed by it; made once, for both are only read. */
+static struct keyring *keyring_with_token(struct buf *token) {
   static struct key key;
   static struct trust_row row = {.accept = TOKEN_SWARM, .algorithms = KEY_EDDSA};
-  static const struct trust trust = {&row, 1, 60};
   static const struct slice hashes[] = {{"7468652d686173682d6f662d32302d6279746573", 40},
                                         {"6161616161616161616161616161616161616161", 40}};
   static char issuer[] = "issuer", audience[] = "tracker";
@@ -45,7 +44,10 @@ static const struct trust *trust_with_token(struct buf *token) {
                          .infohash_count = 2};
   buf_str(token, "Bearer ");
   check(token_sign(&key, &claims, token, NULL) == 0);
-  return &trust;
+  struct keyring_state *state = keyring_state_new();
+  check(state != NULL);
+  state->trust = (struct trust){&row, 1, 60};
+  return keyring_new(state);
 }
 
 static struct sockaddr_storage source_of(unsigned number) {
@@ -79,9 +81,9 @@ static struct slice check_answer(struct slice answer) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static struct buf token;
-  static const struct trust *trust;
-  if (trust == NULL) {
-    trust = trust_with_token(&token);
+  static struct keyring *keyring;
+  if (keyring == NULL) {
+    keyring = keyring_with_token(&token);
   }
   struct tracker_options options = {.interval = 900,
                                     .min_interval = 30,
@@ -89,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                     .numwant_max = 200,
                                     .session_max = 86400,
                                     .max_peers = 8,
-                                    .trust = trust,
+                                    .keyring = keyring,
                                     .max_tokens = 1,
                                     .kinds = TOKEN_SWARM};
   struct tracker *tracker = NULL;

@@ -24,8 +24,8 @@ static struct world {
   char url[64];
   struct key key;
   struct trust_row rows[2];
-  struct trust trust;
   struct delegate_cache *cache;
+  struct keyring *keyring;
   struct log log;
   struct door {
     struct gateway_registry registry;
@@ -90,11 +90,18 @@ static void set_up_keys(void) {
                                    .audience = audience,
                                    .algorithms = KEY_ALL,
                                    .accept = i == 0 ? TOKEN_WEBSEED : TOKEN_REGISTRY,
-                                   .registry = i == 0 ? NULL : name};
+                                   .registry = i == 0 ? NULL : name,
+                                   .own = i == 0};
     check(keyset_parse(buf_view(&pem), "key", &w.rows[i].keys, NULL) == 0);
   }
+  struct keyring_state *state = keyring_state_new();
+  check(state != NULL && key_parse_private(buf_view(&pem), "key", &state->swarm.key, NULL) == 0);
   buf_free(&pem);
-  w.trust = (struct trust){w.rows, 2, 60};
+  state->trust = (struct trust){w.rows, 2, 60};
+  state->swarm.issuer = issuer;
+  state->swarm.audience = audience;
+  w.keyring = keyring_new(state);
+  check(w.keyring != NULL);
 }
 
 static void set_up_tokens(void) {
@@ -124,13 +131,10 @@ static void open_door(struct door *door, struct http_client *client, struct db *
                                            .registries = &door->registry,
                                            .registry_count = 1,
                                            .format = TORRENT_V1,
-                                           .signing_key = &w.key,
-                                           .issuer = issuer,
-                                           .audience = audience,
+                                           .keyring = w.keyring,
                                            .swarm_ttl = 600,
                                            .webseed_ttl = 3600,
                                            .session_ttl = 86400,
-                                           .trust = &w.trust,
                                            .delegate_cache = w.cache,
                                            .db = db,
                                            .audit = audit,

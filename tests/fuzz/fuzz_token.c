@@ -69,8 +69,11 @@ static void set_up(void) {
   size_t len = (size_t)BIO_get_mem_data(bio, &text);
   buf_append(&p256_public, text, len);
   BIO_free(bio);
-  cache = token_cache_new(&trust, 64);
-  must(libtrust != NULL && cache != NULL);
+  struct keyring_state *state = keyring_state_new();
+  must(libtrust != NULL && state != NULL);
+  state->trust = trust;
+  cache = token_cache_new(keyring_new(state), 64);
+  must(cache != NULL);
 }
 
 static const struct key *key_of(struct slice header) {

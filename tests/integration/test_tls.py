@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import signal
 import socket
 import ssl
 import threading
@@ -72,14 +71,6 @@ class Secure:
         url = (url[0] if isinstance(url, list) else url).decode()
         assert url.startswith(f"https://{self.gate.gateway}/webseed/")
         return layer, metainfo, url + layer["digest"].replace(":", "-")
-
-    def reload(self, says):
-        """Sends SIGHUP and waits for a new line with that text."""
-        process = self.gate.process
-        before = sum(says in line for line in process.lines)
-        process.popen.send_signal(signal.SIGHUP)
-        with process._seen:
-            assert process._seen.wait_for(lambda: sum(says in line for line in process.lines) > before, 20), process.output()
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +360,7 @@ def test_a_new_certificate_cuts_nobody(own):
             for round_ in range(3):
                 new = own.below.server("tracker").serial, own.ca.server("gateway", key="rsa").serial
                 assert not set(new) & set(old)
-                own.reload("reloaded the certificates")
+                own.gate.reload("reloaded the certificates")
                 for _ in range(8):  # whatever loop they come to
                     assert (serial(own.gate.tracker, own.context), serial(own.gate.gateway, own.context)) == new
                 own.announce(kept, token, layer["infohash"])
@@ -411,23 +402,23 @@ def test_a_bad_certificate_changes_nothing_and_is_told(own, role):
     before = shown()
     for spoil, says in BAD:
         spoil(issue()[role], own.ca)  # the other's is new and good: all or nothing
-        own.reload("reloading changed nothing: ")
+        own.gate.reload("reloading changed nothing: ")
         line = next(line for line in reversed(own.gate.process.lines) if "reloading changed nothing: " in line)
         assert role + says in line and "swarmgated.yaml:" in line and f": {role}.tls: " in line
         assert shown() == before
         checked = run([binary("swarmgated"), "--config", own.gate.config, "--check-config"], check=False)
         assert checked.returncode == 2 and role + says in checked.stderr and checked.stderr.count("\n") == 1
     good = issue()
-    own.reload("reloaded the certificates")
+    own.gate.reload("reloaded the certificates")
     assert shown() == {name: leaf.serial for name, leaf in good.items()}
 
 
 def test_a_certificate_that_has_run_out_is_told(own):
     own.below.expired("tracker")
-    own.reload("reloaded the certificates")
+    own.gate.reload("reloaded the certificates")
     assert any("tracker.crt: the certificate has run out" in line for line in own.gate.process.lines)
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         serial(own.gate.tracker, own.context)
     own.below.server("tracker")
-    own.reload("reloaded the certificates")
+    own.gate.reload("reloaded the certificates")
     serial(own.gate.tracker, own.context)

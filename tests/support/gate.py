@@ -1,6 +1,7 @@
 """swarmgated with keys and a configuration of its own, and the tool that goes with it."""
 
 import os
+import signal
 
 import yaml
 
@@ -54,6 +55,15 @@ class Gate:
             process, self.process = self.process, None
             status = process.stop()
             assert status == 0, f"swarmgated: exit {status}\n{process.output()}"
+
+    def reload(self, says="reloaded the certificates"):
+        """Sends SIGHUP, waits for a new line of the log with that text, and returns it."""
+        process = self.process
+        before = sum(says in line for line in process.lines)
+        process.popen.send_signal(signal.SIGHUP)
+        with process._seen:
+            assert process._seen.wait_for(lambda: sum(says in line for line in process.lines) > before, 20), process.output()
+            return next(line for line in reversed(process.lines) if says in line)
 
     def __enter__(self):
         return self.start()

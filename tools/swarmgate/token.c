@@ -73,7 +73,7 @@ static int issue_swarm(const struct config *config, const struct issue *what, st
                        what->infohashes.items[i]);
     }
   }
-  if (issuers_signing_key(config, &key, e) != 0) {
+  if (issuers_signing_key(config, KEY_ANNOUNCE, &key, e) != 0) {
     return -1;
   }
   struct token t = {.kind = TOKEN_SWARM,
@@ -101,14 +101,8 @@ static int issue_registry(const struct config *config, const struct issue *what,
   if (!image_name_valid(name)) {
     return error_set(e, ERROR_USAGE, "--registry-scope %s: no valid repository name", what->scope);
   }
-  if (!service->present) {
-    return error_set(e, ERROR_USAGE,
-                     "%s: token_service: missing; a registry token is signed by "
-                     "its signing_key",
-                     config->file);
-  }
-  if (key_load_private(service->signing_key.text, &key, e) != 0) {
-    return config_error_at(config, service->signing_key.line, e);
+  if (issuers_signing_key(config, KEY_REGISTRY, &key, e) != 0) {
+    return -1;
   }
   struct token_access access = {.repository = name};
   struct token t = {.kind = TOKEN_REGISTRY,
@@ -224,7 +218,7 @@ int command_token_verify(int argc, char **argv, struct error *e) {
   char text[TOKEN_REGISTRY_MAX + 2];
   struct slice jws = {0};
   struct config config = {0};
-  struct trust trust = {0};
+  struct keyring_state *keys = NULL;
   struct arena arena = {0};
   struct token token;
   struct error why = {0};
@@ -232,11 +226,11 @@ int command_token_verify(int argc, char **argv, struct error *e) {
       read_token(operands[0], text, &jws, e) != 0 || command_config(config_path, &config, e) != 0) {
     return -1;
   }
-  int result = issuers_load(&config, &trust, e);
+  int result = issuers_load(&config, &keys, e);
   if (result == 0) {
     enum token_verdict verdict =
-        token_verify(&trust, jws, TOKEN_SWARM | TOKEN_REGISTRY | TOKEN_WEBSEED, clock_now(), &arena,
-                     &token, &why);
+        token_verify(&keys->trust, jws, TOKEN_SWARM | TOKEN_REGISTRY | TOKEN_WEBSEED, clock_now(),
+                     &arena, &token, &why);
     if (verdict == TOKEN_VALID) {
       result = print_parts(jws, e);
     } else {
@@ -244,7 +238,7 @@ int command_token_verify(int argc, char **argv, struct error *e) {
     }
   }
   arena_free(&arena);
-  trust_free(&trust);
+  keyring_state_free(keys);
   config_free(&config);
   return result;
 }

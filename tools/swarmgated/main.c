@@ -1,5 +1,6 @@
 #include "loop.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "gateway/delegate_cache.h"
 #include "image/certificates.h"
@@ -24,8 +25,8 @@ enum {
 /* All that a running server holds, in the order in which it is made. */
 struct server {
   struct config config;
-  struct trust trust;
-  struct key signing_key;
+  struct keyring_state *keys; /* until the keyring has taken them over */
+  struct keyring *keyring;
   struct db *db;
   struct audit *audit;
   struct tracker *tracker;
@@ -53,8 +54,8 @@ static void server_free(struct server *s) {
   free(s->registries);
   entrance_free(&s->shared.tracker_entrance);
   entrance_free(&s->shared.gateway_entrance);
-  key_free(&s->signing_key);
-  trust_free(&s->trust);
+  keyring_free(s->keyring);
+  keyring_state_free(s->keys);
   config_free(&s->config);
 }
 
@@ -189,11 +190,8 @@ static int load_entrances(struct server *s, struct error *e) {
 static int load(struct server *s, const char *path, struct error *e) {
   const struct config *c = &s->config;
   if (config_load(path, &s->config, e) != 0 || check_roles(c, e) != 0 ||
-      issuers_load(c, &s->trust, e) != 0 || load_registries(s, e) != 0 ||
+      issuers_load(c, &s->keys, e) != 0 || load_registries(s, e) != 0 ||
       check_session_key(c, e) != 0 || load_entrances(s, e) != 0) {
-    return -1;
-  }
-  if (c->auth.signing_keys.count > 0 && issuers_signing_key(c, &s->signing_key, e) != 0) {
     return -1;
   }
   warn_of_wildcards(c);
@@ -208,7 +206,7 @@ static int start_tracker(struct server *s, struct error *e) {
                                     .numwant_max = t->numwant_max,
                                     .session_max = t->session_max,
                                     .max_peers = t->max_peers,
-                                    .trust = &s->trust,
+                                    .keyring = s->keyring,
                                     .max_tokens = TOKENS_MAX,
                                     .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
                                     .db = s->db,
@@ -232,13 +230,10 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .registries = s->registries,
                                         .registry_count = c->registry_count,
                                         .format = (enum torrent_format)c->gateway.format,
-                                        .signing_key = &s->signing_key,
-                                        .issuer = c->auth.issuer.text,
-                                        .audience = c->auth.audience.text,
                                         .swarm_ttl = c->auth.ttl_swarm,
                                         .webseed_ttl = c->auth.ttl_webseed,
                                         .session_ttl = c->auth.ttl_session,
-                                        .trust = &s->trust,
+                                        .keyring = s->keyring,
                                         .delegate_cache = s->delegate_cache,
                                         .db = s->db,
                                         .audit = s->audit,
@@ -261,6 +256,11 @@ static int start(struct server *s, struct error *e) {
   if (file_make_folders(c->data_dir.text, e) != 0 || db_open(c->data_dir.text, &s->db, e) != 0) {
     return -1;
   }
+  s->keyring = keyring_new(s->keys);
+  if (s->keyring == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  s->keys = NULL;
   s->shared.config = c;
   if (c->tracker.present) {
     if (start_tracker(s, e) != 0 ||
@@ -291,7 +291,23 @@ static int start(struct server *s, struct error *e) {
   return 0;
 }
 
-/* Takes over the certificates when the whole file, and all that it names, is good; else nothing. */
+/* Puts the new keys in force. \return what is to be said of them, in \p text. */
+static const char *replace_keys(struct server *s, struct server *fresh, char text[128]) {
+  const struct keyring_state *keys = fresh->keys;
+  const char *kid = keys->swarm.key.kid;
+  size_t count = 0;
+  for (size_t i = 0; i < keys->trust.count; i++) {
+    count += keys->trust.rows[i].keys.count;
+  }
+  snprintf(text, 128, "%zu keys verify, %s%s", count, kid == NULL ? "none" : kid,
+           kid == NULL ? " signs" : " signs swarm and webseed tokens");
+  keyring_replace(s->keyring, fresh->keys, clock_now());
+  fresh->keys = NULL;
+  return text;
+}
+
+/* Takes over certificates and keys when the whole file, and all that it names, is good; else
+ * nothing. */
 static void reload(struct server *s, const char *path) {
   const struct log *log = &s->config.log;
   struct server fresh = {0};
@@ -308,8 +324,11 @@ static void reload(struct server *s, const char *path) {
         *then[i] = NULL;
       }
     }
+    char keys[128];
     log_write(log, LOG_LEVEL_INFO,
-              "reloaded the certificates; whatever else has changed is taken up by a restart");
+              "reloaded the certificates, and the keys and issuers of auth and token_service: %s; "
+              "whatever else has changed is taken up by a restart",
+              replace_keys(s, &fresh, keys));
   }
   server_free(&fresh);
 }

@@ -79,13 +79,18 @@ int rig_set_up(void **state) {
       keyset_parse(buf_view(&rig->pem[RIG_RS256]), "pem", &rig->trust.rows[1].keys, &e), 0);
   assert_int_equal(
       keyset_parse(buf_view(&rig->pem[RIG_ES256]), "pem", &rig->trust.rows[2].keys, &e), 0);
+  struct keyring_state *held = keyring_state_new();
+  assert_non_null(held);
+  held->trust = rig->trust;
+  rig->keyring = keyring_new(held);
+  assert_non_null(rig->keyring);
   *state = rig;
   return 0;
 }
 
 int rig_tear_down(void **state) {
   struct rig *rig = *state;
-  trust_free(&rig->trust);
+  keyring_free(rig->keyring);
   for (size_t i = 0; i < RIG_KEYS; i++) {
     key_free(&rig->keys[i]);
     buf_free(&rig->pem[i]);

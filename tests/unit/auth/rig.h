@@ -1,7 +1,7 @@
 /** Keys, trust and tokens for the tests of auth/: one key of each algorithm, made afresh. */
 #pragma once
 
-#include "auth/token.h"
+#include "auth/keyring.h"
 
 enum { RIG_ES256, RIG_RS256, RIG_EDDSA, RIG_STRANGER, RIG_KEYS };
 
@@ -22,7 +22,8 @@ struct rig {
    * RS256 pinned.
    */
   struct trust trust;
-  struct arena arena; /**< for a test's own use; freed with the rig */
+  struct keyring *keyring; /**< holds the same rows, and frees them */
+  struct arena arena;      /**< for a test's own use; freed with the rig */
 };
 
 /** Group set-up and tear-down of cmocka. */

@@ -1,6 +1,9 @@
 /* Memory that runs out anywhere is an error that says so, never a crash, a leak or a wrong answer.
  */
+#include "auth/certificate.h"
+#include "auth/key_file.h"
 #include "auth/token_cache.h"
+#include "base/file.h"
 #include "support/heap.h"
 #include "unit/auth/rig.h"
 #include "unit/cmocka_all.h"
@@ -8,6 +11,15 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* Nobody cuts the power here; the linker's --wrap makes the name. NOLINTBEGIN(cert-dcl51-cpp) */
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd) {
+  (void)fd;
+  return 0;
+}
+/* NOLINTEND(cert-dcl51-cpp) */
 
 enum { MANY = 30 }; /* infohashes, repositories: what is made for them takes a block's good part */
 
@@ -252,7 +264,7 @@ static int remember(void *arg, struct error *e) {
       .kinds = s->token.kind, .now = RIG_NOW, .infohashes = infohash, .count = 1};
   struct token_grant grant;
   bool covers = true;
-  struct token_cache *cache = token_cache_new(&s->rig->trust, 100);
+  struct token_cache *cache = token_cache_new(s->rig->keyring, 100);
   if (cache == NULL) {
     token_cache_free(cache);
     return error_set(e, ERROR_FAILED, "out of memory");
@@ -271,6 +283,131 @@ static void the_cache(void **state) {
   }
 }
 
+/* A key of ours, under a row that says so; it has retired. */
+static struct keyring_state *own_state(void) {
+  struct keyring_state *state = keyring_state_new();
+  struct buf pem = {0};
+  assert_non_null(state);
+  state->trust = (struct trust){calloc(2, sizeof(struct trust_row)), 2, 60};
+  for (size_t i = 0; i < 2; i++) {
+    struct trust_row *row = &state->trust.rows[i];
+    *row = (struct trust_row){.issuer = strdup("i"), .audience = strdup("a"), .own = true};
+    row->accept = i == 0 ? TOKEN_SWARM : TOKEN_REGISTRY;
+    assert_int_equal(key_generate(KEY_ES256, &pem, NULL), 0);
+    assert_int_equal(keyset_parse(buf_view(&pem), "key", &row->keys, NULL), 0);
+    row->keys.keys[0].retired = row->keys.keys[0].expires = RIG_NOW;
+    buf_free(&pem);
+  }
+  return state;
+}
+
+static int publish(void *arg, struct error *e) {
+  struct buf out = {0};
+  int status = keyring_jwks(arg, RIG_NOW - 1, &out, e);
+  if (status == 0) {
+    struct bytes written = {buf_view(&out), 2};
+    status = parse_keyset(&written, e);
+  }
+  buf_free(&out);
+  return status;
+}
+
+static int verify_by_keyring(void *arg, struct error *e) {
+  const struct sample *s = arg;
+  struct arena arena = {0};
+  struct token got;
+  enum token_verdict verdict =
+      keyring_verify(s->rig->keyring, s->jws, s->token.kind, RIG_NOW, &arena, &got, e);
+  if (verdict == TOKEN_VALID) {
+    assert_true(slice_equal(got.audience, s->token.audience));
+  }
+  arena_free(&arena);
+  return verdict == TOKEN_VALID ? 0 : -1;
+}
+
+static int make_keyring(void *arg, struct error *e) {
+  (void)arg;
+  struct keyring_state *state = keyring_state_new();
+  struct keyring *keyring = state == NULL ? NULL : keyring_new(state);
+  if (keyring == NULL) {
+    keyring_state_free(state);
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  keyring_free(keyring);
+  return 0;
+}
+
+static void a_keyring(void **state) {
+  struct keyring *keyring = keyring_new(own_state());
+  heap_exhaust(publish, keyring);
+  keyring_free(keyring);
+  heap_exhaust(make_keyring, NULL);
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    struct sample s = sample(*state, kinds[i]);
+    heap_exhaust(verify_by_keyring, &s);
+  }
+}
+
+struct files {
+  char key[64], certificate[64];
+  const struct key *certified;
+  int64_t now;
+};
+
+static int load_family(void *arg, struct error *e) {
+  const struct files *f = arg;
+  struct key_file file;
+  int status = key_file_load(f->key, KEY_ANNOUNCE, &file, e);
+  if (status == 0) {
+    assert_true(file.key.kid != NULL && file.trusted.count == 3);
+    key_file_free(&file);
+  }
+  return status;
+}
+
+/* The clock goes on, so that no more than one has retired. */
+static int rotate(void *arg, struct error *e) {
+  struct files *f = arg;
+  const struct key_file_plan plan = {.now = f->now += 10, .lifetime = 10};
+  struct key_file_rotation done;
+  int status = key_file_rotate(f->key, &plan, &done, e);
+  if (status == 0) {
+    assert_true(done.signs != NULL && done.next != NULL && done.retired != NULL);
+    key_file_rotation_free(&done);
+  }
+  return status;
+}
+
+static int certify(void *arg, struct error *e) {
+  const struct files *f = arg;
+  struct buf out = {0};
+  int status = certificate_append(f->certified, f->certified, RIG_NOW, &out, e);
+  if (status == 0) {
+    status = certificate_save(f->certificate, buf_view(&out), e);
+  }
+  buf_free(&out);
+  return status;
+}
+
+static void a_key_and_its_companions(void **state) {
+  struct rig *rig = *state;
+  struct files f = {.now = RIG_NOW, .certified = &rig->keys[RIG_ES256]};
+  char folder[] = "/tmp/swarmgate-memory-XXXXXX";
+  assert_non_null(mkdtemp(folder));
+  snprintf(f.key, sizeof f.key, "%s/key", folder);
+  snprintf(f.certificate, sizeof f.certificate, "%s/crt", folder);
+  assert_int_equal(file_write(f.key, buf_view(&rig->pem[RIG_EDDSA]), 0600, NULL), 0);
+  heap_exhaust(rotate, &f);
+  heap_exhaust(load_family, &f);
+  heap_exhaust(certify, &f);
+  static const char *const names[] = {"key", "key.next", "key.retired.json", "crt", ""};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+    assert_int_equal(remove(path), 0);
+  }
+}
+
 int main(void) {
   heap_watch_openssl();
   const struct CMUnitTest tests[] = {
@@ -282,6 +419,8 @@ int main(void) {
       cmocka_unit_test(files_of_keys),
       cmocka_unit_test(new_keys),
       cmocka_unit_test(the_cache),
+      cmocka_unit_test(a_keyring),
+      cmocka_unit_test(a_key_and_its_companions),
   };
   return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
 }

@@ -37,16 +37,16 @@ static struct slice registry_token(struct rig *rig) {
   return rig_sign(rig, RIG_RS256, &t);
 }
 
-/* As after a change of all keys: what still passes was not verified again. */
-static struct trust without_rows(struct rig *rig) {
-  struct trust kept = rig->trust;
-  rig->trust.count = 0;
-  return kept;
+/* Behind the keyring's back: what still passes with none was not verified again. */
+static void trust_rows(struct rig *rig, size_t count) {
+  struct keyring_state *state = keyring_hold(rig->keyring);
+  state->trust.count = count;
+  keyring_release(state);
 }
 
 static void a_hit_checks_no_signature_and_allocates_nothing(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct slice other = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct token_question question = ask();
@@ -65,7 +65,7 @@ static void a_hit_checks_no_signature_and_allocates_nothing(void **state) {
   assert_int_equal(EVP_Digest(jws.ptr, jws.len, hash, NULL, EVP_sha256(), NULL), 1);
   assert_memory_equal(first.fingerprint, hash, sizeof first.fingerprint);
 
-  struct trust kept = without_rows(rig);
+  trust_rows(rig, 0);
   covers = false;
   heap_fail(HEAP_NONE, 0);
   enum token_verdict verdict = token_cache_check(cache, jws, &question, &again, &covers, &why);
@@ -78,19 +78,19 @@ static void a_hit_checks_no_signature_and_allocates_nothing(void **state) {
                    TOKEN_INVALID);
   assert_false(covers);
   assert_int_equal(why.kind, ERROR_DENIED);
-  rig->trust = kept;
+  trust_rows(rig, rig->trust.count);
   token_cache_free(cache);
 }
 
 static void a_token_expires_where_it_lies(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct token_question question = ask();
   struct token_grant grant;
   bool covers = false;
   assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_VALID);
-  struct trust kept = without_rows(rig);
+  trust_rows(rig, 0);
   question.now = RIG_NOW + 659;
   assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_VALID);
   question.now = RIG_NOW + 660;
@@ -100,30 +100,30 @@ static void a_token_expires_where_it_lies(void **state) {
   assert_true(covers);
   assert_int_equal(grant.session, RIG_NOW + 3600);
   assert_int_equal(why.kind, ERROR_DENIED);
-  rig->trust = kept;
+  trust_rows(rig, rig->trust.count);
   token_cache_free(cache);
 }
 
 /* First seen after `exp`, as after a restart: a session may go on. */
 static void an_expired_token_is_remembered_too(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW - 600, RIG_NOW + 3600);
   struct token_question question = ask();
   struct token_grant grant;
   bool covers = false;
   assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_EXPIRED);
-  struct trust kept = without_rows(rig);
+  trust_rows(rig, 0);
   assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_EXPIRED);
   assert_true(grant.expired);
   assert_true(covers);
-  rig->trust = kept;
+  trust_rows(rig, rig->trust.count);
   token_cache_free(cache);
 }
 
 static void the_invalid_is_not_remembered(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct token t = rig_swarm_claims();
   struct slice jws = rig_sign(rig, RIG_STRANGER, &t);
   char *large = arena_alloc(&rig->arena, TOKEN_REGISTRY_MAX + 1);
@@ -153,7 +153,7 @@ static void the_invalid_is_not_remembered(void **state) {
 
 static void kinds_hold_for_what_is_remembered(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, 0);
   struct token_question question = ask();
   struct token_grant grant;
@@ -172,7 +172,7 @@ static void kinds_hold_for_what_is_remembered(void **state) {
 
 static void several_infohashes_are_answered_at_once(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   const struct slice texts[] = {SLICE(RIG_HEX_V1), SLICE(RIG_HEX_V2)};
   struct token t = rig_swarm_claims();
   t.infohash_texts = texts;
@@ -194,6 +194,78 @@ static void several_infohashes_are_answered_at_once(void **state) {
   question.count = 0;
   assert_int_equal(token_cache_check(cache, jws, &question, &grant, NULL, NULL), TOKEN_VALID);
   token_cache_free(cache);
+}
+
+/* A keyring with a state like that in the rig's, but for the leeway. \return the state. */
+static struct keyring_state *state_of(struct rig *rig, unsigned leeway) {
+  struct keyring_state *state = keyring_state_new();
+  assert_non_null(state);
+  state->trust = (struct trust){calloc(1, sizeof(struct trust_row)), 1, leeway};
+  *state->trust.rows = (struct trust_row){.issuer = strdup("swarmgate"),
+                                          .audience = strdup("tracker"),
+                                          .algorithms = KEY_ES256,
+                                          .accept = TOKEN_SWARM};
+  assert_int_equal(
+      keyset_parse(buf_view(&rig->pem[RIG_ES256]), "key", &state->trust.rows->keys, NULL), 0);
+  return state;
+}
+
+/* With other keys in force it is verified anew, and by the leeway that goes with them. */
+static void what_was_in_force_does_not_count(void **state) {
+  struct rig *rig = *state;
+  struct keyring *keyring = keyring_new(state_of(rig, 60));
+  struct token_cache *cache = token_cache_new(keyring, 1000);
+  struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
+  struct slice other = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
+  struct token_question question = ask();
+  struct token_grant grant;
+  bool covers = false;
+  question.now = RIG_NOW + 610;
+  assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_VALID);
+  assert_int_equal(token_cache_check(cache, other, &question, &grant, &covers, NULL), TOKEN_VALID);
+  keyring_replace(keyring, state_of(rig, 10), RIG_NOW);
+  assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_EXPIRED);
+  assert_int_equal(token_cache_count(cache), 2);
+  heap_fail(HEAP_NONE, 0);
+  assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_EXPIRED);
+  assert_int_equal(heap_allocations(), 0);
+  struct keyring_state *nothing = keyring_state_new();
+  assert_non_null(nothing);
+  keyring_replace(keyring, nothing, RIG_NOW);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL),
+                     TOKEN_INVALID);
+    assert_false(covers);
+  }
+  /* What nobody asks for lies there. */
+  assert_int_equal(token_cache_count(cache), 1);
+  token_cache_free(cache);
+  keyring_free(keyring);
+}
+
+static void a_key_ends_where_its_tokens_lie(void **state) {
+  struct rig *rig = *state;
+  struct keyring_state *keys = state_of(rig, 60);
+  keys->trust.rows->keys.keys[0].expires = RIG_NOW + 100;
+  struct keyring *keyring = keyring_new(keys);
+  struct token_cache *cache = token_cache_new(keyring, 1000);
+  struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
+  struct token_question question = ask();
+  struct token_grant grant;
+  bool covers = false;
+  for (int i = 0; i < 2; i++) {
+    question.now = RIG_NOW + 99;
+    assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_VALID);
+    heap_fail(HEAP_NONE, 0);
+    assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL), TOKEN_VALID);
+    assert_int_equal(heap_allocations(), 0);
+    question.now = RIG_NOW + 100;
+    assert_int_equal(token_cache_check(cache, jws, &question, &grant, &covers, NULL),
+                     TOKEN_INVALID);
+    assert_int_equal(token_cache_count(cache), 0);
+  }
+  token_cache_free(cache);
+  keyring_free(keyring);
 }
 
 struct registered {
@@ -221,7 +293,7 @@ static bool is_registered(void *arg, struct slice registry, struct slice reposit
 
 static void a_registry_token_covers_what_is_registered(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct registered r = {
       .cache = cache, .jws = registry_token(rig), .registry = "registry.example"};
   static const struct {
@@ -250,7 +322,7 @@ static void a_registry_token_covers_what_is_registered(void **state) {
 /* It is for whoever is asked to know of no such registry. */
 static void a_row_may_name_no_registry(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
   struct registered r = {
       .cache = cache, .jws = registry_token(rig), .registry = "", .repository = "none"};
   struct token_question question = ask();
@@ -286,7 +358,7 @@ enum { MANY = 400 };
 static void the_least_recently_used_goes(void **state) {
   struct rig *rig = *state;
   /* Two a shard. */
-  struct token_cache *cache = token_cache_new(&rig->trust, 128);
+  struct token_cache *cache = token_cache_new(rig->keyring, 128);
   struct token t = rig_swarm_claims();
   struct slice hot = rig_sign(rig, RIG_EDDSA, &t);
   check_all(cache, &hot, 1, RIG_NOW);
@@ -305,7 +377,7 @@ static void the_least_recently_used_goes(void **state) {
 static void the_smallest_cache_works(void **state) {
   struct rig *rig = *state;
   for (size_t max = 0; max < 3; max++) {
-    struct token_cache *cache = token_cache_new(&rig->trust, max);
+    struct token_cache *cache = token_cache_new(rig->keyring, max);
     for (size_t i = 0; i < 100; i++) {
       struct slice jws = swarm_token(rig, RIG_NOW + 600, 0);
       check_all(cache, &jws, 1, RIG_NOW);
@@ -319,7 +391,7 @@ static void the_smallest_cache_works(void **state) {
 /* Those whose session is over make room as others come; those whose session goes on stay. */
 static void the_dead_are_dropped(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 100000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 100000);
   struct slice dead[MANY];
   struct slice seeding[MANY];
   struct slice fresh[MANY];
@@ -335,10 +407,10 @@ static void the_dead_are_dropped(void **state) {
   check_all(cache, fresh, MANY, later);
   assert_true(token_cache_count(cache) >= 2 * (size_t)MANY);
   assert_true(token_cache_count(cache) < 2 * MANY + MANY / 10);
-  struct trust kept = without_rows(rig);
+  trust_rows(rig, 0);
   check_all(cache, seeding, MANY, later);
   check_all(cache, fresh, MANY, later);
-  rig->trust = kept;
+  trust_rows(rig, rig->trust.count);
   token_cache_free(cache);
 }
 
@@ -369,7 +441,7 @@ static void *hammer(void *arg) {
 /* More tokens than room, so that entries come and go under those who read them. */
 static void threads_share_it(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 1);
+  struct token_cache *cache = token_cache_new(rig->keyring, 1);
   struct slice tokens[TOKENS];
   struct work work[THREADS];
   pthread_t threads[THREADS];
@@ -408,7 +480,7 @@ static void *race(void *arg) {
 /* Whoever verifies a token at the same time: it is remembered once. */
 static void threads_remember_a_token_once(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(&rig->trust, 100000);
+  struct token_cache *cache = token_cache_new(rig->keyring, 100000);
   struct slice tokens[MANY];
   pthread_t threads[THREADS];
   pthread_barrier_t barrier;
@@ -428,6 +500,50 @@ static void threads_remember_a_token_once(void **state) {
   token_cache_free(cache);
 }
 
+struct swap {
+  struct token_cache *cache;
+  struct slice jws;
+  size_t wrong;
+};
+
+static void *check_all_the_time(void *arg) {
+  struct swap *swap = arg;
+  for (size_t i = 0; i < ROUNDS; i++) {
+    struct token_question question = ask();
+    struct token_grant grant;
+    bool covers = false;
+    swap->wrong += token_cache_check(swap->cache, swap->jws, &question, &grant, &covers, NULL) !=
+                       TOKEN_VALID ||
+                   !covers;
+  }
+  return NULL;
+}
+
+/* While keys come and go a good token stays good, and is there once. */
+static void keys_change_while_threads_check(void **state) {
+  struct rig *rig = *state;
+  struct keyring *keyring = keyring_new(state_of(rig, 60));
+  struct token_cache *cache = token_cache_new(keyring, 1000);
+  struct swap swap[THREADS];
+  pthread_t threads[THREADS];
+  for (size_t i = 0; i < THREADS; i++) {
+    swap[i] = (struct swap){.cache = cache,
+                            .jws = i == 0 ? swarm_token(rig, RIG_NOW + 600, 0) : swap[0].jws};
+    assert_int_equal(pthread_create(&threads[i], NULL, check_all_the_time, &swap[i]), 0);
+  }
+  for (int i = 0; i < 100; i++) {
+    keyring_replace(keyring, state_of(rig, 60), RIG_NOW);
+  }
+  for (size_t i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(swap[i].wrong, 0);
+  }
+  check_all(cache, &swap[0].jws, 1, RIG_NOW);
+  assert_int_equal(token_cache_count(cache), 1);
+  token_cache_free(cache);
+  keyring_free(keyring);
+}
+
 int main(void) {
   heap_watch_openssl();
   const struct CMUnitTest tests[] = {
@@ -437,6 +553,8 @@ int main(void) {
       cmocka_unit_test(the_invalid_is_not_remembered),
       cmocka_unit_test(kinds_hold_for_what_is_remembered),
       cmocka_unit_test(several_infohashes_are_answered_at_once),
+      cmocka_unit_test(what_was_in_force_does_not_count),
+      cmocka_unit_test(a_key_ends_where_its_tokens_lie),
       cmocka_unit_test(a_registry_token_covers_what_is_registered),
       cmocka_unit_test(a_row_may_name_no_registry),
       cmocka_unit_test(the_least_recently_used_goes),
@@ -444,6 +562,7 @@ int main(void) {
       cmocka_unit_test(the_dead_are_dropped),
       cmocka_unit_test(threads_share_it),
       cmocka_unit_test(threads_remember_a_token_once),
+      cmocka_unit_test(keys_change_while_threads_check),
   };
   return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
 }

@@ -75,8 +75,9 @@ static void takes_a_token_for_what_is_registered(void **state) {
   assert_int_equal(metainfo_read(r.body, &arena, &torrent, &e), 0);
   struct slice jws = torrent.announce[0];
   slice_cut(&jws, '=');
-  assert_int_equal(token_verify(&w->trust, jws, TOKEN_SWARM, (int64_t)time(NULL), &arena, &t, &e),
-                   TOKEN_VALID);
+  assert_int_equal(
+      keyring_verify(w->keyring, jws, TOKEN_SWARM, (int64_t)time(NULL), &arena, &t, &e),
+      TOKEN_VALID);
   assert_slice(t.subject, WORLD_REGISTRY "/alice");
   assert_slice(t.repository, WORLD_REPOSITORY);
   http_memory_free(m);

@@ -40,12 +40,12 @@ static void assert_subject(struct world *w, const struct metainfo *m, const char
   struct token t;
   struct error e = {0};
   assert_true(slice_starts(m->announce[0], SLICE(prefix)));
-  if (token_verify(&w->trust, slice_from(m->announce[0], strlen(prefix)), TOKEN_SWARM, 1, &arena,
-                   &t, &e) == TOKEN_VALID) {
+  if (keyring_verify(w->keyring, slice_from(m->announce[0], strlen(prefix)), TOKEN_SWARM, 1, &arena,
+                     &t, &e) == TOKEN_VALID) {
     fail_msg("a token is valid in 1970");
   }
-  if (token_verify(&w->trust, slice_from(m->announce[0], strlen(prefix)), TOKEN_SWARM,
-                   (int64_t)time(NULL), &arena, &t, &e) != TOKEN_VALID) {
+  if (keyring_verify(w->keyring, slice_from(m->announce[0], strlen(prefix)), TOKEN_SWARM,
+                     (int64_t)time(NULL), &arena, &t, &e) != TOKEN_VALID) {
     fail_msg("%s", e.text);
   }
   assert_slice(t.subject, subject);
@@ -384,8 +384,8 @@ static void records_both_tokens(void **state) {
   struct slice lines = buf_view(&log);
   for (size_t i = 0; i < 2; i++) {
     struct token t;
-    if (token_verify(&w->trust, tokens[i], TOKEN_SWARM | TOKEN_WEBSEED, (int64_t)time(NULL), &arena,
-                     &t, &e) != TOKEN_VALID) {
+    if (keyring_verify(w->keyring, tokens[i], TOKEN_SWARM | TOKEN_WEBSEED, (int64_t)time(NULL),
+                       &arena, &t, &e) != TOKEN_VALID) {
       fail_msg("%s", e.text);
     }
     struct slice line = slice_cut(&lines, '\n');

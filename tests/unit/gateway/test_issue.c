@@ -1,6 +1,5 @@
 #include "gateway/issue.h"
 
-#include "auth/token.h"
 #include "base/hex.h"
 
 #include "unit/cmocka_all.h"
@@ -13,8 +12,7 @@
 enum { NOW = 1700000000 };
 
 struct fixture {
-  struct key key;
-  struct trust trust;
+  struct keyring *keyring;
   struct gateway_options options;
   struct arena arena;
   struct buf file;
@@ -32,29 +30,28 @@ static int setup(void **state) {
   assert_non_null(f);
   struct buf pem = {0};
   *state = f;
-  f->trust = (struct trust){.rows = calloc(1, sizeof *f->trust.rows), .count = 1, .leeway = 60};
-  assert_non_null(f->trust.rows);
-  struct trust_row *row = &f->trust.rows[0];
+  struct keyring_state *keys = keyring_state_new();
+  assert_non_null(keys);
+  keys->trust =
+      (struct trust){.rows = calloc(1, sizeof *keys->trust.rows), .count = 1, .leeway = 60};
+  assert_non_null(keys->trust.rows);
+  struct trust_row *row = &keys->trust.rows[0];
   row->issuer = strdup("swarmgate");
   row->audience = strdup("swarmgate-tracker");
   row->algorithms = KEY_ALL;
   row->accept = TOKEN_SWARM | TOKEN_WEBSEED;
-  char path[] = "/tmp/swarmgate-test-XXXXXX";
-  int fd = mkstemp(path);
-  assert_true(fd >= 0);
+  keys->swarm.issuer = strdup("swarmgate");
+  keys->swarm.audience = strdup("swarmgate-tracker");
   assert_int_equal(key_generate(KEY_EDDSA, &pem, &e), 0);
-  assert_int_equal(write(fd, pem.ptr, pem.len), pem.len);
-  close(fd);
-  assert_int_equal(key_load_private(path, &f->key, &e), 0);
-  unlink(path);
+  assert_int_equal(key_parse_private(buf_view(&pem), "key", &keys->swarm.key, &e), 0);
   assert_int_equal(keyset_parse(buf_view(&pem), "key", &row->keys, &e), 0);
   buf_free(&pem);
+  f->keyring = keyring_new(keys);
+  assert_non_null(f->keyring);
   f->options = (struct gateway_options){
       .url = "https://gate.example",
       .announce_url = "https://track.example/announce",
-      .signing_key = &f->key,
-      .issuer = "swarmgate",
-      .audience = "swarmgate-tracker",
+      .keyring = f->keyring,
       .swarm_ttl = 600,
       .webseed_ttl = 3600,
       .session_ttl = 86400,
@@ -64,8 +61,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   struct fixture *f = *state;
-  key_free(&f->key);
-  trust_free(&f->trust);
+  keyring_free(f->keyring);
   arena_free(&f->arena);
   buf_free(&f->file);
   free(f);
@@ -112,7 +108,7 @@ static struct metainfo issue(struct fixture *f, const struct torrent_record *rec
 static struct token verify(struct fixture *f, struct slice jws, unsigned kind) {
   struct token t;
   struct error e = {0};
-  if (token_verify(&f->trust, jws, kind, NOW, &f->arena, &t, &e) != TOKEN_VALID) {
+  if (keyring_verify(f->keyring, jws, kind, NOW, &f->arena, &t, &e) != TOKEN_VALID) {
     fail_msg("%s", e.text);
   }
   assert_true(slice_equal(t.issuer, SLICE("swarmgate")));

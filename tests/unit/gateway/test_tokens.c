@@ -58,7 +58,7 @@ static struct token verify(struct world *w, struct slice jws, enum token_kind ki
                            struct arena *arena) {
   struct token t;
   struct error e = {0};
-  if (token_verify(&w->trust, jws, kind, (int64_t)time(NULL), arena, &t, &e) != TOKEN_VALID) {
+  if (keyring_verify(w->keyring, jws, kind, (int64_t)time(NULL), arena, &t, &e) != TOKEN_VALID) {
     fail_msg("%s", e.text);
   }
   assert_slice(t.registry, WORLD_REGISTRY);

@@ -196,7 +196,7 @@ void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *o
 }
 
 /* All of the same key, which a row's issuer, audience, kinds and registry must be enough for. */
-static void make_trust(struct world *w) {
+struct keyring_state *world_make_keys(struct world *w) {
   static const struct {
     const char *issuer, *audience, *registry;
     unsigned accept;
@@ -209,20 +209,30 @@ static void make_trust(struct world *w) {
   struct error e = {0};
   struct buf pem = {0};
   make_key(w, KEY_ES256, &w->key, &pem);
-  w->trust = (struct trust){.rows = calloc(ROWS, sizeof *w->trust.rows), .leeway = 60};
-  assert_non_null(w->trust.rows);
+  struct keyring_state *state = keyring_state_new();
+  assert_non_null(state);
+  struct trust *trust = &state->trust;
+  *trust = (struct trust){.rows = calloc(ROWS, sizeof *trust->rows), .leeway = 60};
+  assert_non_null(trust->rows);
   for (size_t i = 0; i < ROWS; i++) {
-    struct trust_row *row = &w->trust.rows[w->trust.count++];
+    struct trust_row *row = &trust->rows[trust->count++];
     row->issuer = strdup(rows[i].issuer);
     row->audience = strdup(rows[i].audience);
     row->registry = rows[i].registry == NULL ? NULL : strdup(rows[i].registry);
     row->algorithms = KEY_ALL;
     row->accept = rows[i].accept;
+    row->own = i == 0;
     if (keyset_parse(buf_view(&pem), "key.pem", &row->keys, &e) != 0) {
       fail_msg("%s", e.text);
     }
   }
+  state->swarm.issuer = strdup(rows[0].issuer);
+  state->swarm.audience = strdup(rows[0].audience);
+  if (key_parse_private(buf_view(&pem), "key.pem", &state->swarm.key, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
   buf_free(&pem);
+  return state;
 }
 
 int world_setup(void **state) {
@@ -239,7 +249,8 @@ int world_setup(void **state) {
   if (db_open(w->dir, &w->db, &e) != 0 || audit_open(w->dir, &w->audit, &e) != 0) {
     fail_msg("%s", e.text);
   }
-  make_trust(w);
+  w->keyring = keyring_new(world_make_keys(w));
+  assert_non_null(w->keyring);
   w->log.level = LOG_LEVEL_DEBUG;
   upstream_start(w, &w->registry);
   upstream_start(w, &w->storage);
@@ -258,13 +269,10 @@ int world_setup(void **state) {
       .registries = w->registries,
       .registry_count = 1,
       .format = TORRENT_V1,
-      .signing_key = &w->key,
-      .issuer = "swarmgate",
-      .audience = "swarmgate-tracker",
+      .keyring = w->keyring,
       .swarm_ttl = 600,
       .webseed_ttl = 3600,
       .session_ttl = 86400,
-      .trust = &w->trust,
       .delegate_cache = delegate_cache_new(NULL),
       .db = w->db,
       .audit = w->audit,
@@ -309,7 +317,7 @@ int world_teardown(void **state) {
   http_places_free(&w->registry.places);
   http_places_free(&w->storage.places);
   key_free(&w->key);
-  trust_free(&w->trust);
+  keyring_free(w->keyring);
   nftw(w->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
   free(w);
   return 0;

@@ -69,7 +69,8 @@ struct world {
   struct db *db;
   struct audit *audit;
   struct key key;
-  struct trust trust; /**< a row for swarm and webseed tokens, and two for tokens of registries */
+  /** Its state has a row for swarm and webseed tokens, and two for tokens of registries. */
+  struct keyring *keyring;
   struct image_credentials credentials;
   struct gateway_registry registries[2];
   struct log log;
@@ -128,6 +129,8 @@ bool world_registered_digest(struct world *w, const char *digest, const char *re
 void world_webseed_token(struct world *w, char *out);
 /** A registry token that may pull the repository, to be changed: of world_sign(), by w->key. */
 struct token world_registry_token(void);
+/** Makes the key that signs, \p w->key, and a state in which nobody else is trusted. */
+struct keyring_state *world_make_keys(struct world *w);
 /** Makes a private key. */
 void world_make_key(struct world *w, enum key_algorithm algorithm, struct key *out);
 /** Signs any token. */

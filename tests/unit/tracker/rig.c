@@ -33,8 +33,12 @@ struct rig *rig_new(void (*change)(struct tracker_options *o)) {
   struct buf pem = {0};
   assert_int_equal(key_generate(KEY_EDDSA, &pem, NULL), 0);
   assert_int_equal(key_parse_private(buf_view(&pem), "key", &rig->key, NULL), 0);
-  rig->trust = (struct trust){calloc(1, sizeof(struct trust_row)), 1, 60};
-  struct trust_row *row = rig->trust.rows;
+  struct keyring_state *state = keyring_state_new();
+  assert_non_null(state);
+  state->trust = (struct trust){calloc(1, sizeof(struct trust_row)), 1, 60};
+  rig->keyring = keyring_new(state);
+  assert_non_null(rig->keyring);
+  struct trust_row *row = state->trust.rows;
   row->issuer = strdup("issuer");
   row->audience = strdup("tracker");
   row->registry = strdup("registry.example");
@@ -49,7 +53,7 @@ struct rig *rig_new(void (*change)(struct tracker_options *o)) {
                                           .session_max = 86400,
                                           .session_key = "a key of thirty-two bytes, just.",
                                           .max_peers = 1000,
-                                          .trust = &rig->trust,
+                                          .keyring = rig->keyring,
                                           .max_tokens = 1000,
                                           .kinds = TOKEN_SWARM | TOKEN_REGISTRY};
   if (change != NULL) {
@@ -66,7 +70,7 @@ struct rig *rig_new(void (*change)(struct tracker_options *o)) {
 
 void rig_free(struct rig *rig) {
   tracker_free(rig->tracker);
-  trust_free(&rig->trust);
+  keyring_free(rig->keyring);
   key_free(&rig->key);
   arena_free(&rig->arena);
   free(rig);

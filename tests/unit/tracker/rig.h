@@ -17,7 +17,7 @@ enum { RIG_TICK = 5000, RIG_INTERVAL = 900 };
 
 struct rig {
   struct key key;
-  struct trust trust;
+  struct keyring *keyring;
   struct tracker_options options;
   struct tracker *tracker;
   struct arena arena;

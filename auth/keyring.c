@@ -1,0 +1,187 @@
+#include "auth/keyring.h"
+
+#include "auth/jwk.h"
+#include "base/cleanup.h"
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct keyring {
+  pthread_mutex_t lock; /* of the pointer, for as long as it takes to count a holder */
+  struct keyring_state *state;
+  _Atomic uint64_t generation; /* of the state, to be read without the lock */
+};
+
+/* --- a state --- */
+
+struct keyring_state *keyring_state_new(void) {
+  struct keyring_state *state = calloc(1, sizeof *state);
+  if (state != NULL) {
+    state->holders = 1;
+    state->generation = 1;
+  }
+  return state;
+}
+
+static void free_signer(struct keyring_signer *signer) {
+  key_free(&signer->key);
+  free(signer->issuer);
+  free(signer->audience);
+}
+
+void keyring_state_free(struct keyring_state *state) {
+  if (state != NULL) {
+    trust_free(&state->trust);
+    free_signer(&state->swarm);
+    free_signer(&state->service);
+    free(state);
+  }
+}
+
+const struct key *keyring_find_own(const struct trust *trust, const struct key *key) {
+  for (size_t i = 0; i < trust->count; i++) {
+    const struct trust_row *row = &trust->rows[i];
+    for (size_t k = 0; row->own && k < row->keys.count; k++) {
+      if (EVP_PKEY_eq(row->keys.keys[k].pkey, key->pkey) == 1) {
+        return &row->keys.keys[k];
+      }
+    }
+  }
+  return NULL;
+}
+
+/* --- the one in force --- */
+
+struct keyring *keyring_new(struct keyring_state *state) {
+  struct keyring *keyring = calloc(1, sizeof *keyring);
+  if (keyring != NULL) {
+    pthread_mutex_init(&keyring->lock, NULL);
+    keyring->state = state;
+    keyring->generation = state->generation;
+  }
+  return keyring;
+}
+
+void keyring_free(struct keyring *keyring) {
+  if (keyring != NULL) {
+    keyring_release(keyring->state);
+    pthread_mutex_destroy(&keyring->lock);
+    free(keyring);
+  }
+}
+
+struct keyring_state *keyring_hold(struct keyring *keyring) {
+  pthread_mutex_lock(&keyring->lock);
+  struct keyring_state *state = keyring->state;
+  atomic_fetch_add(&state->holders, 1);
+  pthread_mutex_unlock(&keyring->lock);
+  return state;
+}
+
+void keyring_release(struct keyring_state *state) {
+  if (atomic_fetch_sub(&state->holders, 1) == 1) {
+    keyring_state_free(state);
+  }
+}
+
+uint64_t keyring_generation(const struct keyring *keyring) {
+  return atomic_load(&keyring->generation);
+}
+
+/* A reload may come long after the rotation; until then the old key has signed here, and who is at
+ * it this moment may see the clock go on. */
+static void prolong(struct trust *fresh, const struct trust *old, int64_t now) {
+  for (size_t i = 0; i < fresh->count; i++) {
+    struct keyset *keys = &fresh->rows[i].keys;
+    for (size_t k = 0; k < keys->count; k++) {
+      struct key *key = &keys->keys[k];
+      const struct key *was = key->retired == 0 ? NULL : keyring_find_own(old, key);
+      int64_t until = was == NULL ? 0 : was->retired == 0 ? now + 1 : was->retired;
+      if (until > key->retired) {
+        key->expires += key->expires == 0 ? 0 : until - key->retired;
+        key->retired = until;
+      }
+    }
+  }
+}
+
+void keyring_replace(struct keyring *keyring, struct keyring_state *fresh, int64_t now) {
+  struct keyring_state *old = keyring_hold(keyring);
+  prolong(&fresh->trust, &old->trust, now);
+  pthread_mutex_lock(&keyring->lock);
+  struct keyring_state *replaced = keyring->state;
+  fresh->generation = replaced->generation + 1;
+  keyring->state = fresh;
+  atomic_store(&keyring->generation, fresh->generation);
+  pthread_mutex_unlock(&keyring->lock);
+  keyring_release(replaced);
+  keyring_release(old);
+}
+
+/* --- what is done with it --- */
+
+static bool keep(struct slice *text, struct arena *arena) {
+  *text = slice_of(arena_copy(arena, *text), text->len);
+  return text->ptr != NULL;
+}
+
+enum token_verdict keyring_verify(struct keyring *keyring, struct slice jws, unsigned kinds,
+                                  int64_t now, struct arena *arena, struct token *out,
+                                  struct error *why) {
+  struct keyring_state *state = keyring_hold(keyring);
+  enum token_verdict verdict = token_verify(&state->trust, jws, kinds, now, arena, out, why);
+  /* The state may be gone before the token is. */
+  if (verdict != TOKEN_INVALID && (!keep(&out->audience, arena) ||
+                                   (out->kind == TOKEN_REGISTRY && !keep(&out->registry, arena)))) {
+    error_set(why, ERROR_FAILED, "out of memory");
+    *out = (struct token){0};
+    verdict = TOKEN_INVALID;
+  }
+  keyring_release(state);
+  return verdict;
+}
+
+int keyring_sign(struct keyring *keyring, const struct token *t, struct buf *out, struct error *e) {
+  struct keyring_state *state = keyring_hold(keyring);
+  const struct keyring_signer *signer = t->kind == TOKEN_REGISTRY ? &state->service : &state->swarm;
+  struct token signed_here = *t;
+  signed_here.issuer = slice_str(signer->issuer);
+  signed_here.audience = slice_str(signer->audience);
+  int status = signer->key.pkey == NULL
+                   ? error_set(e, ERROR_USAGE, "there is no key here to sign such a token with")
+                   : token_sign(&signer->key, &signed_here, out, e);
+  keyring_release(state);
+  return status;
+}
+
+/* A copy that owns nothing but its name; false when there is no memory for that. */
+static bool name_as_in_tokens(const struct key *key, const struct trust_row *row,
+                              struct key *named) {
+  *named = *key;
+  named->kid = row->accept == TOKEN_REGISTRY ? key_libtrust_id(key) : key_thumbprint(key);
+  return named->kid != NULL;
+}
+
+int keyring_jwks(struct keyring *keyring, int64_t now, struct buf *out, struct error *e) {
+  struct keyring_state *state = keyring_hold(keyring);
+  struct key keys[KEYSET_MAX];
+  size_t count = 0;
+  bool ok = true;
+  for (size_t i = 0; i < state->trust.count; i++) {
+    const struct trust_row *row = &state->trust.rows[i];
+    for (size_t k = 0; row->own && k < row->keys.count && count < KEYSET_MAX && ok; k++) {
+      const struct key *key = &row->keys.keys[k];
+      if (key->expires == 0 || now < key->expires) {
+        ok = name_as_in_tokens(key, row, &keys[count++]);
+      }
+    }
+  }
+  int status = ok ? jwks_write(keys, count, out, e)
+                  : error_set(e, ERROR_FAILED, "cannot write a JWKS: out of memory");
+  for (size_t i = 0; i < count; i++) {
+    free(keys[i].kid);
+  }
+  keyring_release(state);
+  return status;
+}
