@@ -1,25 +1,71 @@
 #include "command.h"
 
-#include "auth/key.h"
+#include "auth/certificate.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "tools/issuers.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-int command_key_generate(int argc, char **argv, struct error *e) {
-  const char *use = NULL;
-  const char *alg = NULL;
-  const char *out = NULL;
-  const struct args_option options[] = {{.name = "use", .value = &use},
-                                        {.name = "alg", .value = &alg},
-                                        {.name = "out", .value = &out}};
-  char **operands;
-  int count;
-  if (args_read(argc, argv, options, 3, 0, 0, &operands, &count, e) != 0) {
+static int read_use(const char *text, const char *certificate, enum key_use *out, struct error *e) {
+  if (text == NULL || (strcmp(text, "announce") != 0 && strcmp(text, "registry") != 0)) {
+    return error_set(e, ERROR_USAGE, "--use: announce or registry is wanted");
+  }
+  *out = strcmp(text, "registry") == 0 ? KEY_REGISTRY : KEY_ANNOUNCE;
+  if (*out == KEY_ANNOUNCE && certificate != NULL) {
+    return error_set(e, ERROR_USAGE,
+                     "--certificate: goes with --use registry; who checks swarm and webseed tokens "
+                     "takes a JWKS: swarmgate key jwks FILE...");
+  }
+  return 0;
+}
+
+/* The bundle of a first key. */
+static int create_certificate(const char *path, struct slice pem, struct error *e) {
+  struct key key;
+  if (key_parse_private(pem, path, &key, e) != 0) {
     return -1;
   }
-  if (use == NULL || (strcmp(use, "announce") != 0 && strcmp(use, "registry") != 0)) {
-    return error_set(e, ERROR_USAGE, "--use: announce or registry is wanted");
+  struct buf bundle = {0};
+  int result = certificate_append(&key, &key, clock_now(), &bundle, e);
+  if (result == 0) {
+    result = certificate_create(path, buf_view(&bundle), e);
+  }
+  buf_free(&bundle);
+  key_free(&key);
+  return result;
+}
+
+/* Both or none. */
+static int create(const char *out, const char *certificate, struct slice pem, struct error *e) {
+  if (certificate != NULL && create_certificate(certificate, pem, e) != 0) {
+    return -1;
+  }
+  int result = file_create(out, pem, 0600, e);
+  if (result != 0 && certificate != NULL) {
+    unlink(certificate);
+  }
+  return result;
+}
+
+int command_key_generate(int argc, char **argv, struct error *e) {
+  const char *use_text = NULL;
+  const char *alg = NULL;
+  const char *out = NULL;
+  const char *certificate = NULL;
+  const struct args_option options[] = {{.name = "use", .value = &use_text},
+                                        {.name = "alg", .value = &alg},
+                                        {.name = "out", .value = &out},
+                                        {.name = "certificate", .value = &certificate}};
+  char **operands;
+  int count;
+  enum key_use use = KEY_ANNOUNCE;
+  if (args_read(argc, argv, options, 4, 0, 0, &operands, &count, e) != 0 ||
+      read_use(use_text, certificate, &use, e) != 0) {
+    return -1;
   }
   if (out == NULL) {
     return error_set(e, ERROR_USAGE, "--out FILE is missing");
@@ -28,14 +74,14 @@ int command_key_generate(int argc, char **argv, struct error *e) {
   if (algorithm == 0) {
     return error_set(e, ERROR_USAGE, "--alg %s: ES256, RS256 or EdDSA is wanted", alg);
   }
-  if (algorithm == KEY_EDDSA && strcmp(use, "registry") == 0) {
+  if (algorithm == KEY_EDDSA && use == KEY_REGISTRY) {
     return error_set(e, ERROR_USAGE, "--alg EdDSA: registries take ES256 and RS256 only");
   }
   struct buf pem = {0};
   if (key_generate(algorithm, &pem, e) != 0) {
     return -1;
   }
-  int result = file_create(out, buf_view(&pem), 0600, e);
+  int result = create(out, certificate, buf_view(&pem), e);
   explicit_bzero(pem.ptr, pem.len);
   buf_free(&pem);
   return result;
@@ -53,5 +99,65 @@ int command_key_jwks(int argc, char **argv, struct error *e) {
     fwrite(json.ptr, 1, json.len, stdout);
   }
   buf_free(&json);
+  return result;
+}
+
+static void print_rotation(const struct key_file_rotation *done, enum key_use use,
+                           const char *certificate) {
+  char until[sizeof "2000-01-01T00:00:00Z"];
+  struct tm tm;
+  time_t at = done->retired_until;
+  strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+  printf("%s signs now\n%s is next\n%s is retired, trusted until %s\n", done->signs, done->next,
+         done->retired, until);
+  if (certificate != NULL) {
+    printf("%s has them all: restart the registry before the server reloads\n", certificate);
+  } else if (use == KEY_REGISTRY) {
+    puts("the registry needs to know a key before it signs: see --certificate");
+  }
+  if (!done->known) {
+    puts("the key that signs now was in no JWKS before: trackers elsewhere need it before the "
+         "server reloads");
+  }
+  puts("the server goes on with the old key until it reloads: systemctl reload swarmgated");
+}
+
+static int rotate(const struct config *config, enum key_use use, const char *certificate,
+                  struct error *e) {
+  const struct config_text *file = issuers_key_file(config, use, e);
+  if (file == NULL) {
+    return -1;
+  }
+  const struct key_file_plan plan = {.use = use,
+                                     .now = clock_now(),
+                                     .lifetime = issuers_lifetime(config, use),
+                                     .certificate = certificate};
+  struct key_file_rotation done;
+  if (key_file_rotate(file->text, &plan, &done, e) != 0) {
+    return e->kind == ERROR_NOT_FOUND ? config_error_at(config, file->line, e) : -1;
+  }
+  print_rotation(&done, use, certificate);
+  key_file_rotation_free(&done);
+  return 0;
+}
+
+int command_key_rotate(int argc, char **argv, struct error *e) {
+  const char *config_path = NULL;
+  const char *use_text = NULL;
+  const char *certificate = NULL;
+  const struct args_option options[] = {{.name = "config", .value = &config_path},
+                                        {.name = "use", .value = &use_text},
+                                        {.name = "certificate", .value = &certificate}};
+  char **operands;
+  int count;
+  enum key_use use = KEY_ANNOUNCE;
+  struct config config = {0};
+  if (args_read(argc, argv, options, 3, 0, 0, &operands, &count, e) != 0 ||
+      read_use(use_text, certificate, &use, e) != 0 ||
+      command_config(config_path, &config, e) != 0) {
+    return -1;
+  }
+  int result = rotate(&config, use, certificate, e);
+  config_free(&config);
   return result;
 }

@@ -46,15 +46,28 @@ static const struct command commands[] = {
      "--config FILE INFOHASH\n\n"
      "Forgets a registered torrent.\n"},
     {"key", "generate", command_key_generate, "make a private key",
-     "--use USE [--alg ALG] --out FILE\n\n"
+     "--use USE [--alg ALG] --out FILE\n"
+     "                              [--certificate FILE]\n\n"
      "Makes a private key, PEM, mode 0600. An existing FILE is never overwritten.\n\n"
-     "  --use USE    announce: signs swarm and webseed tokens; registry: signs\n"
-     "               registry tokens\n"
-     "  --alg ALG    ES256 (default), RS256 or EdDSA, which registries do not take\n"
-     "  --out FILE   where to\n"},
+     "  --use USE            announce: signs swarm and webseed tokens; registry:\n"
+     "                       signs registry tokens\n"
+     "  --alg ALG            ES256 (default), RS256 or EdDSA, which registries do not\n"
+     "                       take\n"
+     "  --out FILE           where to\n"
+     "  --certificate FILE   its certificate, for the registry's rootcertbundle\n"},
     {"key", "jwks", command_key_jwks, "print public keys as JWKS",
      "FILE...\n\n"
      "Prints the public JWKS of private or public keys.\n"},
+    {"key", "rotate", command_key_rotate, "let the next key sign",
+     "--config FILE --use USE [--certificate FILE]\n\n"
+     "Lets the next key sign, makes the one after it, and keeps the public half of the\n"
+     "old one for as long as what it signed is good. The server takes it up when it\n"
+     "reloads.\n\n"
+     "  --config FILE        of swarmgated\n"
+     "  --use USE            announce: the first of auth.signing_keys; registry:\n"
+     "                       token_service.signing_key\n"
+     "  --certificate FILE   certificates of all these keys, for the registry's\n"
+     "                       rootcertbundle\n"},
     {"token", "issue", command_token_issue, "sign a token",
      "--config FILE --sub NAME --infohash HEX...\n"
      "                             [--ttl TIME] [--session TIME]\n"
