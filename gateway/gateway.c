@@ -68,4 +68,5 @@ void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_RO
   routes[1] = (struct http_route){"POST", "/v1/", request_handle, gateway};
   routes[2] = (struct http_route){"GET", "/webseed/", webseed_handle, gateway};
   routes[3] = (struct http_route){"HEAD", "/webseed/", webseed_handle, gateway};
+  routes[4] = (struct http_route){"GET", "/.well-known/jwks.json", jwks_handle, gateway};
 }

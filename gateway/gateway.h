@@ -61,10 +61,10 @@ struct gateway *gateway_new(const struct gateway_options *options, struct http_c
 /** To be called when the server with its routes has stopped, so that no exchange is left. */
 void gateway_free(struct gateway *gateway);
 
-enum { GATEWAY_ROUTES = 4 };
+enum { GATEWAY_ROUTES = 5 };
 
 /**
- * Fills in the routes `GET, POST /v1/` and `GET, HEAD /webseed/` for an http_server on the loop of
- * the client given to gateway_new(). They refer to \p gateway.
+ * Fills in the routes `GET, POST /v1/`, `GET, HEAD /webseed/` and `GET /.well-known/jwks.json` for
+ * an http_server on the loop of the client given to gateway_new(). They refer to \p gateway.
  */
 void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]);

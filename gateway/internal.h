@@ -30,3 +30,6 @@ void tokens_handle(struct request *r);
 
 /** `GET /webseed/…` and `HEAD /webseed/…` */
 http_handler webseed_handle;
+
+/** `GET /.well-known/jwks.json` */
+http_handler jwks_handle;
