@@ -237,7 +237,8 @@ static int read_access(const json_t *json, struct arena *arena, struct token *ou
       if (copy == NULL) {
         return error_set(e, ERROR_FAILED, "out of memory");
       }
-      access[out->access_count++].repository = slice_of(copy, name.len);
+      access[out->access_count++] =
+          (struct token_access){.repository = slice_of(copy, name.len), .actions = SCOPE_PULL};
     }
   }
   out->access = access;

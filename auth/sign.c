@@ -34,12 +34,26 @@ static int set_infohashes(json_t *json, const struct token *t) {
   return status;
 }
 
+/* A list that lives in \p entry. */
+static int set_actions(json_t *entry, unsigned actions) {
+  json_t *list = json_array();
+  int status = json_object_set_new(entry, "actions", list);
+  if (status == 0 && (actions & SCOPE_PULL) != 0) {
+    status = json_array_append_new(list, json_string("pull"));
+  }
+  if (status == 0 && (actions & SCOPE_PUSH) != 0) {
+    status = json_array_append_new(list, json_string("push"));
+  }
+  return status;
+}
+
 static int set_access(json_t *json, const struct token *t) {
   json_t *list = json_array();
   int status = json_object_set_new(json, "access", list);
   for (size_t i = 0; i < t->access_count && status == 0; i++) {
-    json_t *entry = json_pack("{s:s, s:[s]}", "type", "repository", "actions", "pull");
+    json_t *entry = json_pack("{s:s}", "type", "repository");
     status = set_text(entry, "name", t->access[i].repository);
+    status |= set_actions(entry, t->access[i].actions);
     status |= json_array_append_new(list, entry);
   }
   return status;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "auth/key.h"
+#include "auth/scope.h"
 #include "base/arena.h"
 
 /** The kinds; a bit each, for sets. */
@@ -25,9 +26,10 @@ struct token_infohash {
   unsigned char bytes[20];
 };
 
-/** One entry of a registry token's `access` that is about a repository and allows `pull`. */
+/** One entry of a registry token's `access` that is about a repository. */
 struct token_access {
   struct slice repository;
+  unsigned actions; /**< set of SCOPE_PULL and SCOPE_PUSH; one that was read has SCOPE_PULL alone */
 };
 
 /** The claims of a token; slices live in the arena that was given to token_verify(), or in
@@ -45,7 +47,7 @@ struct token {
   /** swarm: the full hex as in the token, 40 or 64 digits each */
   const struct slice *infohash_texts;
   size_t infohash_count;
-  const struct token_access *access; /**< registry; pull only */
+  const struct token_access *access; /**< registry; of one that was read what may be pulled */
   size_t access_count;
 };
 
@@ -105,8 +107,8 @@ int token_inspect(struct slice jws, struct arena *arena, struct slice *header, s
 /**
  * Signs a token of \p t->kind by \p key with the `typ`, `alg` and `kid` that its kind wants. Of the
  * members of \p t those that are empty or 0 are left out; infohashes are taken from
- * `infohash_texts`; `aud` is a string; a registry token's `access` gives `pull` (its `kid` is
- * key_libtrust_id()).
+ * `infohash_texts`; `aud` is a string; a registry token's `kid` is key_libtrust_id(), and its
+ * `access` is there also when it is empty.
  *
  * \return 0, or -1: ERROR_USAGE when it would be longer than its kind may be, or when
  * token_verify() would not take it: a required member missing, text that is not UTF-8.

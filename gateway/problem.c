@@ -1,6 +1,7 @@
 #include "gateway/problem.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A field with an empty value is left out. */
@@ -28,11 +29,22 @@ void problem_digest(struct http_exchange *x) {
 }
 
 void problem_challenge(struct http_exchange *x, struct slice challenge) {
-  answer(x, 401, "UNAUTHORIZED", "the registry wants credentials for this repository",
+  problem_unauthorized(x, challenge, "the registry wants credentials for this repository");
+}
+
+void problem_unauthorized(struct http_exchange *x, struct slice challenge, const char *message) {
+  answer(x, 401, "UNAUTHORIZED", message,
          (struct http_field){SLICE("WWW-Authenticate"), challenge});
 }
 
 void problem_method(struct http_exchange *x, struct slice allow) {
   answer(x, 405, "UNSUPPORTED", "the method is not one of those in Allow",
          (struct http_field){SLICE("Allow"), allow});
+}
+
+void problem_later(struct http_exchange *x, int status, const char *code, const char *message,
+                   unsigned seconds) {
+  char text[16];
+  snprintf(text, sizeof text, "%u", seconds);
+  answer(x, status, code, message, (struct http_field){SLICE("Retry-After"), slice_str(text)});
 }

@@ -19,3 +19,10 @@ void problem_challenge(struct http_exchange *x, struct slice challenge);
 
 /** A 405 with the methods that would do, as \p allow lists them (RFC 9110, 15.5.6). */
 void problem_method(struct http_exchange *x, struct slice allow);
+
+/** A 401 with a challenge and a message of one's own. */
+void problem_unauthorized(struct http_exchange *x, struct slice challenge, const char *message);
+
+/** As problem_answer(), with `Retry-After`. */
+void problem_later(struct http_exchange *x, int status, const char *code, const char *message,
+                   unsigned seconds);

@@ -65,16 +65,16 @@ static int add_own(const struct config *config, const struct config_text *file, 
   return signer->issuer == NULL || signer->audience == NULL ? out_of_memory(config, e) : 0;
 }
 
-/* The registry that the token service is the realm of: the one that is called as its `service`, or
- * the only one. */
-static const char *registry_of_service(const struct config *config) {
-  for (size_t i = 0; i < config->registry_count; i++) {
-    const char *name = config->registries[i].name.text;
-    if (config->registry_count == 1 || strcmp(name, config->token_service.service.text) == 0) {
-      return name;
+const char *issuers_service_registry(const struct config *config) {
+  const struct config_token_service *service = &config->token_service;
+  for (size_t i = 0; i < config->auth.trust_count; i++) {
+    const struct config_trust *row = &config->auth.trust[i];
+    if (row->registry.text != NULL && strcmp(row->issuer.text, service->issuer.text) == 0 &&
+        strcmp(row->audience.text, service->service.text) == 0) {
+      return row->registry.text;
     }
   }
-  return NULL;
+  return config->registry_count == 1 ? config->registries[0].name.text : service->service.text;
 }
 
 static int load_own(const struct config *config, struct keyring_state *state, struct error *e) {
@@ -87,11 +87,12 @@ static int load_own(const struct config *config, struct keyring_state *state, st
       return -1;
     }
   }
-  return service->present ? add_own(config, &service->signing_key, KEY_REGISTRY,
-                                    add_row(&state->trust, service->issuer.text,
-                                            service->service.text, registry_of_service(config)),
-                                    &state->service, e)
-                          : 0;
+  return service->present
+             ? add_own(config, &service->signing_key, KEY_REGISTRY,
+                       add_row(&state->trust, service->issuer.text, service->service.text,
+                               issuers_service_registry(config)),
+                       &state->service, e)
+             : 0;
 }
 
 static int load_others(const struct config *config, struct trust *trust, struct error *e) {

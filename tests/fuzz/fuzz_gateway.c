@@ -105,7 +105,7 @@ static void set_up_keys(void) {
 }
 
 static void set_up_tokens(void) {
-  const struct token_access access = {SLICE("team/app")};
+  const struct token_access access = {.repository = SLICE("team/app"), .actions = SCOPE_PULL};
   struct token claims = {.kind = TOKEN_WEBSEED,
                          .issuer = slice_str(issuer),
                          .audience = slice_str(audience),

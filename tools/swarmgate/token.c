@@ -104,7 +104,7 @@ static int issue_registry(const struct config *config, const struct issue *what,
   if (issuers_signing_key(config, KEY_REGISTRY, &key, e) != 0) {
     return -1;
   }
-  struct token_access access = {.repository = name};
+  struct token_access access = {.repository = name, .actions = SCOPE_PULL};
   struct token t = {.kind = TOKEN_REGISTRY,
                     .issuer = slice_str(service->issuer.text),
                     .audience = slice_str(service->service.text),

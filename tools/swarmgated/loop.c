@@ -18,7 +18,7 @@ struct loop {
   struct gateway *gateway;
   struct http_server *tracker_server, *gateway_server;
   struct http_route tracker_routes[TRACKER_ROUTES];
-  struct http_route gateway_routes[GATEWAY_ROUTES];
+  struct http_route gateway_routes[GATEWAY_ROUTES + TOKEN_SERVICE_ROUTES];
   unsigned servers; /* that have not stopped yet */
   bool started, stopping;
 };
@@ -110,8 +110,13 @@ static int open_roles(struct loop *loop, bool first, struct error *e) {
     if (loop->gateway == NULL) {
       return -1;
     }
+    size_t routes = GATEWAY_ROUTES;
     gateway_routes(loop->gateway, loop->gateway_routes);
-    return listen_all(loop, &shared->gateway_entrance, loop->gateway_routes, GATEWAY_ROUTES,
+    if (shared->token_service != NULL) {
+      token_service_routes(shared->token_service, loop->gateway_routes + routes);
+      routes += TOKEN_SERVICE_ROUTES;
+    }
+    return listen_all(loop, &shared->gateway_entrance, loop->gateway_routes, routes,
                       &loop->gateway_server, e);
   }
   return 0;

@@ -3,6 +3,7 @@
 
 #include "entrance.h"
 #include "gateway/gateway.h"
+#include "gateway/token_service.h"
 #include "tracker/tracker.h"
 
 struct loop;
@@ -12,6 +13,7 @@ struct shared {
   const struct config *config;
   struct tracker *tracker;
   const struct gateway_options *gateway;
+  struct token_service *token_service; /**< on the gateway's listener */
   struct entrance tracker_entrance, gateway_entrance;
 };
 

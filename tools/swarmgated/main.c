@@ -34,6 +34,8 @@ struct server {
   struct image_credentials *credentials; /* one a registry */
   struct delegate_cache *delegate_cache;
   struct gateway_options gateway;
+  struct slice *anonymous; /* as many as the configuration names */
+  struct token_service_options service;
   struct shared shared;
   struct loop *loops[LOOPS_MAX];
   size_t loop_count;
@@ -43,6 +45,8 @@ static void server_free(struct server *s) {
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_free(s->loops[i]);
   }
+  token_service_free(s->shared.token_service);
+  free(s->anonymous);
   tracker_free(s->tracker);
   delegate_cache_free(s->delegate_cache);
   audit_close(s->audit);
@@ -67,10 +71,10 @@ static int check_roles(const struct config *c, struct error *e) {
                      "to run",
                      c->file);
   }
-  if (c->token_service.present) {
+  if (c->token_service.present && !c->gateway.present) {
     return config_error(c, c->token_service.line, e,
-                        "token_service: not supported yet by swarmgated; a file with it is for "
-                        "`swarmgate token issue` alone");
+                        "token_service: is served by the gateway's listener, and there is no "
+                        "gateway; a file without one is for `swarmgate token issue` alone");
   }
   return 0;
 }
@@ -241,6 +245,29 @@ static int prepare_gateway(struct server *s, struct error *e) {
   return s->delegate_cache == NULL ? -1 : 0;
 }
 
+static int start_token_service(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  const struct config_texts *anonymous = &c->token_service.anonymous_pull;
+  s->anonymous = calloc(anonymous->count + 1, sizeof *s->anonymous);
+  if (s->anonymous == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start the token service: out of memory");
+  }
+  for (size_t i = 0; i < anonymous->count; i++) {
+    s->anonymous[i] = slice_str(anonymous->items[i].text);
+  }
+  s->service = (struct token_service_options){.keyring = s->keyring,
+                                              .service = c->token_service.service.text,
+                                              .registry = issuers_service_registry(c),
+                                              .ttl = c->token_service.ttl,
+                                              .anonymous = s->anonymous,
+                                              .anonymous_count = anonymous->count,
+                                              .db = s->db,
+                                              .audit = s->audit,
+                                              .log = &c->log};
+  s->shared.token_service = token_service_new(&s->service, e);
+  return s->shared.token_service == NULL ? -1 : 0;
+}
+
 /* A connection takes a descriptor: as many as we may have. */
 static void raise_descriptors(void) {
   struct rlimit limit;
@@ -275,6 +302,9 @@ static int start(struct server *s, struct error *e) {
       return -1;
     }
     s->shared.gateway = &s->gateway;
+    if (c->token_service.present && start_token_service(s, e) != 0) {
+      return -1;
+    }
   }
   for (unsigned i = 0; i < loops && i < LOOPS_MAX; i++) {
     struct loop *loop = loop_new(&s->shared, i == 0, e);

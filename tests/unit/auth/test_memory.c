@@ -33,7 +33,8 @@ struct sample {
 
 static const struct slice infohashes[] = {{RIG_HEX_V1, sizeof RIG_HEX_V1 - 1},
                                           {RIG_HEX_V2, sizeof RIG_HEX_V2 - 1}};
-static const struct token_access repositories[] = {{SLICE("team/app")}, {SLICE("team/base")}};
+static const struct token_access repositories[] = {{SLICE("team/app"), SCOPE_PULL},
+                                                   {SLICE("team/base"), SCOPE_PULL}};
 
 static struct sample sample(struct rig *rig, enum token_kind kind) {
   struct sample s = {.rig = rig, .key = RIG_ES256, .token = rig_swarm_claims()};

@@ -62,7 +62,7 @@ static void its_tokens_verify_here(void **state) {
 
 static void our_tokens_verify_there(void **state) {
   struct rig *rig = *state;
-  const struct token_access access[] = {{SLICE("team/app")}};
+  const struct token_access access[] = {{SLICE("team/app"), SCOPE_PULL}};
   struct token t = {.kind = TOKEN_REGISTRY,
                     .issuer = SLICE("auth.example"),
                     .audience = SLICE("registry.example"),

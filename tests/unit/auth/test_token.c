@@ -123,15 +123,24 @@ static void registry_token_without_access_gives_nothing(void **state) {
   }
 }
 
+/* As token_inspect() prints it. */
+#define ENTRY(name, actions) "\"name\": \"" name "\",\n      \"actions\": [" actions "\n      ]"
+#define PULL                 "\n        \"pull\""
+#define PUSH                 "\n        \"push\""
+
 static void our_registry_token_round_trips(void **state) {
   struct rig *rig = *state;
-  const struct token_access access[] = {{SLICE("team/app")}, {SLICE("team/base")}};
+  const struct token_access access[] = {
+      {SLICE("team/app"), SCOPE_PULL},
+      {SLICE("team/push-only"), SCOPE_PUSH},
+      {SLICE("team/base"), SCOPE_PULL | SCOPE_PUSH},
+  };
   struct token t = {.kind = TOKEN_REGISTRY,
                     .issuer = SLICE("auth.example"),
                     .audience = SLICE("registry.example"),
                     .expires = RIG_NOW + 300,
                     .access = access,
-                    .access_count = 2};
+                    .access_count = 3};
   struct slice text = rig_sign(rig, RIG_RS256, &t);
   struct token got;
   assert_int_equal(verify(rig, text, TOKEN_REGISTRY, &got), TOKEN_VALID);
@@ -141,6 +150,9 @@ static void our_registry_token_round_trips(void **state) {
   struct slice claims;
   struct error e = {0};
   assert_int_equal(token_inspect(text, &rig->arena, &header, &claims, &e), 0);
+  assert_non_null(strstr(claims.ptr, ENTRY("team/app", PULL)));
+  assert_non_null(strstr(claims.ptr, ENTRY("team/push-only", PUSH)));
+  assert_non_null(strstr(claims.ptr, ENTRY("team/base", PULL "," PUSH)));
   char *kid = key_libtrust_id(&rig->keys[RIG_RS256]);
   assert_non_null(strstr(header.ptr, kid));
   assert_non_null(strstr(header.ptr, "\"typ\": \"JWT\""));

@@ -27,7 +27,8 @@ static struct slice swarm_token(struct rig *rig, int64_t expires, int64_t sessio
 }
 
 static struct slice registry_token(struct rig *rig) {
-  const struct token_access access[] = {{SLICE("team/app")}, {SLICE("team/base")}};
+  const struct token_access access[] = {{SLICE("team/app"), SCOPE_PULL},
+                                        {SLICE("team/base"), SCOPE_PULL}};
   struct token t = {.kind = TOKEN_REGISTRY,
                     .issuer = SLICE("auth.example"),
                     .audience = SLICE("registry.example"),

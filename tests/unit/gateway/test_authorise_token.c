@@ -197,7 +197,9 @@ static void takes_no_other_token(void **state) {
 static void says_which_scope_is_missing(void **state) {
   struct world *w = *state;
   char field[TOKEN_REGISTRY_MAX];
-  const struct token_access access[] = {{SLICE("team/apps")}, {SLICE("team")}, {SLICE("*")}};
+  const struct token_access access[] = {{.repository = SLICE("team/apps"), .actions = SCOPE_PULL},
+                                        {.repository = SLICE("team"), .actions = SCOPE_PULL},
+                                        {.repository = SLICE("*"), .actions = SCOPE_PULL}};
   struct token t = world_registry_token();
   t.access = access;
   t.access_count = 3;

@@ -228,7 +228,10 @@ struct keyring_state *world_make_keys(struct world *w) {
   }
   state->swarm.issuer = strdup(rows[0].issuer);
   state->swarm.audience = strdup(rows[0].audience);
-  if (key_parse_private(buf_view(&pem), "key.pem", &state->swarm.key, &e) != 0) {
+  state->service.issuer = strdup("auth.example");
+  state->service.audience = strdup(WORLD_SERVICE);
+  if (key_parse_private(buf_view(&pem), "key.pem", &state->swarm.key, &e) != 0 ||
+      key_parse_private(buf_view(&pem), "key.pem", &state->service.key, &e) != 0) {
     fail_msg("%s", e.text);
   }
   buf_free(&pem);
@@ -511,7 +514,8 @@ struct token world_token(const struct world *w) {
 }
 
 struct token world_registry_token(void) {
-  static const struct token_access access = {{WORLD_REPOSITORY, sizeof WORLD_REPOSITORY - 1}};
+  static const struct token_access access = {
+      .repository = {WORLD_REPOSITORY, sizeof WORLD_REPOSITORY - 1}, .actions = SCOPE_PULL};
   int64_t now = clock_now();
   return (struct token){
       .kind = TOKEN_REGISTRY,

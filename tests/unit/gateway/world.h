@@ -15,6 +15,7 @@
 #define WORLD_REGISTRY   "registry.example"
 #define WORLD_SECOND     "second.example"
 #define WORLD_REPOSITORY "team/app"
+#define WORLD_SERVICE    "registry \"1\""  /**< `aud` of what the token service signs */
 #define WORLD_PEER       "127.0.0.1:40000" /**< who asks: of http_memory_new() */
 
 enum { WORLD_REQUESTS_MAX = 64 };

@@ -273,7 +273,8 @@ static void a_registry_token_covers_what_is_registered(void **state) {
   assert_int_equal(db_open(folder, &db, &e), 0);
   assert_int_equal(db_write_now(db, register_torrent, NULL, &e), 0);
   struct rig *rig = rig_new(NULL);
-  struct token_access access[] = {{SLICE("library/y")}, {SLICE("library/x")}};
+  struct token_access access[] = {{SLICE("library/y"), SCOPE_PULL},
+                                  {SLICE("library/x"), SCOPE_PULL}};
   struct token claims = {.kind = TOKEN_REGISTRY,
                          .issuer = SLICE("issuer"),
                          .audience = SLICE("tracker"),

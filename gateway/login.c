@@ -1,0 +1,242 @@
+#include "gateway/login.h"
+
+#include "auth/password.h"
+#include "base/clock.h"
+#include "gateway/guesses.h"
+#include "gateway/memo.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct login {
+  struct login *next;
+  struct guesses_place from;
+  login_done *done; /* NULL: cancelled */
+  void *arg;
+};
+
+/* One look, and all on its loop who wait for it. */
+struct look {
+  uv_work_t work;
+  struct look *next; /* of the list; under the lock */
+  struct logins *logins;
+  uv_loop_t *loop;
+  struct memo_key about;
+  struct guesses_place from; /* who counts for it: the first */
+  struct login *waiting;     /* of the loop alone, as is what follows */
+  enum login_verdict verdict;
+  struct error error;
+  struct slice user, password, hash; /* in text */
+  size_t size;
+  char text[]; /* wiped when it is freed */
+};
+
+struct logins {
+  struct memo *right;
+  struct guesses *guesses;
+  pthread_mutex_t lock;
+  struct look *looks;
+};
+
+struct logins *logins_new(struct error *e) {
+  struct logins *logins = calloc(1, sizeof *logins);
+  if (logins == NULL) {
+    error_set(e, ERROR_FAILED, "cannot look at passwords: out of memory");
+    return NULL;
+  }
+  pthread_mutex_init(&logins->lock, NULL);
+  logins->right = memo_new(LOGIN_REMEMBERED_MAX, e);
+  logins->guesses = logins->right == NULL ? NULL : guesses_new(e);
+  if (logins->guesses == NULL) {
+    logins_free(logins);
+    return NULL;
+  }
+  return logins;
+}
+
+void logins_free(struct logins *logins) {
+  if (logins != NULL) {
+    memo_free(logins->right);
+    guesses_free(logins->guesses);
+    pthread_mutex_destroy(&logins->lock);
+    free(logins);
+  }
+}
+
+static void free_look(struct look *look) {
+  while (look->waiting != NULL) {
+    struct login *login = look->waiting;
+    look->waiting = login->next;
+    free(login);
+  }
+  explicit_bzero(look->text, look->size);
+  free(look);
+}
+
+static struct slice keep(char **at, struct slice s) {
+  char *copy = *at;
+  if (s.len > 0) {
+    memcpy(copy, s.ptr, s.len);
+  }
+  *at += s.len;
+  return slice_of(copy, s.len);
+}
+
+/* Takes its own copies. */
+static struct look *make_look(struct logins *logins, uv_loop_t *loop, const struct memo_key *about,
+                              const struct login_attempt *attempt) {
+  size_t size = attempt->user.len + attempt->password.len + attempt->hash.len;
+  struct look *look = malloc(sizeof *look + size);
+  if (look == NULL) {
+    return NULL;
+  }
+  *look = (struct look){
+      .logins = logins,
+      .loop = loop,
+      .about = *about,
+      .from = guesses_place(attempt->from),
+      .size = size,
+  };
+  look->work.data = look;
+  char *at = look->text;
+  look->user = keep(&at, attempt->user);
+  look->password = keep(&at, attempt->password);
+  look->hash = keep(&at, attempt->hash);
+  return look;
+}
+
+static struct login *add_waiting(struct look *look, struct guesses_place from, login_done *done,
+                                 void *arg) {
+  struct login *login = malloc(sizeof *login);
+  if (login != NULL) {
+    *login = (struct login){.next = look->waiting, .from = from, .done = done, .arg = arg};
+    look->waiting = login;
+  }
+  return login;
+}
+
+/* On a thread of libuv. */
+static void on_work(uv_work_t *work) {
+  struct look *look = work->data;
+  int status = look->hash.len == 0 ? password_verify_nobody(look->password, &look->error)
+                                   : password_verify(look->password, look->hash, &look->error);
+  look->verdict = status == 0                        ? LOGIN_RIGHT
+                  : look->error.kind == ERROR_DENIED ? LOGIN_WRONG
+                                                     : LOGIN_FAILED;
+}
+
+static void leave(struct look *look) {
+  struct logins *logins = look->logins;
+  pthread_mutex_lock(&logins->lock);
+  struct look **at = &logins->looks;
+  while (*at != look) {
+    at = &(*at)->next;
+  }
+  *at = look->next;
+  pthread_mutex_unlock(&logins->lock);
+}
+
+static void count(const struct look *look, const struct login *login, uint64_t now) {
+  if (look->verdict == LOGIN_WRONG) {
+    guesses_wrong(look->logins->guesses, login->from, look->user, now);
+  } else if (look->verdict == LOGIN_RIGHT) {
+    guesses_right(look->logins->guesses, login->from, look->user);
+  }
+}
+
+static void on_looked(uv_work_t *work, int status) {
+  struct look *look = work->data;
+  uint64_t now = clock_monotonic_ms();
+  (void)status; /* nobody cancels it */
+  leave(look);
+  if (look->verdict == LOGIN_RIGHT) {
+    memo_keep(look->logins->right, &look->about, now + LOGIN_REMEMBER_MS, 0);
+  }
+  for (struct login *login = look->waiting; login != NULL; login = login->next) {
+    count(look, login, now);
+    if (login->done != NULL) {
+      login->done(login->arg, look->verdict, &look->error);
+    }
+  }
+  free_look(look);
+}
+
+/* Under the lock from here on. */
+
+/* The look at the same credentials on this loop, that others wait for; NULL: none. \param room set
+ * to whether one more would do. */
+static struct look *find_look(const struct logins *logins, const uv_loop_t *loop,
+                              const struct memo_key *about, const struct guesses_place *from,
+                              bool *room) {
+  struct look *found = NULL;
+  size_t all = 0, here = 0;
+  for (struct look *look = logins->looks; look != NULL; look = look->next) {
+    all++;
+    here += memcmp(&look->from, from, sizeof *from) == 0 ? 1 : 0;
+    if (look->loop == loop && about->generation != 0 && look->about.generation != 0 &&
+        memcmp(look->about.hash, about->hash, sizeof about->hash) == 0) {
+      found = look;
+    }
+  }
+  *room = all < LOGIN_WAITING_MAX && here < LOGIN_WAITING_PLACE_MAX;
+  return found;
+}
+
+static enum login_verdict start_look(struct logins *logins, uv_loop_t *loop,
+                                     const struct memo_key *about,
+                                     const struct login_attempt *attempt, login_done *done,
+                                     void *arg, struct login **login) {
+  struct guesses_place from = guesses_place(attempt->from);
+  bool room;
+  struct look *look = find_look(logins, loop, about, &from, &room);
+  if (look != NULL) {
+    *login = add_waiting(look, from, done, arg);
+    return *login == NULL ? LOGIN_FAILED : LOGIN_PENDING;
+  }
+  if (!room) {
+    return LOGIN_BUSY;
+  }
+  look = make_look(logins, loop, about, attempt);
+  if (look == NULL) {
+    return LOGIN_FAILED;
+  }
+  *login = add_waiting(look, from, done, arg);
+  if (*login == NULL) {
+    free_look(look);
+    return LOGIN_FAILED;
+  }
+  look->next = logins->looks;
+  logins->looks = look;
+  uv_queue_work(loop, &look->work, on_work, on_looked); /* fails only without on_work */
+  return LOGIN_PENDING;
+}
+
+/* To here. */
+
+enum login_verdict login_start(struct logins *logins, uv_loop_t *loop,
+                               const struct login_attempt *attempt, uint64_t now, login_done *done,
+                               void *arg, struct login **login, uint64_t *wait_ms,
+                               struct error *e) {
+  const struct slice parts[] = {attempt->user, attempt->password, attempt->hash};
+  struct memo_key about;
+  uint64_t ignored;
+  memo_about(logins->right, parts, sizeof parts / sizeof *parts, &about);
+  if (memo_find(logins->right, &about, now, &ignored)) {
+    return LOGIN_RIGHT;
+  }
+  *wait_ms = guesses_wait(logins->guesses, guesses_place(attempt->from), attempt->user, now);
+  if (*wait_ms > 0) {
+    return LOGIN_HELD_UP;
+  }
+  pthread_mutex_lock(&logins->lock);
+  enum login_verdict verdict = start_look(logins, loop, &about, attempt, done, arg, login);
+  pthread_mutex_unlock(&logins->lock);
+  if (verdict == LOGIN_FAILED) {
+    error_set(e, ERROR_FAILED, "cannot look at a password: out of memory");
+  }
+  return verdict;
+}
+
+void login_cancel(struct login *login) {
+  login->done = NULL;
+}

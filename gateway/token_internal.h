@@ -1,0 +1,44 @@
+/** What the files of the token service share; no other file includes it. */
+#pragma once
+
+#include "db/refresh_store.h"
+#include "gateway/login.h"
+#include "gateway/token_grant.h"
+#include "gateway/token_request.h"
+#include "gateway/token_service.h"
+
+struct token_service {
+  const struct token_service_options *options;
+  struct logins *logins;
+  char *challenge; /**< `Basic realm="…"` */
+};
+
+struct token_issue;
+
+/** One request; in the exchange's arena. */
+struct token_asking {
+  const struct token_service *service;
+  struct http_exchange *x;
+  struct token_request request;
+  bool post;
+  bool named;                    /**< it is a user who asks, and has shown so */
+  struct user_record user;       /**< whose; zeroed when there is none */
+  struct refresh_record refresh; /**< that was shown */
+  struct login *login;           /**< while a password is looked at */
+  struct token_issue *issue;     /**< while something is being written */
+};
+
+/** Gives out what the caller, nobody or a user who has shown so, may have: decides, signs, records,
+ *  answers. */
+void token_issue_start(struct token_asking *a);
+
+/** Nobody waits for it any more. */
+void token_issue_abandon(struct token_issue *issue);
+
+/** The user is not who he says he is, or nobody where somebody is wanted: a 401 with a challenge.
+ *  \param why for the log. */
+void token_refuse(const struct token_asking *a, const char *message, const char *why);
+
+/** A failure of ours; \p e goes to the log. \param status 500, or 503 when the caller may come
+ *  again. */
+void token_fail(const struct token_asking *a, int status, const struct error *e);

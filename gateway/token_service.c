@@ -1,0 +1,280 @@
+/*
+ * GET and POST /token. The happy path: the request is read, the user is looked up, the password is
+ * looked at on another thread or the refresh token in the database, and token_issue.c does the
+ * rest. Each step that fails answers at once.
+ */
+#include "gateway/token_service.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "gateway/problem.h"
+#include "gateway/token_internal.h"
+
+#include <openssl/sha.h>
+#include <stdlib.h>
+
+#define WRONG "wrong user name or password"
+
+/* As a quoted-string (RFC 9110, 5.6.4). malloc'ed; NULL with the error. */
+static char *make_challenge(struct slice service, struct error *e) {
+  struct buf text = {0};
+  buf_str(&text, "Basic realm=\"");
+  for (size_t i = 0; i < service.len; i++) {
+    if (slice_control(slice_from(service, i)) > 0) {
+      error_set(e, ERROR_USAGE, "token_service.service: holds a control character");
+      buf_free(&text);
+      return NULL;
+    }
+    if (service.ptr[i] == '"' || service.ptr[i] == '\\') {
+      buf_str(&text, "\\");
+    }
+    buf_append(&text, service.ptr + i, 1);
+  }
+  buf_append(&text, "\"", sizeof "\"");
+  if (text.failed) {
+    error_set(e, ERROR_FAILED, "cannot start the token service: out of memory");
+    buf_free(&text);
+    return NULL;
+  }
+  return text.ptr;
+}
+
+struct token_service *token_service_new(const struct token_service_options *options,
+                                        struct error *e) {
+  struct slice name = slice_str(options->service);
+  if (name.len > REFRESH_STORE_TEXT_MAX) {
+    error_set(e, ERROR_USAGE, "token_service.service: is longer than %d bytes",
+              REFRESH_STORE_TEXT_MAX);
+    return NULL;
+  }
+  struct token_service *service = calloc(1, sizeof *service);
+  if (service == NULL) {
+    error_set(e, ERROR_FAILED, "cannot start the token service: out of memory");
+    return NULL;
+  }
+  service->options = options;
+  service->challenge = make_challenge(name, e);
+  service->logins = service->challenge == NULL ? NULL : logins_new(e);
+  if (service->logins == NULL) {
+    token_service_free(service);
+    return NULL;
+  }
+  return service;
+}
+
+void token_service_free(struct token_service *service) {
+  if (service != NULL) {
+    logins_free(service->logins);
+    free(service->challenge);
+    free(service);
+  }
+}
+
+static void log_refusal(const struct token_asking *a, const char *why) {
+  char from[ADDRESS_TEXT_MAX];
+  address_print(http_request_peer(a->x), from);
+  log_write(a->service->options->log, LOG_LEVEL_DEBUG, "no registry token for %s: %s", from, why);
+}
+
+void token_refuse(const struct token_asking *a, const char *message, const char *why) {
+  log_refusal(a, why);
+  problem_unauthorized(a->x, slice_str(a->service->challenge), message);
+}
+
+void token_fail(const struct token_asking *a, int status, const struct error *e) {
+  log_write(a->service->options->log, LOG_LEVEL_WARN, "cannot issue a registry token: %s", e->text);
+  if (status == 503) {
+    problem_later(a->x, status, "UNAVAILABLE",
+                  "the token service cannot record what it issues, and so issues nothing; its log "
+                  "says why",
+                  1);
+  } else {
+    problem_answer(a->x, status, "UNKNOWN", "the token service failed; its log says why");
+  }
+}
+
+static void answer_malformed(const struct token_asking *a, const char *why) {
+  log_refusal(a, why);
+  problem_answer(a->x, 400, "UNSUPPORTED",
+                 slice_utf8(slice_str(why)) ? why : "the request holds what is not UTF-8");
+}
+
+/* --- a password --- */
+
+static int find_user(struct db_txn *txn, void *arg, struct error *e) {
+  struct token_asking *a = arg;
+  return user_store_get(txn, a->request.user, http_exchange_arena(a->x), &a->user, e);
+}
+
+static void on_login(void *arg, enum login_verdict verdict, const struct error *e) {
+  struct token_asking *a = arg;
+  a->login = NULL;
+  if (verdict == LOGIN_RIGHT) {
+    a->named = true;
+    token_issue_start(a);
+  } else if (verdict == LOGIN_WRONG) {
+    token_refuse(a, WRONG, WRONG);
+  } else {
+    token_fail(a, 500, e);
+  }
+}
+
+static void answer_held_up(const struct token_asking *a, uint64_t wait_ms) {
+  log_refusal(a, "too many wrong passwords");
+  problem_later(a->x, 429, "TOOMANYREQUESTS",
+                "too many wrong passwords for this user from this address: wait",
+                (unsigned)((wait_ms + 999) / 1000));
+}
+
+static void answer_busy(const struct token_asking *a) {
+  log_refusal(a, "too many passwords wait to be looked at");
+  problem_later(a->x, 503, "UNAVAILABLE", "too many log in at once: come again", 1);
+}
+
+static void look_at_password(struct token_asking *a) {
+  const struct login_attempt attempt = {
+      .user = a->request.user,
+      .password = a->request.password,
+      .hash = a->user.password,
+      .from = http_request_peer(a->x),
+  };
+  struct error e = {0};
+  uint64_t wait_ms = 0;
+  enum login_verdict verdict =
+      login_start(a->service->logins, http_exchange_loop(a->x), &attempt, clock_monotonic_ms(),
+                  on_login, a, &a->login, &wait_ms, &e);
+  token_request_wipe(&a->request);
+  if (verdict == LOGIN_HELD_UP) {
+    answer_held_up(a, wait_ms);
+  } else if (verdict == LOGIN_BUSY) {
+    answer_busy(a);
+  } else if (verdict != LOGIN_PENDING) {
+    on_login(a, verdict, &e);
+  }
+}
+
+static void take_password(struct token_asking *a) {
+  struct error e = {0};
+  if (a->request.user.len == 0) {
+    token_refuse(a, WRONG, "Basic without a user name");
+  } else if (db_read(a->service->options->db, find_user, a, &e) != 0 && e.kind != ERROR_NOT_FOUND) {
+    token_fail(a, 500, &e);
+  } else {
+    look_at_password(a);
+  }
+}
+
+/* --- a refresh token --- */
+
+static int find_refresh(struct db_txn *txn, void *arg, struct error *e) {
+  struct token_asking *a = arg;
+  struct arena *arena = http_exchange_arena(a->x);
+  struct slice text = a->request.refresh;
+  struct refresh_hash hash;
+  SHA256((const unsigned char *)text.ptr, text.len, hash.bytes);
+  return refresh_store_get(txn, &hash, clock_now(), arena, &a->refresh, e) != 0
+             ? -1
+             : user_store_get(txn, a->refresh.user, arena, &a->user, e);
+}
+
+/* A refresh token that is older than a revocation of its user. */
+static bool is_revoked(const struct token_asking *a) {
+  const struct token_service_options *o = a->service->options;
+  if (o->revocations == NULL) {
+    return false;
+  }
+  bool revoked = revocation_set_refuses_name(
+      revocations_hold(o->revocations, NULL), REVOCATION_SUB,
+      revocation_name_in(slice_str(o->registry), a->user.name), a->refresh.issued);
+  revocations_release(o->revocations);
+  return revoked;
+}
+
+static void take_refresh(struct token_asking *a) {
+  static const char message[] = "the refresh token is not known, or has ended: log in again";
+  struct error e = {0};
+  if (db_read(a->service->options->db, find_refresh, a, &e) != 0) {
+    if (e.kind == ERROR_NOT_FOUND) {
+      token_refuse(a, message, "no such refresh token, or it has expired");
+    } else {
+      token_fail(a, 500, &e);
+    }
+  } else if (!slice_equal(a->refresh.service, slice_str(a->service->options->service))) {
+    token_refuse(a, message, "the refresh token is of another service");
+  } else if (is_revoked(a)) {
+    token_refuse(a, message, "the refresh token is older than a revocation of its user");
+  } else {
+    a->named = true;
+    token_issue_start(a);
+  }
+}
+
+/* --- a request --- */
+
+static void on_abandoned(void *arg) {
+  struct token_asking *a = arg;
+  if (a->login != NULL) {
+    login_cancel(a->login);
+  }
+  if (a->issue != NULL) {
+    token_issue_abandon(a->issue);
+  }
+}
+
+static int read_request(struct token_asking *a, struct error *e) {
+  struct http_exchange *x = a->x;
+  const struct token_request_input in = {
+      .post = a->post,
+      .query = http_request_query(x),
+      .content_type = http_request_field(x, SLICE("Content-Type")),
+      .body = http_request_body(x),
+      .authorization = http_request_field(x, SLICE("Authorization")),
+  };
+  if (http_request_field_count(x, SLICE("Authorization")) > 1) {
+    return error_set(e, ERROR_USAGE, "more than one Authorization field");
+  }
+  if (token_request_read(&in, http_exchange_arena(x), &a->request, e) != 0) {
+    return -1;
+  }
+  return a->request.service.len > 0 &&
+                 !slice_equal(a->request.service, slice_str(a->service->options->service))
+             ? error_set(e, ERROR_USAGE, "service: is not the one that tokens are issued for here")
+             : 0;
+}
+
+static void handle(struct http_exchange *x, void *context) {
+  struct token_asking *a = arena_alloc(http_exchange_arena(x), sizeof *a);
+  struct error e = {0};
+  if (a == NULL) {
+    problem_answer(x, 500, "UNKNOWN", "the token service is out of memory");
+    return;
+  }
+  *a = (struct token_asking){
+      .service = context, .x = x, .post = slice_equal(http_request_method(x), SLICE("POST"))};
+  if (read_request(a, &e) != 0) {
+    if (e.kind == ERROR_USAGE) {
+      answer_malformed(a, e.text);
+    } else {
+      token_fail(a, 500, &e);
+    }
+    return;
+  }
+  http_exchange_on_abandoned(x, on_abandoned, a);
+  switch (a->request.proof) {
+  case TOKEN_REQUEST_NOBODY:
+    token_issue_start(a);
+    break;
+  case TOKEN_REQUEST_PASSWORD:
+    take_password(a);
+    break;
+  case TOKEN_REQUEST_REFRESH:
+    take_refresh(a);
+    break;
+  }
+}
+
+void token_service_routes(struct token_service *service,
+                          struct http_route routes[TOKEN_SERVICE_ROUTES]) {
+  routes[0] = (struct http_route){"GET", "/token", handle, service};
+  routes[1] = (struct http_route){"POST", "/token", handle, service};
+}
