@@ -18,6 +18,7 @@ from support.clients import Aria2, Libtorrent
 from support.image import small_image
 from support.jws import make_key, unb64
 from support.netns import Network
+from support.our_service import OurService
 from support.registry import Registry, basic
 from support.token_service import Realm, TokenService
 from test_clients import can_make_hosts
@@ -55,6 +56,8 @@ KINDS = [
     Kind("htpasswd"),
     Kind("token", TokenService, wrong=WRONG_OF_A_SERVICE),
     Kind("token-trusted", TokenService, trusted=True, wrong=WRONG_OF_A_SERVICE),
+    Kind("token-ours", OurService, trusted=True, wrong=WRONG_OF_A_SERVICE),
+    Kind("anonymous-ours", OurService, right=("public/app", NOBODY), wrong=(("team/app", NOBODY), ("secret/app", NOBODY))),
     Kind("anonymous", TokenService, right=("public/app", NOBODY), wrong=(("team/app", NOBODY), ("secret/app", NOBODY))),
     # There is nobody who may not; but what is there in one repository is not there in another.
     Kind("open", users=False, right=("team/app", NOBODY), wrong=(("secret/app", NOBODY), ("team/none", NOBODY))),

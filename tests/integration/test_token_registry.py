@@ -11,6 +11,7 @@ import os
 import pytest
 from support.announce import get
 from support.image import small_image
+from support.our_service import OurService
 from support.registry import Registry, auth_entry
 from support.registry_clients import REGISTRY_CLIENTS, Containerd, Identity, Podman, Skopeo
 from support.token_service import TokenService
@@ -35,7 +36,7 @@ TABLE = list(itertools.product(REGISTRY_CLIENTS, ("reader", "writer", "stranger"
 
 
 # Each is made with a folder, users, grants and patterns of anonymous pull, and has a `realm` while it runs.
-REALMS = [TokenService]
+REALMS = [TokenService, OurService]
 APP = "repository:team/app:"
 
 
@@ -99,9 +100,10 @@ def test_table(place, kind, user, repository, action):
         assert place.pushes(kind, repository, user, USERS.get(user), f"{kind.name}-{user}") == may
 
 
-@pytest.mark.parametrize("kind", REGISTRY_CLIENTS, ids=name_cell)
-def test_wrong_password(place, kind):
-    for user, password in (("reader", "wrong"), ("nobody", "reader:password"), ("reader", USERS["owner"])):
+# A user each: few wrong passwords are free.
+@pytest.mark.parametrize("kind,name", zip(REGISTRY_CLIENTS, ("reader", "owner", "stranger")), ids=name_cell)
+def test_wrong_password(place, kind, name):
+    for user, password in ((name, "wrong"), ("nobody", USERS[name]), (name, USERS["writer"])):
         assert not place.pulls(kind, "team/app", user, password)
         # What needs no password is not given to a wrong one either: its user would not see the mistake.
         assert not place.pulls(kind, "public/tool", user, password)
@@ -137,7 +139,7 @@ def test_identity_token(place, kind, identity):
 
 
 def test_no_identity_token_without_a_user(place):
-    status, body = place.realm.ask(offline_token="true")
+    status, body = place.realm.ask(["repository:public/tool:pull"], offline_token="true")
     assert status == 200 and "refresh_token" not in body
 
 

@@ -1,0 +1,124 @@
+"""The token service as its operator and its users see it, beside what test_token_registry.py has of it with real clients."""
+
+import base64
+import json
+import os
+import re
+
+import pytest
+from support.announce import announce, failure, get
+from support.gate import Gate
+from support.jws import unb64
+from support.our_service import OurService
+from support.process import binary, run
+from support.registry import basic
+
+USERS = {"alice": "Alice's pässword:1", "bob": "bobs-password"}
+GRANTS = {"alice": {"team/*": "pull,push"}, "bob": {"*": "pull"}}
+APP = "repository:team/app:"
+
+
+@pytest.fixture
+def service(tmp_path):
+    with OurService(str(tmp_path), USERS, GRANTS, ["public/*"]) as running:
+        yield running
+
+
+def claims(token):
+    return json.loads(unb64(token.split(".")[1]))
+
+
+def status_of(service, user, password):
+    status, headers, body = get(service.gate.gateway, "/token", basic(user, password))
+    return status, headers, json.loads(body)
+
+
+def test_unknown_user_and_wrong_password_say_the_same(service):
+    told = [status_of(service, user, password) for user, password in (("alice", "wrong"), ("nobody", "wrong"), ("alice", ""))]
+    assert [status for status, _, _ in told] == [401] * 3
+    assert told[0][2] == told[1][2] == told[2][2]
+    assert {headers["WWW-Authenticate"] for _, headers, _ in told} == {'Basic realm="registry.example"'}
+
+
+def test_guesser_holds_up_nobody_else(service):
+    """127.0.0.2 is another address of this machine."""
+    statuses = [status_of(service, "alice", f"guess {i}")[0] for i in range(12)]
+    assert statuses[:11] == [401] * 11
+    # Unless a second has passed meanwhile, it is held up now; a wait grows with each that was looked at.
+    guesses = 0
+    while statuses[-1] != 429:
+        guesses += 1
+        statuses.append(status_of(service, "alice", f"more {guesses}")[0])
+    status, headers, body = status_of(service, "alice", "one more")
+    assert status == 429 and body["errors"][0]["code"] == "TOOMANYREQUESTS" and int(headers["Retry-After"]) >= 1
+    assert service.realm.ask(user="bob", password=USERS["bob"])[0] == 200
+    other = get(service.gate.gateway, "/token", basic("alice", USERS["alice"]), source="127.0.0.2")
+    assert other[0] == 200
+
+
+def test_changes_count_at_once(service):
+    assert claims(service.realm.token_for(APP + "pull", user="bob", password=USERS["bob"]))["access"]
+    service.user("ungrant", "bob", "*")
+    assert claims(service.realm.token_for(APP + "pull", user="bob", password=USERS["bob"]))["access"] == []
+    service.user("passwd", "bob", input="another")
+    assert service.realm.ask(user="bob", password=USERS["bob"])[0] == 401
+    assert service.realm.ask(user="bob", password="another")[0] == 200
+    service.user("remove", "bob")
+    assert service.realm.ask(user="bob", password="another")[0] == 401
+
+
+def test_what_is_written_down(service):
+    """Every token is in the audit log, and no secret is there or in the log."""
+    status, body = service.realm.ask([APP + "push,pull"], "alice", USERS["alice"], offline_token="true")
+    assert status == 200
+    service.realm.ask([APP + "pull"], "alice", "a wrong password")
+    done = service.gate.tool("audit", "--json", "--config", service.gate.config, "--sub", "registry.example/alice")
+    registry, refresh = [json.loads(line) for line in done.stdout.splitlines()]
+    assert registry["jti"] == claims(body["token"])["jti"] and registry["kind"] == "registry"
+    assert registry["access"] == [APP + "pull,push"] and registry["exp"] == claims(body["token"])["exp"]
+    assert registry["from"].startswith("127.0.0.1:") and refresh["kind"] == "refresh"
+    assert refresh["exp"] > registry["exp"] + 80 * 24 * 3600
+    service.gate.process.wait_line(f"issued registry token {registry['jti']} to registry.example/alice for {APP}pull,push")
+    written = service.gate.process.output() + done.stdout
+    for secret in (body["refresh_token"], body["token"].split(".")[2], USERS["alice"], "a wrong password",
+                   base64.b64encode(f"alice:{USERS['alice']}".encode()).decode()):
+        assert secret not in written
+
+
+def test_own_tokens_need_no_trust_row(tmp_path):
+    """The tracker beside it takes them for what is registered, and of no other key or audience."""
+    path = str(tmp_path / "registry.pem")
+    run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", path])
+    service = {"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"}
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"a layer")
+    with Gate(str(tmp_path), [{"name": "registry.example", "url": "http://127.0.0.1:9"}], token_service=service) as gate:
+        gate.tool("user", "add", "alice", "--config", gate.config, input="password")
+        gate.tool("user", "grant", "alice", "team/app", "pull", "--config", gate.config)
+        made = gate.tool("torrent", "create", f"blob:{blob}", "--register", "--json", "--repository", "team/app", "--output", str(tmp_path / "out"),
+                         "--config", gate.config)
+        infohash = json.loads(made.stdout)["blobs"][0]["infohash"]
+        for scope, reason in (("repository:team/app:pull", None), ("repository:team/other:pull", "not authorised for this torrent")):
+            status, _, body = get(gate.gateway, f"/token?service=registry.example&scope={scope}", basic("alice", "password"))
+            assert status == 200
+            assert failure(announce(gate.tracker, infohash, json.loads(body)["token"])) == reason
+        issued = gate.tool("token", "issue", "--config", gate.config, "--registry-scope", "repository:team/app:pull", "--sub", "bob")
+        assert failure(announce(gate.tracker, infohash, issued.stdout.strip())) is None
+
+
+def test_needs_a_gateway(tmp_path):
+    run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", str(tmp_path / "registry.pem")])
+    gate = Gate(str(tmp_path), token_service={"issuer": "i", "service": "s", "signing_key": "registry.pem"})
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+    assert done.returncode == 2
+    assert re.search(r"swarmgated\.yaml:\d+: token_service: .*no gateway", done.stderr), done.stderr
+    # The tool reads it all the same.
+    assert gate.tool("token", "issue", "--config", gate.config, "--registry-scope", "repository:a:pull", "--sub", "bob").stdout
+
+
+def test_key_is_checked(tmp_path):
+    gate = Gate(str(tmp_path), [{"name": "r", "url": "http://127.0.0.1:9"}],
+                token_service={"issuer": "i", "service": "s", "signing_key": "missing.pem"})
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+    assert done.returncode == 2 and re.search(r"yaml:\d+: .*missing\.pem", done.stderr), done.stderr
+    assert not os.path.exists(tmp_path / "data")
