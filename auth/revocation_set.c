@@ -126,9 +126,13 @@ enum revocation_kind revocation_set_refuses(const struct revocation_set *set,
   return (enum revocation_kind)0;
 }
 
+bool revocation_set_has(const struct revocation_set *set, enum revocation_kind kind) {
+  return set->starts[kind] < set->starts[kind + 1];
+}
+
 bool revocation_set_refuses_infohash(const struct revocation_set *set,
                                      const unsigned char infohash[20], int64_t issued) {
-  return set->starts[REVOCATION_INFOHASH] < set->starts[REVOCATION_INFOHASH + 1] &&
+  return revocation_set_has(set, REVOCATION_INFOHASH) &&
          revocation_set_refuses_name(set, REVOCATION_INFOHASH, revocation_name_infohash(infohash),
                                      issued);
 }

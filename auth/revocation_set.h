@@ -34,6 +34,9 @@ enum revocation_kind revocation_set_refuses(const struct revocation_set *set,
 bool revocation_set_refuses_name(const struct revocation_set *set, enum revocation_kind kind,
                                  uint64_t name, int64_t issued);
 
+/** Whether any of that kind is revoked. */
+bool revocation_set_has(const struct revocation_set *set, enum revocation_kind kind);
+
 /** The same of an infohash as announced. Nothing is hashed while no infohash is revoked. */
 bool revocation_set_refuses_infohash(const struct revocation_set *set,
                                      const unsigned char infohash[20], int64_t issued);

@@ -12,6 +12,7 @@
 #include "gateway/delegate_cache.h"
 #include "gateway/problem.h"
 #include "gateway/registration.h"
+#include "gateway/standing.h"
 
 #include <stdio.h>
 
@@ -34,12 +35,14 @@ static bool learns_challenge(const struct request *r) {
 }
 
 /* What the caller is told of what the registry said. A token that will not do never makes a yes of
- * what the registry says to nobody in particular. */
+ * what the registry says to nobody in particular, and a yes to who is revoked is none. */
 static struct delegate_answer answer_of(const struct request *r,
                                         const struct delegate_answer *said) {
   struct delegate_answer answer = *said;
   bool yes = said->verdict == DELEGATE_YES || said->verdict == DELEGATE_YES_IF_SIZE;
-  if (r->right == BEARER_INVALID && yes) {
+  if (yes && !standing_good(r)) {
+    answer.verdict = DELEGATE_HIDDEN;
+  } else if (r->right == BEARER_INVALID && yes) {
     answer.verdict = DELEGATE_CHALLENGE;
     answer.challenge = SLICE("Bearer error=\"invalid_token\"");
   } else if (r->right == BEARER_NARROW && yes) {
@@ -77,16 +80,16 @@ static bool is_known(const struct request *r, const struct delegate_question *qu
                      struct slice digest, struct delegate_ticket *ticket,
                      struct delegate_answer *known) {
   uint64_t now = clock_monotonic_ms();
-  if (r->right == BEARER_PULL && is_registered(r, digest)) {
-    *known = (struct delegate_answer){.verdict = DELEGATE_YES};
-    return true;
-  }
-  if (asks_for_caller(r) && delegate_cache_find(r->gateway->options->delegate_cache,
-                                                r->upstream->name, question, now, ticket, known)) {
+  struct delegate_answer said = {.verdict = DELEGATE_YES};
+  if ((r->right == BEARER_PULL && is_registered(r, digest)) ||
+      (asks_for_caller(r) &&
+       delegate_cache_find(r->gateway->options->delegate_cache, r->upstream->name, question, now,
+                           ticket, &said))) {
+    *known = answer_of(r, &said);
     return true;
   }
   if (learns_challenge(r)) {
-    const struct delegate_answer said = {
+    said = (struct delegate_answer){
         .verdict = DELEGATE_CHALLENGE,
         .status = 401,
         .challenge = challenges_find(r->upstream->challenges, r->repository, now),

@@ -1,14 +1,16 @@
 /*
  * GET /v1/<name>/blobs/<digest>. The happy path: the caller may read the blob, its torrent is
- * looked up, registered to this repository when it was not, made with fresh tokens, and answered
- * once the audit log has them. Each step that fails answers at once; when the caller goes away, the
- * question to the registry is cancelled, and what is on its way to the disk runs out alone.
+ * looked up, registered to this repository when it was not, the caller is held against what was
+ * revoked until now, and it is made with fresh tokens, and answered once the audit log has them.
+ * Each step that fails answers at once; when the caller goes away, the question to the registry is
+ * cancelled, and what is on its way to the disk runs out alone.
  */
 #include "base/clock.h"
 #include "gateway/authorise.h"
 #include "gateway/problem.h"
 #include "gateway/recording.h"
 #include "gateway/registration.h"
+#include "gateway/standing.h"
 #include "image/reference.h"
 
 /** SHA-256 of no bytes. */
@@ -20,7 +22,9 @@ struct handout {
   struct authorise *question; /**< while the registry is being asked */
   struct torrent_record record;
   struct registration *registration; /**< while it is being written */
-  struct recording *recording;       /**< likewise, of the tokens in the answer */
+  int64_t now;                       /**< `iat` of the tokens in the answer */
+  struct standing *standing;         /**< while it is asked for */
+  struct recording *recording;       /**< while the tokens are being written into the audit log */
   struct issued issued;
   struct slice disposition;
   struct buf file; /**< the answer; freed when it was sent or is not wanted */
@@ -53,8 +57,8 @@ static int make(struct handout *h, struct error *e) {
   if (name.ptr == NULL || h->disposition.ptr == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  return issue_torrent(r->gateway->options, &grant, &h->record, clock_now(), arena, &h->issued,
-                       &h->file, e);
+  return issue_torrent(r->gateway->options, &grant, &h->record, h->now, arena, &h->issued, &h->file,
+                       e);
 }
 
 static void refuse_unrecorded(struct handout *h, const struct error *e) {
@@ -72,8 +76,14 @@ static void on_recorded(void *arg, const struct error *e) {
   }
 }
 
-static void issue(struct handout *h) {
+static void on_standing(void *arg, bool good, const struct error *no_telling) {
+  struct handout *h = arg;
   struct error e = {0};
+  h->standing = NULL;
+  if (!good) {
+    standing_refuse(h->request, h->request->reference, no_telling);
+    return;
+  }
   if (make(h, &e) != 0) {
     buf_free(&h->file);
     fail(h, &e);
@@ -82,6 +92,17 @@ static void issue(struct handout *h) {
   h->recording = recording_start(h->request, &h->issued, on_recorded, h, &e);
   if (h->recording == NULL) {
     refuse_unrecorded(h, &e);
+  }
+}
+
+/* The time comes first: what is revoked later is later than the tokens, too. */
+static void issue(struct handout *h) {
+  struct error e = {0};
+  bool good;
+  h->now = clock_now();
+  h->standing = standing_ask(h->request, on_standing, h, &good, &e);
+  if (h->standing == NULL) {
+    on_standing(h, good, e.kind == ERROR_NONE ? NULL : &e);
   }
 }
 
@@ -143,6 +164,7 @@ static void on_abandoned(void *arg) {
   struct handout *h = arg;
   authorise_cancel(h->question);
   registration_leave(h->registration);
+  standing_leave(h->standing);
   recording_leave(h->recording);
   buf_free(&h->file);
 }

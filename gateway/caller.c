@@ -48,23 +48,36 @@ static struct slice basic_user(struct slice encoded, struct arena *arena) {
   return password.ptr != NULL && is_name(user) ? user : slice_of(NULL, 0);
 }
 
-/* The `sub` of a JWT; a NULL pointer when there is none to be read. */
-static struct slice bearer_subject(struct slice token, struct arena *arena) {
+/* A member that is a string; a NULL pointer when there is none. */
+static struct slice copy_member(const json_t *object, const char *member, struct arena *arena) {
+  const json_t *value = json_object_get(object, member);
+  struct slice text = slice_of(json_string_value(value), json_string_length(value));
+  const char *copy = text.ptr == NULL ? NULL : arena_copy(arena, text);
+  return slice_of(copy, copy == NULL ? 0 : text.len);
+}
+
+/* Whole seconds; what is no time that could be is none (RFC 7519, section 2). */
+static int64_t date_of(const json_t *value) {
+  double date = json_number_value(value);
+  return date >= 1 && date < (double)(INT64_C(1) << 53) ? (int64_t)date : 0;
+}
+
+/* Reads a JWT. \return its `sub`; a NULL pointer when there is none to be read. */
+static struct slice read_bearer(struct slice token, struct arena *arena, struct caller *out) {
   struct slice header;
   struct slice claims;
-  struct slice name = slice_of(NULL, 0);
   if (token_inspect(token, arena, &header, &claims, NULL) != 0) {
-    return name;
+    return slice_of(NULL, 0);
   }
-  json_t *object = json_loadb(claims.ptr, claims.len, JSON_REJECT_DUPLICATES, NULL);
-  const json_t *sub = json_object_get(object, "sub");
-  struct slice text = slice_of(json_string_value(sub), json_string_length(sub));
-  if (text.ptr != NULL && is_name(text)) {
-    char *copy = arena_copy(arena, text);
-    name = slice_of(copy, copy == NULL ? 0 : text.len);
-  }
+  json_t *object = json_loadb(header.ptr, header.len, JSON_REJECT_DUPLICATES, NULL);
+  out->key_id = copy_member(object, "kid", arena);
   json_decref(object);
-  return name;
+  object = json_loadb(claims.ptr, claims.len, JSON_REJECT_DUPLICATES, NULL);
+  struct slice name = copy_member(object, "sub", arena);
+  out->token_id = copy_member(object, "jti", arena);
+  out->issued = date_of(json_object_get(object, "iat"));
+  json_decref(object);
+  return name.ptr != NULL && is_name(name) ? name : slice_of(NULL, 0);
 }
 
 static struct slice bearer_fingerprint(struct slice token, struct arena *arena) {
@@ -82,7 +95,7 @@ int caller_read(struct slice authorization, struct slice registry, struct arena 
   struct slice credentials = authorization;
   struct slice scheme = slice_cut(&credentials, ' ');
   struct slice name = SLICE("");
-  out->authorization = SLICE("");
+  *out = (struct caller){.authorization = SLICE("")};
   credentials = slice_trim(credentials);
   if (is_token68(credentials) && slice_equal_nocase(scheme, SLICE("Basic"))) {
     struct slice user = basic_user(credentials, arena);
@@ -91,7 +104,8 @@ int caller_read(struct slice authorization, struct slice registry, struct arena 
       out->authorization = authorization;
     }
   } else if (is_token68(credentials) && slice_equal_nocase(scheme, SLICE("Bearer"))) {
-    name = bearer_subject(credentials, arena);
+    out->bearer = true;
+    name = read_bearer(credentials, arena, out);
     if (name.ptr == NULL) {
       name = bearer_fingerprint(credentials, arena);
     }

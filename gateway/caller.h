@@ -17,6 +17,10 @@ struct caller {
    *  the `/` without credentials; `token:` and 16 hex digits of its SHA-256 for a bearer that
    *  cannot be read (contract, Tokens). */
   struct slice subject;
+  bool bearer; /**< it shows a bearer token */
+  /** The token's `jti` and `kid`; empty without them, and of one that cannot be read. */
+  struct slice token_id, key_id;
+  int64_t issued; /**< the token's `iat`; 0 when it does not say */
 };
 
 /**

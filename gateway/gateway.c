@@ -54,6 +54,14 @@ void gateway_free(struct gateway *gateway) {
   free(gateway);
 }
 
+void gateway_tick(struct gateway *gateway) {
+  uint64_t generation = revocations_generation(gateway->options->revocations);
+  if (generation != gateway->generation) {
+    gateway->generation = generation;
+    webseed_cut(gateway);
+  }
+}
+
 const struct gateway_upstream *gateway_find(const struct gateway *gateway, struct slice name) {
   for (size_t i = 0; i < gateway->options->registry_count; i++) {
     if (slice_equal(gateway->upstreams[i].name, name)) {

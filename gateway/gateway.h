@@ -6,8 +6,10 @@
 #pragma once
 
 #include "auth/keyring.h"
+#include "auth/revocation_set.h"
 #include "base/log.h"
 #include "db/audit.h"
+#include "gateway/revocation_watch.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "image/registry.h"
@@ -43,6 +45,8 @@ struct gateway_options {
   unsigned session_ttl; /**< seconds from `iat` to the end of the session */
 
   struct delegate_cache *delegate_cache; /**< the registries' answers, for all loops */
+  struct revocations *revocations;       /**< what tokens and callers are held against */
+  struct revocation_watch *watch;        /**< keeps it up with \ref db */
   struct db *db;
   struct audit *audit; /**< has what is handed out before it leaves */
   const struct log *log;
@@ -60,6 +64,10 @@ struct gateway *gateway_new(const struct gateway_options *options, struct http_c
 
 /** To be called when the server with its routes has stopped, so that no exchange is left. */
 void gateway_free(struct gateway *gateway);
+
+/** To be called on the gateway's loop once a second: when the revocations have changed, cuts the
+ *  answers under way to tokens that are revoked now. */
+void gateway_tick(struct gateway *gateway);
 
 enum { GATEWAY_ROUTES = 5 };
 

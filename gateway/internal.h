@@ -3,6 +3,12 @@
 
 #include "gateway/gateway.h"
 
+struct relay;
+/** The answers under way with blobs; zeroed there are none. */
+struct relays {
+  struct relay *first;
+};
+
 /** A registry, the connections to it of this loop, and what it wants of who has no credentials. */
 struct gateway_upstream {
   struct slice name;
@@ -14,6 +20,8 @@ struct gateway_upstream {
 struct gateway {
   const struct gateway_options *options;
   struct gateway_upstream *upstreams; /**< as many as options->registries */
+  struct relays relays;               /**< of webseed.c */
+  uint64_t generation;                /**< of the revocations that the relays were held against */
 };
 
 /** The registry of that name; NULL when there is none. */
@@ -30,6 +38,8 @@ void tokens_handle(struct request *r);
 
 /** `GET /webseed/…` and `HEAD /webseed/…` */
 http_handler webseed_handle;
+/** Cuts the answers under way to tokens that are revoked. */
+void webseed_cut(struct gateway *gateway);
 
 /** `GET /.well-known/jwks.json` */
 http_handler jwks_handle;

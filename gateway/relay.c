@@ -18,6 +18,7 @@
 
 /** In the exchange's arena. */
 struct relay {
+  struct relay *next, **link; /**< among those under way; link is NULL when it is none of them */
   struct http_exchange *x;
   struct relay_order order;
   const struct log *log;
@@ -38,9 +39,26 @@ static bool fail(struct relay *r, int status, const char *why) {
   return false;
 }
 
-static void drop_hash(struct relay *r) {
+static void join(struct relay *r, struct relays *relays) {
+  r->link = &relays->first;
+  r->next = relays->first;
+  if (r->next != NULL) {
+    r->next->link = &r->next;
+  }
+  relays->first = r;
+}
+
+/* Nothing of it is under way any more. */
+static void leave(struct relay *r) {
   EVP_MD_CTX_free(r->hash);
   r->hash = NULL;
+  if (r->link != NULL) {
+    *r->link = r->next;
+    if (r->next != NULL) {
+      r->next->link = r->link;
+    }
+    r->link = NULL;
+  }
 }
 
 static void start(struct relay *r) {
@@ -173,16 +191,18 @@ static void on_abandoned(void *arg) {
   if (r->request != NULL) {
     registry_cancel(r->request);
   }
-  drop_hash(r);
+  leave(r);
 }
 
 static void give_up(struct relay *r) {
-  drop_hash(r);
+  leave(r);
   log_write(r->log, LOG_LEVEL_WARN, "cannot relay %s of %.*s/%s: %s", r->order.digest,
             SLICE_ARG(r->order.upstream->name), r->order.repository, r->why);
   if (r->started) {
     tell(r);
     http_answer_abort(r->x);
+  } else if (r->status == 403) {
+    problem_answer(r->x, 403, "DENIED", "the webseed token was revoked");
   } else if (r->status == 404) {
     problem_answer(r->x, 404, "BLOB_UNKNOWN", "the registry has no such blob any more");
   } else {
@@ -207,12 +227,13 @@ static void on_done(void *arg, const struct error *e) {
     give_up(r);
     return;
   }
-  drop_hash(r);
+  leave(r);
   tell(r);
   http_answer_end(r->x);
 }
 
-void relay_blob(struct http_exchange *x, const struct relay_order *order, const struct log *log) {
+void relay_blob(struct http_exchange *x, const struct relay_order *order, struct relays *relays,
+                const struct log *log) {
   static const struct registry_events events = {on_head, on_data, on_done};
   struct relay *r = arena_alloc(http_exchange_arena(x), sizeof *r);
   bool whole = order->range.length == order->size;
@@ -231,6 +252,7 @@ void relay_blob(struct http_exchange *x, const struct relay_order *order, const 
   }
   *r = (struct relay){.x = x, .order = *order, .log = log, .left = order->range.length};
   http_exchange_on_abandoned(x, on_abandoned, r);
+  join(r, relays);
   if (whole) {
     r->hash = EVP_MD_CTX_new();
     if (r->hash == NULL || EVP_DigestInit_ex(r->hash, EVP_sha256(), NULL) != 1) {
@@ -243,5 +265,19 @@ void relay_blob(struct http_exchange *x, const struct relay_order *order, const 
   if (r->request == NULL) {
     fail(r, 502, e.text);
     give_up(r);
+  }
+}
+
+void relay_cut(struct relays *relays, relay_judge *judge, void *arg) {
+  for (struct relay *r = relays->first, *next; r != NULL; r = next) {
+    next = r->next;
+    if (judge(arg, &r->order)) {
+      if (r->request != NULL) {
+        registry_cancel(r->request);
+        r->request = NULL;
+      }
+      fail(r, 403, "its token was revoked");
+      give_up(r);
+    }
   }
 }

@@ -1,16 +1,17 @@
 /*
  * POST /v1/<name>/tokens: fresh tokens for blobs whose torrents a node has already. The happy path:
  * for each digest the question whether the caller may read it, a few at a time; then the torrents
- * are looked up, registered to this repository when they were not, and one swarm token and a
- * webseed token each are answered, once the audit log has them. What may not be read, or has no
- * torrent, is left out; an answer of the registry that is about the caller and not about one blob
- * ends it all.
+ * are looked up, registered to this repository when they were not, the caller is held against what
+ * was revoked until now, and one swarm token and a webseed token each are answered, once the audit
+ * log has them. What may not be read, or has no torrent, is left out; an answer of the registry
+ * that is about the caller and not about one blob ends it all.
  */
 #include "base/clock.h"
 #include "gateway/authorise.h"
 #include "gateway/problem.h"
 #include "gateway/recording.h"
 #include "gateway/registration.h"
+#include "gateway/standing.h"
 #include "image/json.h"
 #include "image/reference.h"
 
@@ -40,6 +41,8 @@ struct batch {
   struct token_infohash unregistered[TOKEN_INFOHASHES_MAX];
   size_t unregistered_count;
   struct registration *registration; /**< while it is being written */
+  int64_t now;                       /**< `iat` of what is issued */
+  struct standing *standing;         /**< while it is asked for */
   struct issued issued;
   struct recording *recording; /**< while the tokens are being recorded */
   char *answer;                /**< freed when it was sent or is not wanted */
@@ -67,13 +70,13 @@ static void send_answer(struct batch *b) {
   free(answer);
 }
 
-static int add_webseed(struct batch *b, size_t i, int64_t now, json_t *webseeds, struct error *e) {
+static int add_webseed(struct batch *b, size_t i, json_t *webseeds, struct error *e) {
   const struct request *r = b->request;
   const struct issue_grant grant = request_grant(r);
   struct slice digest = b->torrents[i].digest;
   struct slice url;
-  if (issue_webseed(r->gateway->options, &grant, digest, now, http_exchange_arena(r->x), &b->issued,
-                    &url, e) != 0) {
+  if (issue_webseed(r->gateway->options, &grant, digest, b->now, http_exchange_arena(r->x),
+                    &b->issued, &url, e) != 0) {
     return -1;
   }
   return json_object_set_new(webseeds, digest.ptr, json_stringn(url.ptr, url.len)) == 0
@@ -81,13 +84,13 @@ static int add_webseed(struct batch *b, size_t i, int64_t now, json_t *webseeds,
              : error_set(e, ERROR_FAILED, "out of memory");
 }
 
-static int make_answer(struct batch *b, struct slice token, int64_t now, struct error *e) {
+static int make_answer(struct batch *b, struct slice token, struct error *e) {
   const struct gateway_options *o = b->request->gateway->options;
-  int64_t session = now + o->session_ttl;
+  int64_t session = b->now + o->session_ttl;
   json_t *webseeds = json_object();
   int result = 0;
   for (size_t i = 0; i < b->torrent_count && result == 0; i++) {
-    result = add_webseed(b, i, now, webseeds, e);
+    result = add_webseed(b, i, webseeds, e);
   }
   if (result == 0) {
     json_t *json =
@@ -116,13 +119,18 @@ static void on_recorded(void *arg, const struct error *e) {
   }
 }
 
-static void issue(struct batch *b) {
+static void on_standing(void *arg, bool good, const struct error *no_telling) {
+  struct batch *b = arg;
   const struct request *r = b->request;
   const struct issue_grant grant = request_grant(r);
-  int64_t now = clock_now();
   struct slice token;
   struct error e = {0};
-  if (issue_swarm(r->gateway->options, &grant, b->torrents, b->torrent_count, now,
+  b->standing = NULL;
+  if (!good) {
+    standing_refuse(r, first_digest(b), no_telling);
+    return;
+  }
+  if (issue_swarm(r->gateway->options, &grant, b->torrents, b->torrent_count, b->now,
                   http_exchange_arena(r->x), &b->issued, &token, &e) != 0) {
     if (e.kind == ERROR_USAGE && b->torrent_count > 1) {
       problem_answer(r->x, 400, "UNSUPPORTED",
@@ -132,13 +140,24 @@ static void issue(struct batch *b) {
     }
     return;
   }
-  if (make_answer(b, token, now, &e) != 0) {
+  if (make_answer(b, token, &e) != 0) {
     fail(b, &e);
     return;
   }
   b->recording = recording_start(r, &b->issued, on_recorded, b, &e);
   if (b->recording == NULL) {
     refuse_unrecorded(b, &e);
+  }
+}
+
+/* The time comes first: what is revoked later is later than the tokens, too. */
+static void issue(struct batch *b) {
+  struct error e = {0};
+  bool good;
+  b->now = clock_now();
+  b->standing = standing_ask(b->request, on_standing, b, &good, &e);
+  if (b->standing == NULL) {
+    on_standing(b, good, e.kind == ERROR_NONE ? NULL : &e);
   }
 }
 
@@ -282,6 +301,7 @@ static void on_abandoned(void *arg) {
   struct batch *b = arg;
   cancel_questions(b);
   registration_leave(b->registration);
+  standing_leave(b->standing);
   recording_leave(b->recording);
   free(b->answer);
 }

@@ -1,7 +1,7 @@
 /*
- * GET and HEAD /webseed/<token>/<file> (BEP 19). The happy path: the token verifies and is for that
- * file; the size comes from the torrent or, when it is gone, from the registry; then the blob is
- * relayed. Paths hold tokens: nothing of them is logged.
+ * GET and HEAD /webseed/<token>/<file> (BEP 19). The happy path: the token verifies, is not revoked
+ * and is for that file; the size comes from the torrent or, when it is gone, from the registry;
+ * then the blob is relayed. Paths hold tokens: nothing of them is logged.
  */
 #include "gateway/internal.h"
 
@@ -15,7 +15,7 @@
 
 /** One request; in the exchange's arena. */
 struct reading {
-  const struct gateway *gateway;
+  struct gateway *gateway;
   struct http_exchange *x;
   struct relay_order order;
   struct registry_request *request; /**< while the registry is asked for the size */
@@ -49,6 +49,65 @@ static struct slice range_field(const struct http_exchange *x, struct slice etag
   return other ? slice_of(NULL, 0) : http_request_field(x, SLICE("Range"));
 }
 
+/* The infohashes of a blob's torrents, of every format, as announced. */
+struct torrents {
+  const char *digest;
+  unsigned char infohashes[2 * 3][20];
+  size_t count;
+};
+
+static int find_torrents(struct db_txn *txn, void *arg, struct error *e) {
+  static const uint8_t formats[] = {TORRENT_V1, TORRENT_V2, TORRENT_HYBRID};
+  struct torrents *t = arg;
+  for (size_t i = 0; i < sizeof formats; i++) {
+    struct arena arena = {0};
+    struct torrent_record record;
+    struct error why = {0};
+    int result = torrent_store_find(txn, slice_str(t->digest), formats[i], &arena, &record, &why);
+    arena_free(&arena);
+    if (result == 0) {
+      memcpy(t->infohashes[t->count++], record.infohash, sizeof t->infohashes[0]);
+      memcpy(t->infohashes[t->count++], record.infohash_v2, sizeof t->infohashes[0]);
+    } else if (why.kind != ERROR_NOT_FOUND) {
+      return error_set(e, why.kind, "%s", why.text);
+    }
+  }
+  return 0;
+}
+
+/* Whether the token is revoked, or the blob's torrents are. */
+static bool is_revoked(void *arg, const struct relay_order *order) {
+  const struct gateway_options *o = ((const struct gateway *)arg)->options;
+  const struct revocation_set *set = revocations_hold(o->revocations, NULL);
+  bool revoked = revocation_set_refuses(set, &order->names, order->issued) != 0;
+  bool by_infohash = revocation_set_has(set, REVOCATION_INFOHASH);
+  revocations_release(o->revocations);
+  if (revoked || !by_infohash) {
+    return revoked;
+  }
+  struct torrents torrents = {.digest = order->digest};
+  if (db_read(o->db, find_torrents, &torrents, NULL) != 0) {
+    return true; /* there is no telling */
+  }
+  set = revocations_hold(o->revocations, NULL);
+  for (size_t i = 0; i < torrents.count && !revoked; i++) {
+    revoked = revocation_set_refuses_infohash(set, torrents.infohashes[i], order->issued);
+  }
+  revocations_release(o->revocations);
+  return revoked;
+}
+
+void webseed_cut(struct gateway *gateway) {
+  relay_cut(&gateway->relays, is_revoked, gateway);
+}
+
+static void refuse_revoked(const struct reading *r) {
+  log_write(r->gateway->options->log, LOG_LEVEL_DEBUG,
+            "refused a webseed token for %s of %.*s/%s: it is revoked", r->order.digest,
+            SLICE_ARG(r->order.upstream->name), r->order.repository);
+  problem_answer(r->x, 403, "DENIED", "the webseed token was revoked");
+}
+
 /* The size is known. */
 static void answer(struct reading *r) {
   struct relay_order *o = &r->order;
@@ -70,7 +129,7 @@ static void answer(struct reading *r) {
     http_answer(r->x, 416, fields, sizeof fields / sizeof fields[0], SLICE(""));
     return;
   }
-  relay_blob(r->x, o, r->gateway->options->log);
+  relay_blob(r->x, o, &r->gateway->relays, r->gateway->options->log);
 }
 
 static bool on_size_head(void *arg, const struct registry_answer *a) {
@@ -85,6 +144,10 @@ static void on_size_done(void *arg, const struct error *e) {
   struct reading *r = arg;
   const struct relay_order *o = &r->order;
   r->request = NULL;
+  if (is_revoked(r->gateway, o)) { /* meanwhile */
+    refuse_revoked(r);
+    return;
+  }
   if (e == NULL && r->size_known) {
     answer(r);
     return;
@@ -160,7 +223,7 @@ static bool right_file(struct slice path, struct slice name, struct slice digest
 }
 
 void webseed_handle(struct http_exchange *x, void *context) {
-  const struct gateway *gateway = context;
+  struct gateway *gateway = context;
   struct arena *arena = http_exchange_arena(x);
   struct slice file = slice_from(http_request_path(x), strlen("/webseed/"));
   struct slice jws = slice_cut(&file, '/');
@@ -188,9 +251,13 @@ void webseed_handle(struct http_exchange *x, void *context) {
       .repository = repository,
       .digest = digest,
       .etag = etag,
+      .issued = token.issued,
   };
+  revocation_names_of(&token, SLICE(""), SLICE(""), &r->order.names);
   if (r->order.upstream == NULL) {
     problem_answer(x, 404, "NAME_UNKNOWN", "the token's registry is not served here any more");
+  } else if (is_revoked(gateway, &r->order)) {
+    refuse_revoked(r);
   } else if (!right_file(file, name, token.digest, arena)) {
     problem_answer(x, 404, "BLOB_UNKNOWN", "the token is for another file");
   } else if (none_match_fails(x, etag)) {

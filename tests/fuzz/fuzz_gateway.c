@@ -26,6 +26,8 @@ static struct world {
   struct trust_row rows[2];
   struct delegate_cache *cache;
   struct keyring *keyring;
+  struct revocations *revocations;
+  struct revocation_watch *watch;
   struct log log;
   struct door {
     struct gateway_registry registry;
@@ -136,6 +138,8 @@ static void open_door(struct door *door, struct http_client *client, struct db *
                                            .webseed_ttl = 3600,
                                            .session_ttl = 86400,
                                            .delegate_cache = w.cache,
+                                           .revocations = w.revocations,
+                                           .watch = w.watch,
                                            .db = db,
                                            .audit = audit,
                                            .log = &w.log};
@@ -150,10 +154,13 @@ static void set_up(void) {
   set_up_keys();
   set_up_tokens();
   w.cache = delegate_cache_new(NULL);
+  w.revocations = revocations_new();
   struct http_client *client = http_client_new(&w.loop);
   struct db *db = open_nameless();
+  const struct revocation_watch_options watch = {db, w.revocations, w.cache, &w.log};
   struct audit *audit = open_audit();
-  check(w.cache != NULL && client != NULL);
+  check(w.cache != NULL && client != NULL && w.revocations != NULL &&
+        revocation_watch_new(&watch, &w.watch, NULL) == 0);
   for (size_t i = 0; i < 2; i++) {
     open_door(&w.doors[i], client, db, audit);
   }

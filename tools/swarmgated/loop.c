@@ -5,18 +5,19 @@
 enum {
   TRACKER_ROUTES = 2,
   STOP_GRACE_MS = 5000,
-  EXPIRE_EVERY_MS = 1000,
+  TICK_MS = 1000,
 };
 
 struct loop {
   uv_loop_t uv;
   uv_thread_t thread;
   uv_async_t stop;
-  uv_timer_t expire;
+  uv_timer_t tick;
   const struct shared *shared;
   struct http_client *client;
   struct gateway *gateway;
   struct http_server *tracker_server, *gateway_server;
+  bool first;
   struct http_route tracker_routes[TRACKER_ROUTES];
   struct http_route gateway_routes[GATEWAY_ROUTES + TOKEN_SERVICE_ROUTES];
   unsigned servers; /* that have not stopped yet */
@@ -48,7 +49,7 @@ static void on_stop(uv_async_t *async) {
   }
   loop->stopping = true;
   uv_close((uv_handle_t *)&loop->stop, NULL);
-  uv_close((uv_handle_t *)&loop->expire, NULL);
+  uv_close((uv_handle_t *)&loop->tick, NULL);
   loop->servers++; /* held until both have been told, for a server may stop at once */
   for (size_t i = 0; i < 2; i++) {
     if (servers[i] != NULL) {
@@ -59,9 +60,18 @@ static void on_stop(uv_async_t *async) {
   on_server_stopped(loop);
 }
 
-static void on_expire(uv_timer_t *timer) {
+static void on_tick(uv_timer_t *timer) {
   struct loop *loop = timer->data;
-  tracker_expire(loop->shared->tracker);
+  const struct shared *shared = loop->shared;
+  if (loop->gateway != NULL) {
+    gateway_tick(loop->gateway);
+  }
+  if (loop->first) {
+    revocation_watch_poll(shared->watch, &loop->uv);
+  }
+  if (loop->first && shared->tracker != NULL) {
+    tracker_expire(shared->tracker);
+  }
 }
 
 /* One role's server, at all its places. */
@@ -86,7 +96,7 @@ static int listen_all(struct loop *loop, const struct entrance *entrance,
   return 0;
 }
 
-static int open_roles(struct loop *loop, bool first, struct error *e) {
+static int open_roles(struct loop *loop, struct error *e) {
   const struct shared *shared = loop->shared;
   if (shared->tracker != NULL) {
     loop->tracker_routes[0] =
@@ -96,9 +106,6 @@ static int open_roles(struct loop *loop, bool first, struct error *e) {
     if (listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES,
                    &loop->tracker_server, e) != 0) {
       return -1;
-    }
-    if (first) {
-      uv_timer_start(&loop->expire, on_expire, EXPIRE_EVERY_MS, EXPIRE_EVERY_MS);
     }
   }
   if (shared->gateway != NULL) {
@@ -137,13 +144,15 @@ struct loop *loop_new(const struct shared *shared, bool first, struct error *e) 
     free(loop);
     return NULL;
   }
-  uv_timer_init(&loop->uv, &loop->expire);
+  loop->first = first;
+  uv_timer_init(&loop->uv, &loop->tick);
   loop->stop.data = loop;
-  loop->expire.data = loop;
-  if (open_roles(loop, first, e) != 0) {
+  loop->tick.data = loop;
+  if (open_roles(loop, e) != 0) {
     loop_free(loop);
     return NULL;
   }
+  uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);
   return loop;
 }
 

@@ -29,6 +29,8 @@ struct server {
   struct keyring *keyring;
   struct db *db;
   struct audit *audit;
+  struct revocations *revocations;
+  struct revocation_watch *watch;
   struct tracker *tracker;
   struct gateway_registry *registries;
   struct image_credentials *credentials; /* one a registry */
@@ -48,6 +50,8 @@ static void server_free(struct server *s) {
   token_service_free(s->shared.token_service);
   free(s->anonymous);
   tracker_free(s->tracker);
+  revocation_watch_free(s->watch);
+  revocations_free(s->revocations);
   delegate_cache_free(s->delegate_cache);
   audit_close(s->audit);
   db_close(s->db);
@@ -226,9 +230,27 @@ static int start_tracker(struct server *s, struct error *e) {
   return result;
 }
 
-static int prepare_gateway(struct server *s, struct error *e) {
+/* Before anything listens. */
+static int start_watch(struct server *s, struct error *e) {
+  s->revocations = revocations_new();
+  if (s->revocations == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  if (s->config.gateway.present) {
+    s->delegate_cache = delegate_cache_new(e);
+    if (s->delegate_cache == NULL) {
+      return -1;
+    }
+  }
+  const struct revocation_watch_options options = {.db = s->db,
+                                                   .revocations = s->revocations,
+                                                   .delegate_cache = s->delegate_cache,
+                                                   .log = &s->config.log};
+  return revocation_watch_new(&options, &s->watch, e);
+}
+
+static void prepare_gateway(struct server *s) {
   const struct config *c = &s->config;
-  s->delegate_cache = delegate_cache_new(e);
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->registries,
@@ -239,10 +261,11 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .session_ttl = c->auth.ttl_session,
                                         .keyring = s->keyring,
                                         .delegate_cache = s->delegate_cache,
+                                        .revocations = s->revocations,
+                                        .watch = s->watch,
                                         .db = s->db,
                                         .audit = s->audit,
                                         .log = &c->log};
-  return s->delegate_cache == NULL ? -1 : 0;
 }
 
 static int start_token_service(struct server *s, struct error *e) {
@@ -288,7 +311,11 @@ static int start(struct server *s, struct error *e) {
     return error_set(e, ERROR_FAILED, "cannot start: out of memory");
   }
   s->keys = NULL;
+  if (start_watch(s, e) != 0) {
+    return -1;
+  }
   s->shared.config = c;
+  s->shared.watch = s->watch;
   if (c->tracker.present) {
     if (start_tracker(s, e) != 0 ||
         entrance_open(c, "tracker", &c->tracker.listen, &s->shared.tracker_entrance, e) != 0) {
@@ -297,8 +324,11 @@ static int start(struct server *s, struct error *e) {
     s->shared.tracker = s->tracker;
   }
   if (c->gateway.present) {
-    if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
-        entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
+    if (audit_open(c->data_dir.text, &s->audit, e) != 0) {
+      return -1;
+    }
+    prepare_gateway(s);
+    if (entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
       return -1;
     }
     s->shared.gateway = &s->gateway;

@@ -277,6 +277,7 @@ int world_setup(void **state) {
       .webseed_ttl = 3600,
       .session_ttl = 86400,
       .delegate_cache = delegate_cache_new(NULL),
+      .revocations = revocations_new(),
       .db = w->db,
       .audit = w->audit,
       .log = &w->log,
@@ -284,6 +285,14 @@ int world_setup(void **state) {
   w->client = http_client_new(&w->loop);
   assert_non_null(w->client);
   assert_non_null(w->options.delegate_cache);
+  w->revocations = w->options.revocations;
+  assert_non_null(w->revocations);
+  const struct revocation_watch_options watch = {w->db, w->revocations, w->options.delegate_cache,
+                                                 &w->log};
+  if (revocation_watch_new(&watch, &w->watch, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  w->options.watch = w->watch;
   world_put_blob(w, SLICE("a small layer"), 0);
   return 0;
 }
@@ -309,7 +318,6 @@ static int remove_entry(const char *path, const struct stat *s, int flag, struct
 int world_teardown(void **state) {
   struct world *w = *state;
   gateway_free(w->gateway);
-  delegate_cache_free(w->options.delegate_cache);
   world_stop(&w->registry);
   world_stop(&w->storage);
   http_client_stop(w->client, on_closed, NULL);
@@ -317,6 +325,9 @@ int world_teardown(void **state) {
   audit_close(w->audit);
   uv_run(&w->loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&w->loop), 0);
+  revocation_watch_free(w->watch);
+  revocations_free(w->revocations);
+  delegate_cache_free(w->options.delegate_cache);
   http_places_free(&w->registry.places);
   http_places_free(&w->storage.places);
   key_free(&w->key);

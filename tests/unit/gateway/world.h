@@ -72,6 +72,8 @@ struct world {
   struct key key;
   /** Its state has a row for swarm and webseed tokens, and two for tokens of registries. */
   struct keyring *keyring;
+  struct revocations *revocations;
+  struct revocation_watch *watch;
   struct image_credentials credentials;
   struct gateway_registry registries[2];
   struct log log;
