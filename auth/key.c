@@ -92,6 +92,7 @@ int key_adopt(EVP_PKEY *pkey, struct key *out, struct error *e) {
 void key_free(struct key *key) {
   EVP_PKEY_free(key->pkey);
   free(key->kid);
+  free(key->thumbprint);
   *key = (struct key){0};
 }
 
@@ -196,7 +197,12 @@ int key_public(const struct key *key, struct key *out, struct error *e) {
   *out = (struct key){.pkey = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL,
                       .algorithm = key->algorithm};
   OPENSSL_free(der);
-  return out->pkey == NULL ? error_set(e, ERROR_FAILED, "out of memory") : 0;
+  out->thumbprint = out->pkey == NULL ? NULL : key_thumbprint(out);
+  if (out->thumbprint == NULL) {
+    key_free(out);
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  return 0;
 }
 
 /* White space of JSON (RFC 8259, 2). */

@@ -30,7 +30,8 @@ struct key {
   EVP_PKEY *pkey;               /**< owned */
   enum key_algorithm algorithm; /**< the one that fits this very key */
   bool has_private;
-  char *kid; /**< owned; NULL for a bare PEM or certificate */
+  char *kid;        /**< owned; NULL for a bare PEM or certificate */
+  char *thumbprint; /**< owned; key_thumbprint() of what key_public() made, else NULL */
   /** NumericDate from which on it is not trusted any more: `exp` of a JWK, which OpenID Federation
    *  registered; 0: never. */
   int64_t expires;

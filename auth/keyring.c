@@ -132,7 +132,7 @@ enum token_verdict keyring_verify(struct keyring *keyring, struct slice jws, uns
   struct keyring_state *state = keyring_hold(keyring);
   enum token_verdict verdict = token_verify(&state->trust, jws, kinds, now, arena, out, why);
   /* The state may be gone before the token is. */
-  if (verdict != TOKEN_INVALID && (!keep(&out->audience, arena) ||
+  if (verdict != TOKEN_INVALID && (!keep(&out->audience, arena) || !keep(&out->key_id, arena) ||
                                    (out->kind == TOKEN_REGISTRY && !keep(&out->registry, arena)))) {
     error_set(why, ERROR_FAILED, "out of memory");
     *out = (struct token){0};

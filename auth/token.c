@@ -132,6 +132,7 @@ int verify_signature(const struct trust *trust, const struct claims_header *head
         claims_audience_is(claims, audience) && row_verifies(row, header, jws, &search)) {
       token->audience = audience;
       token->key_expires = search.key->expires;
+      token->key_id = slice_str(search.key->kid != NULL ? search.key->kid : search.key->thumbprint);
       if (header->kind == TOKEN_REGISTRY) {
         token->registry = slice_str(row->registry);
       }
@@ -183,6 +184,13 @@ static int verify(const struct trust *trust, struct slice text, unsigned kinds, 
   if (claims_read(claims, header.kind, arena, out, why) != 0 ||
       verify_dates(out, now, trust->leeway, why) != 0) {
     return -1;
+  }
+  if (header.has_kid) {
+    const char *copy = arena_copy(arena, header.kid);
+    if (copy == NULL) {
+      return error_set(why, ERROR_FAILED, "out of memory");
+    }
+    out->header_kid = slice_of(copy, header.kid.len);
   }
   return verify_signature(trust, &header, claims, &jws, now, out, why);
 }

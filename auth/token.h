@@ -37,8 +37,10 @@ struct token_access {
 struct token {
   enum token_kind kind;
   struct slice issuer, audience, subject, id; /**< `iss`, the `aud` that fitted, `sub`, `jti` */
-  int64_t expires, not_before, issued;        /**< NumericDate, whole seconds; 0 when absent */
-  int64_t session;                            /**< swarm: end of the session; 0 when absent */
+  struct slice key_id;     /**< of the key that verified it: its `kid`, else its thumbprint */
+  struct slice header_kid; /**< the `kid` it says itself; empty without one */
+  int64_t expires, not_before, issued; /**< NumericDate, whole seconds; 0 when absent */
+  int64_t session;                     /**< swarm: end of the session; 0 when absent */
   int64_t key_expires;     /**< when the key that signed it is trusted no more; 0: never */
   struct slice registry;   /**< swarm, webseed: the claim; registry: the trust row's, or empty */
   struct slice repository; /**< swarm, webseed */
@@ -54,6 +56,7 @@ struct token {
 enum token_verdict {
   TOKEN_VALID,
   TOKEN_INVALID, /**< says nothing more to the bearer; \p why says it to the operator */
+  TOKEN_REVOKED, /**< right in all else, or expired; of token_cache_check() only */
   TOKEN_EXPIRED, /**< right in all else; the token is filled in, for a session may go on */
 };
 

@@ -1,5 +1,6 @@
 /*
- * A hit: one hash, one short lock, one look into a table.
+ * A hit: one hash, one short lock, one look into a table, and one at a number, whether the
+ * revocations are still those that the token was held against.
  *
  * EVP allocates a context for each digest. The older interface, deprecated since OpenSSL 3.0, keeps
  * it on the stack.
@@ -21,7 +22,17 @@ enum {
   DROPS_MAX = 2, /* of dead entries at each insertion: more than come in */
 };
 
-/* A verified token. What is in it never changes; only the shard's lists and `references` do. */
+/* What an entry was found to be by a set of revocations, in the low bits of `standing`; the others
+ * are the set's generation. */
+enum {
+  STANDING_REVOKED = 1,    /* the token is */
+  STANDING_REPOSITORY = 2, /* of a registry token's repositories, some are */
+  STANDING_INFOHASH = 4,   /* of its infohashes, some are; any are, of a registry token's */
+  STANDING_BITS = 3,
+};
+
+/* A verified token. What is in it never changes; only `standing`, the shard's lists and
+ * `references` do. */
 struct entry {
   struct entry *next; /* in its bucket */
   struct entry *newer, *older;
@@ -29,11 +40,13 @@ struct entry {
   uint64_t generation; /* of the keyring, when it was verified */
   int64_t key_expires; /* 0: never */
   int64_t expires, issued, session;
-  unsigned leeway;        /* seconds behind `expires` */
-  atomic_uint references; /* the table's, and one of each check under way */
-  uint16_t kind;          /* enum token_kind */
-  uint16_t count;         /* of infohashes; of repositories */
-  char bytes[];           /* infohashes; or registry and repositories, a NUL behind each */
+  unsigned leeway; /* seconds behind `expires` */
+  struct revocation_names names;
+  atomic_uint_least64_t standing; /* 0: it was not held against any */
+  atomic_uint references;         /* the table's, and one of each check under way */
+  uint16_t kind;                  /* enum token_kind */
+  uint16_t count;                 /* of infohashes; of repositories */
+  char bytes[];                   /* infohashes; or registry and repositories, a NUL behind each */
 };
 
 struct shard {
@@ -45,8 +58,9 @@ struct shard {
 
 struct token_cache {
   struct keyring *keyring;
-  size_t capacity; /* of a shard */
-  size_t buckets;  /* of a shard; a power of two */
+  struct revocations *revocations; /* NULL: nothing is revoked */
+  size_t capacity;                 /* of a shard */
+  size_t buckets;                  /* of a shard; a power of two */
   struct shard shards[SHARDS];
 };
 
@@ -66,16 +80,17 @@ static void hash_token(struct slice jws, unsigned char hash[SHA256_DIGEST_LENGTH
 /* Under the shard's lock from here on. */
 
 static struct entry **bucket_of(const struct token_cache *cache, const struct shard *shard,
-                                const unsigned char hash[SHA256_DIGEST_LENGTH]) {
+                                const unsigned char *hash) {
   uint64_t number = 0;
-  memcpy(&number, hash + 1, sizeof number); /* the first byte chose the shard */
+  memcpy(&number, hash + 1, TOKEN_CACHE_FINGERPRINT - 1); /* the first byte chose the shard */
   return &shard->buckets[number & (cache->buckets - 1)];
 }
 
+/* By the first \p len bytes of its hash. */
 static struct entry *find(const struct token_cache *cache, const struct shard *shard,
-                          const unsigned char hash[SHA256_DIGEST_LENGTH]) {
+                          const unsigned char *hash, size_t len) {
   struct entry *entry = *bucket_of(cache, shard, hash);
-  while (entry != NULL && memcmp(entry->hash, hash, sizeof entry->hash) != 0) {
+  while (entry != NULL && memcmp(entry->hash, hash, len) != 0) {
     entry = entry->next;
   }
   return entry;
@@ -160,6 +175,7 @@ static struct entry *entry_of(const struct token *token, const struct keyring_st
                           .references = 1,
                           .kind = (uint16_t)token->kind};
   memcpy(entry->hash, hash, sizeof entry->hash);
+  revocation_names_of(token, token->key_id, token->header_kid, &entry->names);
   if (token->kind == TOKEN_REGISTRY) {
     entry->count = (uint16_t)token->access_count;
     char *at = put_text(entry->bytes, token->registry);
@@ -175,19 +191,107 @@ static struct entry *entry_of(const struct token *token, const struct keyring_st
   return entry;
 }
 
-static bool covers_infohash(const struct entry *entry, const struct token_question *question,
-                            const unsigned char *infohash) {
-  if (entry->kind == TOKEN_REGISTRY) {
-    struct slice registry = slice_str(entry->bytes);
-    const char *at = entry->bytes + registry.len + 1;
-    for (size_t i = 0; i < entry->count && question->registered != NULL; i++) {
-      struct slice repository = slice_str(at);
-      if (question->registered(question->arg, registry, repository, infohash)) {
+/* A registry token's registry, or the repository behind \p before, of which there are `count`. */
+static struct slice text_behind(const struct entry *entry, struct slice before) {
+  return slice_str(before.ptr == NULL ? entry->bytes : before.ptr + before.len + 1);
+}
+
+static bool is_repository_revoked(const struct entry *entry, const struct revocation_set *set,
+                                  struct slice registry, struct slice repository) {
+  return revocation_set_refuses_name(set, REVOCATION_REPOSITORY,
+                                     revocation_name_in(registry, repository), entry->issued);
+}
+
+static bool is_infohash_revoked(const struct entry *entry, const struct revocation_set *set,
+                                const unsigned char *infohash) {
+  return revocation_set_refuses_infohash(set, infohash, entry->issued);
+}
+
+static unsigned judge_repositories(const struct entry *entry, const struct revocation_set *set) {
+  struct slice registry = text_behind(entry, slice_of(NULL, 0)), at = registry;
+  for (size_t i = 0; i < entry->count && revocation_set_has(set, REVOCATION_REPOSITORY); i++) {
+    at = text_behind(entry, at);
+    if (is_repository_revoked(entry, set, registry, at)) {
+      return STANDING_REPOSITORY;
+    }
+  }
+  return 0;
+}
+
+static unsigned judge_infohashes(const struct entry *entry, const struct revocation_set *set) {
+  if (!revocation_set_has(set, REVOCATION_INFOHASH) || entry->kind == TOKEN_REGISTRY) {
+    return revocation_set_has(set, REVOCATION_INFOHASH) ? STANDING_INFOHASH : 0;
+  }
+  for (size_t i = 0; i < entry->count; i++) {
+    if (is_infohash_revoked(entry, set, (const unsigned char *)entry->bytes + i * INFOHASH)) {
+      return STANDING_INFOHASH;
+    }
+  }
+  return 0;
+}
+
+/* What the entry is by the revocations in force. */
+static unsigned standing_of(const struct token_cache *cache, struct entry *entry) {
+  if (cache->revocations == NULL) {
+    return 0;
+  }
+  uint64_t standing = atomic_load_explicit(&entry->standing, memory_order_relaxed);
+  if (standing >> STANDING_BITS != revocations_generation(cache->revocations)) {
+    uint64_t generation;
+    const struct revocation_set *set = revocations_hold(cache->revocations, &generation);
+    standing = generation << STANDING_BITS;
+    if (revocation_set_refuses(set, &entry->names, entry->issued) != 0) {
+      standing |= STANDING_REVOKED;
+    }
+    standing |= judge_infohashes(entry, set);
+    if (entry->kind == TOKEN_REGISTRY) {
+      standing |= judge_repositories(entry, set);
+    }
+    revocations_release(cache->revocations);
+    atomic_store_explicit(&entry->standing, standing, memory_order_relaxed);
+  }
+  return (unsigned)standing & ((1u << STANDING_BITS) - 1);
+}
+
+/* For what is seldom: some are revoked, but is it this one? */
+static bool is_withheld(const struct token_cache *cache, const struct entry *entry,
+                        const unsigned char *infohash) {
+  const struct revocation_set *set = revocations_hold(cache->revocations, NULL);
+  bool revoked = is_infohash_revoked(entry, set, infohash);
+  revocations_release(cache->revocations);
+  return revoked;
+}
+
+static bool is_repository_withheld(const struct token_cache *cache, const struct entry *entry,
+                                   struct slice registry, struct slice repository) {
+  const struct revocation_set *set = revocations_hold(cache->revocations, NULL);
+  bool revoked = is_repository_revoked(entry, set, registry, repository);
+  revocations_release(cache->revocations);
+  return revoked;
+}
+
+static bool registry_covers(const struct token_cache *cache, const struct entry *entry,
+                            unsigned standing, const struct token_question *question,
+                            const unsigned char *infohash, bool *withheld) {
+  struct slice registry = text_behind(entry, slice_of(NULL, 0)), at = registry;
+  for (size_t i = 0; i < entry->count && question->registered != NULL; i++) {
+    at = text_behind(entry, at);
+    if (question->registered(question->arg, registry, at, infohash)) {
+      if ((standing & STANDING_REPOSITORY) == 0 ||
+          !is_repository_withheld(cache, entry, registry, at)) {
         return true;
       }
-      at += repository.len + 1;
+      *withheld = true;
     }
-    return false;
+  }
+  return false;
+}
+
+static bool covers_infohash(const struct token_cache *cache, const struct entry *entry,
+                            unsigned standing, const struct token_question *question,
+                            const unsigned char *infohash, bool *withheld) {
+  if (entry->kind == TOKEN_REGISTRY) {
+    return registry_covers(cache, entry, standing, question, infohash, withheld);
   }
   for (size_t i = 0; i < entry->count; i++) {
     if (memcmp(entry->bytes + i * INFOHASH, infohash, INFOHASH) == 0) {
@@ -197,11 +301,17 @@ static bool covers_infohash(const struct entry *entry, const struct token_questi
   return false;
 }
 
-static enum token_verdict answer(const struct entry *entry, const struct token_question *question,
-                                 struct token_grant *grant, bool *covers, struct error *why) {
+static enum token_verdict answer(const struct token_cache *cache, struct entry *entry,
+                                 const struct token_question *question, struct token_grant *grant,
+                                 bool *covers, struct error *why) {
+  unsigned standing = standing_of(cache, entry);
   if ((entry->kind & question->kinds) == 0) {
     error_set(why, ERROR_DENIED, "a token of this kind will not do here");
     return TOKEN_INVALID;
+  }
+  if ((standing & STANDING_REVOKED) != 0) {
+    error_set(why, ERROR_DENIED, "revoked");
+    return TOKEN_REVOKED;
   }
   *grant = (struct token_grant){.kind = (enum token_kind)entry->kind,
                                 .expired = is_expired(entry, question->now),
@@ -210,7 +320,14 @@ static enum token_verdict answer(const struct entry *entry, const struct token_q
                                 .session = entry->session};
   memcpy(grant->fingerprint, entry->hash, sizeof grant->fingerprint);
   for (size_t i = 0; i < question->count; i++) {
-    covers[i] = covers_infohash(entry, question, question->infohashes + i * INFOHASH);
+    const unsigned char *infohash = question->infohashes + i * INFOHASH;
+    bool withheld = false;
+    covers[i] = covers_infohash(cache, entry, standing, question, infohash, &withheld);
+    if (covers[i] && (standing & STANDING_INFOHASH) != 0 && is_withheld(cache, entry, infohash)) {
+      covers[i] = false;
+      withheld = true;
+    }
+    grant->withheld |= withheld && !covers[i];
   }
   if (grant->expired) {
     error_set(why, ERROR_DENIED, "expired");
@@ -222,7 +339,7 @@ static enum token_verdict answer(const struct entry *entry, const struct token_q
 static struct entry *look_up(struct token_cache *cache, struct shard *shard,
                              const unsigned char hash[SHA256_DIGEST_LENGTH], int64_t now) {
   pthread_mutex_lock(&shard->lock);
-  struct entry *entry = find(cache, shard, hash);
+  struct entry *entry = find(cache, shard, hash, SHA256_DIGEST_LENGTH);
   if (entry != NULL && !is_current(cache, entry, now)) {
     drop(cache, shard, entry);
     entry = NULL;
@@ -257,7 +374,7 @@ static struct entry *verify(struct token_cache *cache, struct shard *shard, stru
   }
   pthread_mutex_lock(&shard->lock);
   /* Another thread may have been as far at the same time. */
-  if (find(cache, shard, hash) == NULL) {
+  if (find(cache, shard, hash, SHA256_DIGEST_LENGTH) == NULL) {
     atomic_fetch_add(&entry->references, 1);
     insert(cache, shard, entry, question->now);
   }
@@ -287,18 +404,35 @@ enum token_verdict token_cache_check(struct token_cache *cache, struct slice jws
   if (entry == NULL) {
     return TOKEN_INVALID;
   }
-  enum token_verdict verdict = answer(entry, question, grant, covers, why);
+  enum token_verdict verdict = answer(cache, entry, question, grant, covers, why);
   release(entry);
   return verdict;
 }
 
-struct token_cache *token_cache_new(struct keyring *keyring, size_t max_tokens) {
+bool token_cache_upholds(struct token_cache *cache, const unsigned char *fingerprint,
+                         const unsigned char infohash[INFOHASH]) {
+  struct shard *shard = &cache->shards[fingerprint[0] % SHARDS];
+  bool upheld = false;
+  pthread_mutex_lock(&shard->lock);
+  struct entry *entry = find(cache, shard, fingerprint, TOKEN_CACHE_FINGERPRINT);
+  if (entry != NULL) {
+    unsigned standing = standing_of(cache, entry);
+    upheld = (standing & (STANDING_REVOKED | STANDING_REPOSITORY)) == 0 &&
+             ((standing & STANDING_INFOHASH) == 0 || !is_withheld(cache, entry, infohash));
+  }
+  pthread_mutex_unlock(&shard->lock);
+  return upheld;
+}
+
+struct token_cache *token_cache_new(struct keyring *keyring, struct revocations *revocations,
+                                    size_t max_tokens) {
   struct token_cache *cache = aligned_alloc(CACHE_LINE, sizeof *cache);
   if (cache == NULL) {
     return NULL;
   }
   memset(cache, 0, sizeof *cache);
   cache->keyring = keyring;
+  cache->revocations = revocations;
   cache->capacity = max_tokens == 0 ? 1 : (max_tokens - 1) / SHARDS + 1;
   for (cache->buckets = 1; cache->buckets < cache->capacity;) {
     cache->buckets *= 2;

@@ -253,7 +253,7 @@ void webseed_handle(struct http_exchange *x, void *context) {
       .etag = etag,
       .issued = token.issued,
   };
-  revocation_names_of(&token, SLICE(""), SLICE(""), &r->order.names);
+  revocation_names_of(&token, token.key_id, token.header_kid, &r->order.names);
   if (r->order.upstream == NULL) {
     problem_answer(x, 404, "NAME_UNKNOWN", "the token's registry is not served here any more");
   } else if (is_revoked(gateway, &r->order)) {

@@ -387,6 +387,86 @@ void swarm_store_expire(struct swarm_store *store, uint32_t now) {
   }
 }
 
+/* Where in a shard swarm_store_drop() goes on. Buckets only ever become more, each split into
+ * itself and one behind those there were, so that none is passed over. */
+struct progress {
+  size_t bucket;
+  bool within; /* a swarm of the bucket, from its end to `left` peers of its beginning */
+  unsigned char infohash[INFOHASH];
+  uint32_t left;
+};
+
+/* From the end on, for whoever takes the place of one that is removed has been judged. \return
+ * whether it came to the beginning. */
+static bool judge_swarm(struct swarm_store *store, struct shard *shard, struct swarm *swarm,
+                        struct progress *at, size_t *budget, swarm_judge *stays, void *arg) {
+  struct peers *v4 = &swarm->family[0], *v6 = &swarm->family[1];
+  uint32_t all = v4->count + v6->count;
+  uint32_t left = at->within && at->left < all ? at->left : all;
+  for (; left > 0 && *budget > 0; left--, --*budget) {
+    struct peers *p = left <= v4->count ? v4 : v6;
+    uint32_t i = p == v4 ? left - 1 : left - 1 - v4->count;
+    if (!stays(arg, swarm->infohash, peers_at(p, i)->token)) {
+      remove_peer(store, shard, swarm, p, i);
+    }
+  }
+  at->left = left;
+  memcpy(at->infohash, swarm->infohash, INFOHASH);
+  return left == 0;
+}
+
+/* The swarms of one bucket, from the one that was begun on. \return whether it came to the end. */
+static bool judge_bucket(struct swarm_store *store, struct shard *shard, struct progress *at,
+                         size_t *budget, swarm_judge *stays, void *arg) {
+  struct swarm **link = &shard->buckets[at->bucket];
+  while (at->within && *link != NULL && memcmp((*link)->infohash, at->infohash, INFOHASH) != 0) {
+    link = &(*link)->next;
+  }
+  if (*link == NULL) { /* it is gone meanwhile: all over again */
+    at->within = false;
+    link = &shard->buckets[at->bucket];
+  }
+  while (*link != NULL) {
+    struct swarm *swarm = *link;
+    bool done = judge_swarm(store, shard, swarm, at, budget, stays, arg);
+    at->within = !done;
+    if (!done) {
+      return false;
+    }
+    if (!drop_if_empty(store, shard, link)) {
+      link = &swarm->next;
+    }
+  }
+  return true;
+}
+
+/* \return whether it came to the end. */
+static bool judge_slice(struct swarm_store *store, struct shard *shard, struct progress *at,
+                        swarm_judge *stays, void *arg) {
+  size_t budget = SWARM_SLICE;
+  /* An empty bucket costs a little, too. */
+  for (; at->bucket < shard->bucket_count && budget > 0; at->bucket++) {
+    if (!judge_bucket(store, shard, at, &budget, stays, arg)) {
+      return false;
+    }
+    budget -= budget > 0;
+  }
+  return at->bucket >= shard->bucket_count;
+}
+
+void swarm_store_drop(struct swarm_store *store, swarm_judge *stays, void *arg) {
+  for (size_t i = 0; i < SHARDS; i++) {
+    struct shard *shard = &store->shards[i];
+    struct progress at = {0};
+    bool done = false;
+    while (!done) {
+      uv_mutex_lock(&shard->lock);
+      done = judge_slice(store, shard, &at, stays, arg);
+      uv_mutex_unlock(&shard->lock);
+    }
+  }
+}
+
 size_t swarm_store_peers(struct swarm_store *store) {
   size_t peers = atomic_load_explicit(&store->peers, memory_order_relaxed);
   /* An announce that is being turned away has counted itself for a moment. */

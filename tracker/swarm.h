@@ -12,6 +12,7 @@ enum {
   SWARM_WANT_MAX = 500, /**< peers given out at once, at most */
   /** Peers that are looked through one by one for an address, at most, while the lock is held. */
   SWARM_SEARCH_MAX = 16384,
+  SWARM_SLICE = 4096, /**< peers that are judged while a lock is held */
 };
 
 struct swarm_store;
@@ -105,6 +106,17 @@ bool swarm_store_knows(struct swarm_store *store, const unsigned char *infohash,
  * then a silent peer is not given out, and proves nothing, but is counted.
  */
 void swarm_store_expire(struct swarm_store *store, uint32_t now);
+
+/** Whether a peer may stay: of which infohash, and PEER_TOKEN bytes of its token's fingerprint.
+ * Called with a lock held; calls nothing of the store. */
+typedef bool swarm_judge(void *arg, const unsigned char *infohash, const unsigned char *token);
+
+/**
+ * Takes out the peers that may not stay. Goes through all of them, SWARM_SLICE at a time for each
+ * hold of a lock. What announces meanwhile may be missed, and in a swarm of more than one slice a
+ * peer that moved because of it: whoever must be sure calls it once more.
+ */
+void swarm_store_drop(struct swarm_store *store, swarm_judge *stays, void *arg);
 
 size_t swarm_store_peers(struct swarm_store *store);  /**< peers it holds now */
 size_t swarm_store_swarms(struct swarm_store *store); /**< swarms it holds now */

@@ -41,7 +41,7 @@ int tracker_new(const struct tracker_options *options, struct tracker **out, str
   struct tracker *t = calloc(1, sizeof *t);
   if (t != NULL) {
     t->options = *options;
-    t->tokens = token_cache_new(options->keyring, options->max_tokens);
+    t->tokens = token_cache_new(options->keyring, options->revocations, options->max_tokens);
     t->swarms = swarm_store_new(options->max_peers,
                                 (options->interval * SILENCE_NUMERATOR + 1) / SILENCE_DENOMINATOR);
   }
@@ -158,6 +158,8 @@ static const char *check_token(struct tracker *t, const struct tracker_request *
   case TOKEN_EXPIRED:
     out->expired = true;
     break;
+  case TOKEN_REVOKED:
+    return "token revoked";
   case TOKEN_INVALID:
     return "token invalid";
   }
@@ -218,7 +220,8 @@ void tracker_announce(struct tracker *t, const struct tracker_request *r,
     return;
   }
   if (!covered) {
-    answer_failure(w, "not authorised for this torrent");
+    answer_failure(w,
+                   standing.grant.withheld ? "token revoked" : "not authorised for this torrent");
     return;
   }
   struct swarm_announce said = {
@@ -345,6 +348,14 @@ void tracker_expire(struct tracker *t) {
 
 void tracker_expire_at(struct tracker *t, uint32_t tick) {
   swarm_store_expire(t->swarms, tick);
+}
+
+static bool is_upheld(void *arg, const unsigned char *infohash, const unsigned char *token) {
+  return token_cache_upholds(arg, token, infohash);
+}
+
+void tracker_drop_revoked(struct tracker *t) {
+  swarm_store_drop(t->swarms, is_upheld, t->tokens);
 }
 
 size_t tracker_peers(const struct tracker *t) {

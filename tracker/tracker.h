@@ -18,12 +18,13 @@ struct tracker_options {
   uint32_t numwant_default, numwant_max; /**< default <= max <= SWARM_WANT_MAX */
   int64_t session_max;                   /**< seconds after `iat` */
   unsigned char session_key[SESSION_KEY];
-  size_t max_peers;        /**< over all swarms */
-  struct keyring *keyring; /**< who is trusted; outlives the tracker */
-  size_t max_tokens;       /**< verified tokens that are remembered */
-  unsigned kinds;          /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
-  struct db *db;           /**< what registry tokens cover; NULL: nothing. Outlives the tracker */
-  const struct log *log;   /**< told at debug why a token is invalid; may be NULL; outlives it */
+  size_t max_peers;                /**< over all swarms */
+  struct keyring *keyring;         /**< who is trusted; outlives the tracker */
+  struct revocations *revocations; /**< outlives the tracker; NULL: nothing is revoked */
+  size_t max_tokens;               /**< verified tokens that are remembered */
+  unsigned kinds;                  /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
+  struct db *db;         /**< what registry tokens cover; NULL: nothing. Outlives the tracker */
+  const struct log *log; /**< told at debug why a token is invalid; may be NULL; outlives it */
 };
 
 /** \return 0, or -1: ERROR_USAGE for options that contradict each other, ERROR_FAILED. */
@@ -37,6 +38,13 @@ http_handler tracker_scrape_handle;
 
 /** Takes out peers that fell silent, a part in each call; called once a second by one loop. */
 void tracker_expire(struct tracker *tracker);
+
+/**
+ * Takes out every peer whose token or infohash is revoked, and whose token is not remembered any
+ * more: that one comes back with its next announce if it may. Goes through all, for a second or so
+ * of a million: to be called off the loops, when the revocations have changed, by one thread.
+ */
+void tracker_drop_revoked(struct tracker *tracker);
 
 size_t tracker_peers(const struct tracker *tracker);
 size_t tracker_swarms(const struct tracker *tracker);

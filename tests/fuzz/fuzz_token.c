@@ -72,7 +72,7 @@ static void set_up(void) {
   struct keyring_state *state = keyring_state_new();
   must(libtrust != NULL && state != NULL);
   state->trust = trust;
-  cache = token_cache_new(keyring_new(state), 64);
+  cache = token_cache_new(keyring_new(state), NULL, 64);
   must(cache != NULL);
 }
 

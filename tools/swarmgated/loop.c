@@ -1,5 +1,7 @@
 #include "loop.h"
 
+#include "sweep.h"
+
 #include <stdlib.h>
 
 enum {
@@ -18,6 +20,7 @@ struct loop {
   struct gateway *gateway;
   struct http_server *tracker_server, *gateway_server;
   bool first;
+  struct sweep sweep; /* of the first */
   struct http_route tracker_routes[TRACKER_ROUTES];
   struct http_route gateway_routes[GATEWAY_ROUTES + TOKEN_SERVICE_ROUTES];
   unsigned servers; /* that have not stopped yet */
@@ -68,6 +71,7 @@ static void on_tick(uv_timer_t *timer) {
   }
   if (loop->first) {
     revocation_watch_poll(shared->watch, &loop->uv);
+    sweep_tick(&loop->sweep, &loop->uv);
   }
   if (loop->first && shared->tracker != NULL) {
     tracker_expire(shared->tracker);
@@ -145,6 +149,7 @@ struct loop *loop_new(const struct shared *shared, bool first, struct error *e) 
     return NULL;
   }
   loop->first = first;
+  sweep_init(&loop->sweep, shared->tracker, shared->revocations);
   uv_timer_init(&loop->uv, &loop->tick);
   loop->stop.data = loop;
   loop->tick.data = loop;

@@ -11,7 +11,8 @@ struct loop;
 /** What all loops share; outlives them. A role that does not run is NULL. */
 struct shared {
   const struct config *config;
-  struct revocation_watch *watch;
+  struct revocations *revocations;
+  struct revocation_watch *watch; /**< keeps them up with the database */
   struct tracker *tracker;
   const struct gateway_options *gateway;
   struct token_service *token_service; /**< on the gateway's listener */

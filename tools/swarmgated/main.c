@@ -18,8 +18,7 @@
 
 enum {
   LOOPS_MAX = 256,
-  PASSWORD_MAX = 4096,  /* bytes */
-  TOKENS_MAX = 1 << 20, /* verified tokens remembered, about 256 bytes each */
+  PASSWORD_MAX = 4096, /* bytes */
 };
 
 /* All that a running server holds, in the order in which it is made. */
@@ -215,7 +214,9 @@ static int start_tracker(struct server *s, struct error *e) {
                                     .session_max = t->session_max,
                                     .max_peers = t->max_peers,
                                     .keyring = s->keyring,
-                                    .max_tokens = TOKENS_MAX,
+                                    .revocations = s->revocations,
+                                    /* A peer whose token is forgotten is out with a revocation. */
+                                    .max_tokens = t->max_peers,
                                     .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
                                     .db = s->db,
                                     .log = &s->config.log};
@@ -315,6 +316,7 @@ static int start(struct server *s, struct error *e) {
     return -1;
   }
   s->shared.config = c;
+  s->shared.revocations = s->revocations;
   s->shared.watch = s->watch;
   if (c->tracker.present) {
     if (start_tracker(s, e) != 0 ||

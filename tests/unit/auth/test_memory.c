@@ -265,7 +265,7 @@ static int remember(void *arg, struct error *e) {
       .kinds = s->token.kind, .now = RIG_NOW, .infohashes = infohash, .count = 1};
   struct token_grant grant;
   bool covers = true;
-  struct token_cache *cache = token_cache_new(s->rig->keyring, 100);
+  struct token_cache *cache = token_cache_new(s->rig->keyring, NULL, 100);
   if (cache == NULL) {
     token_cache_free(cache);
     return error_set(e, ERROR_FAILED, "out of memory");

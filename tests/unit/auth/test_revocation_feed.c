@@ -282,7 +282,7 @@ static void a_list_is_no_token_and_a_token_no_list(void **state) {
   static const char *const types[] = {"revocations+jwt", "swarm+jwt", "webseed+jwt", "JWT"};
   /* A registry's row that takes all: nothing but `typ` is wrong with it. */
   rig->trust.rows[0].accept = ALL_KINDS;
-  struct token_cache *cache = token_cache_new(rig->keyring, 64);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 64);
   assert_non_null(cache);
   for (size_t i = 0; i < 4; i++) {
     const char *header =

@@ -47,7 +47,7 @@ static void trust_rows(struct rig *rig, size_t count) {
 
 static void a_hit_checks_no_signature_and_allocates_nothing(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct slice other = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct token_question question = ask();
@@ -85,7 +85,7 @@ static void a_hit_checks_no_signature_and_allocates_nothing(void **state) {
 
 static void a_token_expires_where_it_lies(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct token_question question = ask();
   struct token_grant grant;
@@ -108,7 +108,7 @@ static void a_token_expires_where_it_lies(void **state) {
 /* First seen after `exp`, as after a restart: a session may go on. */
 static void an_expired_token_is_remembered_too(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW - 600, RIG_NOW + 3600);
   struct token_question question = ask();
   struct token_grant grant;
@@ -124,7 +124,7 @@ static void an_expired_token_is_remembered_too(void **state) {
 
 static void the_invalid_is_not_remembered(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct token t = rig_swarm_claims();
   struct slice jws = rig_sign(rig, RIG_STRANGER, &t);
   char *large = arena_alloc(&rig->arena, TOKEN_REGISTRY_MAX + 1);
@@ -154,7 +154,7 @@ static void the_invalid_is_not_remembered(void **state) {
 
 static void kinds_hold_for_what_is_remembered(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, 0);
   struct token_question question = ask();
   struct token_grant grant;
@@ -173,7 +173,7 @@ static void kinds_hold_for_what_is_remembered(void **state) {
 
 static void several_infohashes_are_answered_at_once(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   const struct slice texts[] = {SLICE(RIG_HEX_V1), SLICE(RIG_HEX_V2)};
   struct token t = rig_swarm_claims();
   t.infohash_texts = texts;
@@ -215,7 +215,7 @@ static struct keyring_state *state_of(struct rig *rig, unsigned leeway) {
 static void what_was_in_force_does_not_count(void **state) {
   struct rig *rig = *state;
   struct keyring *keyring = keyring_new(state_of(rig, 60));
-  struct token_cache *cache = token_cache_new(keyring, 1000);
+  struct token_cache *cache = token_cache_new(keyring, NULL, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct slice other = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct token_question question = ask();
@@ -249,7 +249,7 @@ static void a_key_ends_where_its_tokens_lie(void **state) {
   struct keyring_state *keys = state_of(rig, 60);
   keys->trust.rows->keys.keys[0].expires = RIG_NOW + 100;
   struct keyring *keyring = keyring_new(keys);
-  struct token_cache *cache = token_cache_new(keyring, 1000);
+  struct token_cache *cache = token_cache_new(keyring, NULL, 1000);
   struct slice jws = swarm_token(rig, RIG_NOW + 600, RIG_NOW + 3600);
   struct token_question question = ask();
   struct token_grant grant;
@@ -294,7 +294,7 @@ static bool is_registered(void *arg, struct slice registry, struct slice reposit
 
 static void a_registry_token_covers_what_is_registered(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct registered r = {
       .cache = cache, .jws = registry_token(rig), .registry = "registry.example"};
   static const struct {
@@ -323,7 +323,7 @@ static void a_registry_token_covers_what_is_registered(void **state) {
 /* It is for whoever is asked to know of no such registry. */
 static void a_row_may_name_no_registry(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1000);
   struct registered r = {
       .cache = cache, .jws = registry_token(rig), .registry = "", .repository = "none"};
   struct token_question question = ask();
@@ -359,7 +359,7 @@ enum { MANY = 400 };
 static void the_least_recently_used_goes(void **state) {
   struct rig *rig = *state;
   /* Two a shard. */
-  struct token_cache *cache = token_cache_new(rig->keyring, 128);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 128);
   struct token t = rig_swarm_claims();
   struct slice hot = rig_sign(rig, RIG_EDDSA, &t);
   check_all(cache, &hot, 1, RIG_NOW);
@@ -378,7 +378,7 @@ static void the_least_recently_used_goes(void **state) {
 static void the_smallest_cache_works(void **state) {
   struct rig *rig = *state;
   for (size_t max = 0; max < 3; max++) {
-    struct token_cache *cache = token_cache_new(rig->keyring, max);
+    struct token_cache *cache = token_cache_new(rig->keyring, NULL, max);
     for (size_t i = 0; i < 100; i++) {
       struct slice jws = swarm_token(rig, RIG_NOW + 600, 0);
       check_all(cache, &jws, 1, RIG_NOW);
@@ -392,7 +392,7 @@ static void the_smallest_cache_works(void **state) {
 /* Those whose session is over make room as others come; those whose session goes on stay. */
 static void the_dead_are_dropped(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 100000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 100000);
   struct slice dead[MANY];
   struct slice seeding[MANY];
   struct slice fresh[MANY];
@@ -442,7 +442,7 @@ static void *hammer(void *arg) {
 /* More tokens than room, so that entries come and go under those who read them. */
 static void threads_share_it(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 1);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 1);
   struct slice tokens[TOKENS];
   struct work work[THREADS];
   pthread_t threads[THREADS];
@@ -481,7 +481,7 @@ static void *race(void *arg) {
 /* Whoever verifies a token at the same time: it is remembered once. */
 static void threads_remember_a_token_once(void **state) {
   struct rig *rig = *state;
-  struct token_cache *cache = token_cache_new(rig->keyring, 100000);
+  struct token_cache *cache = token_cache_new(rig->keyring, NULL, 100000);
   struct slice tokens[MANY];
   pthread_t threads[THREADS];
   pthread_barrier_t barrier;
@@ -524,7 +524,7 @@ static void *check_all_the_time(void *arg) {
 static void keys_change_while_threads_check(void **state) {
   struct rig *rig = *state;
   struct keyring *keyring = keyring_new(state_of(rig, 60));
-  struct token_cache *cache = token_cache_new(keyring, 1000);
+  struct token_cache *cache = token_cache_new(keyring, NULL, 1000);
   struct swap swap[THREADS];
   pthread_t threads[THREADS];
   for (size_t i = 0; i < THREADS; i++) {
