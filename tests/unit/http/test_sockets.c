@@ -8,11 +8,20 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOPS = 3, BODY = 8 * 1024 * 1024, PIECE = 128 * 1024 };
+enum {
+  LOOPS = 3,
+  BODY = 8 * 1024 * 1024,
+  PIECE = 128 * 1024,
+  SPARE_DESCRIPTORS = 9, /* of all loops together, in a flood */
+  FLOOD = 20,
+  ASKED_IN_FLOOD = 20,
+};
 
 struct worker {
   pthread_t thread;
@@ -142,11 +151,19 @@ static int start_v6(void **state) {
 }
 
 /* A socket in a folder of its own; the folder is left to who stops the servers. */
-static int start_unix(void **state) {
+static int start_at_unix(void **state, struct http_limits limits) {
   char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
   assert_non_null(mkdtemp(folder));
   snprintf(address, sizeof address, "unix:%s/socket", folder);
-  return start(state, address, short_of_time);
+  return start(state, address, limits);
+}
+
+static int start_unix(void **state) {
+  return start_at_unix(state, short_of_time);
+}
+
+static int start_patient_unix(void **state) {
+  return start_at_unix(state, (struct http_limits){0});
 }
 
 static int start_narrow(void **state) {
@@ -238,6 +255,61 @@ static void test_connections_that_wait_are_served(void **state) {
     assert_non_null(strstr(first, "\r\n\r\nhello"));
     close(fds[i]);
   }
+}
+
+/* From a process of its own, which has descriptors. \return its exit status: 0 when all of
+ * ASKED_IN_FLOOD requests were answered while the others, who have sent \p each, stayed open. */
+static int flood_and_ask(const struct world *world, struct slice each) {
+  const struct slice request = SLICE("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  const struct timeval patience = {.tv_sec = 60};
+  char first[256];
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  for (unsigned i = 0; i < FLOOD; i++) {
+    int fd = dial(world);
+    send(fd, each.ptr, each.len, MSG_NOSIGNAL);
+  }
+  for (unsigned i = 0; i < ASKED_IN_FLOOD; i++) {
+    int fd = dial(world);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (send(fd, request.ptr, request.len, MSG_NOSIGNAL) != (ssize_t)request.len ||
+        recv(fd, first, sizeof first, 0) <= 12 || memcmp(first, "HTTP/1.1 200", 12) != 0) {
+      return 1;
+    }
+    close(fd);
+  }
+  return 0;
+}
+
+static void out_of_descriptors(struct world *world, struct slice each) {
+  struct rlimit before;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  int next = dup(0);
+  assert_true(next >= 0);
+  close(next);
+  const struct rlimit few = {.rlim_cur = (rlim_t)next + SPARE_DESCRIPTORS,
+                             .rlim_max = before.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+  pid_t client = fork();
+  if (client == 0) {
+    _exit(flood_and_ask(world, each));
+  }
+  int status = -1;
+  assert_int_equal(waitpid(client, &status, 0), client);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+  assert_int_equal(status, 0);
+}
+
+/* Those that say nothing give way, long before their time is up. */
+static void test_out_of_descriptors_by_idle_connections(void **state) {
+  out_of_descriptors(*state, SLICE(""));
+}
+
+/* There is nobody to give way until their time is up. */
+static void test_out_of_descriptors_by_busy_connections(void **state) {
+  out_of_descriptors(*state, SLICE("GET /hel"));
 }
 
 static void test_every_byte_in_its_own_packet(void **state) {
@@ -407,6 +479,12 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_many_connections, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_many_connections, start_v6, stop_servers),
       cmocka_unit_test_setup_teardown(test_connections_that_wait_are_served, start_narrow,
+                                      stop_servers),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors_by_idle_connections,
+                                      start_patient_unix, stop_unix),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors_by_busy_connections, start_unix,
+                                      stop_unix),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors_by_busy_connections, start_v4,
                                       stop_servers),
       cmocka_unit_test_setup_teardown(test_every_byte_in_its_own_packet, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_v4, stop_servers),
