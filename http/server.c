@@ -20,7 +20,7 @@ static unsigned or_default(unsigned value, unsigned fallback) {
 static struct http_limits with_defaults(struct http_limits l) {
   l.head_max = l.head_max == 0 ? HEAD_MAX : l.head_max;
   l.body_max = l.body_max == 0 ? BODY_MAX : l.body_max;
-  l.connections_max = or_default(l.connections_max, 16384);
+  l.connections_max = or_default(l.connections_max, HTTP_CONNECTIONS_MAX);
   l.per_address_max = or_default(l.per_address_max, 1024);
   l.head_timeout_ms = or_default(l.head_timeout_ms, 10 * 1000);
   l.idle_timeout_ms = or_default(l.idle_timeout_ms, 60 * 1000);

@@ -23,11 +23,15 @@ struct http_server;
 /** One request and its answer; lives until the answer has ended and been sent, or was given up. */
 struct http_exchange;
 
+/** Open connections a server, where nothing else is said. */
+enum { HTTP_CONNECTIONS_MAX = 16384 };
+
 /** Bounds on what others can make us hold. A zero means the default named here. */
 struct http_limits {
   size_t head_max;          /**< bytes of request line and fields; default 32 KiB; beyond: 431 */
   size_t body_max;          /**< bytes of a request's body; default 64 KiB; beyond: 413 */
-  unsigned connections_max; /**< open connections a server; default 16384; beyond: not accepted */
+  unsigned connections_max; /**< open connections a server; default HTTP_CONNECTIONS_MAX; beyond:
+                                 not accepted until one is closed */
   unsigned
       per_address_max; /**< open connections an address; default 1024; beyond: closed at once. One
                             that is trusted to forward, and Unix sockets, are not bounded by it */

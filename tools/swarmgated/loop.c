@@ -68,12 +68,14 @@ static void on_expire(uv_timer_t *timer) {
 static int listen_all(struct loop *loop, const struct entrance *entrance,
                       const struct http_route *routes, size_t route_count, struct http_server **out,
                       struct error *e) {
-  const struct http_server_options options = {.routes = routes,
-                                              .route_count = route_count,
-                                              .tls = entrance->tls,
-                                              .trusted = entrance->trusted,
-                                              .trusted_count = entrance->trusted_count,
-                                              .log = &loop->shared->config->log};
+  const struct http_server_options options = {
+      .routes = routes,
+      .route_count = route_count,
+      .limits = {.connections_max = loop->shared->connections_max},
+      .tls = entrance->tls,
+      .trusted = entrance->trusted,
+      .trusted_count = entrance->trusted_count,
+      .log = &loop->shared->config->log};
   *out = http_server_new(&loop->uv, &options);
   if (*out == NULL) {
     return error_set(e, ERROR_FAILED, "cannot make a server: out of memory");

@@ -13,6 +13,7 @@ struct shared {
   struct tracker *tracker;
   const struct gateway_options *gateway;
   struct entrance tracker_entrance, gateway_entrance;
+  unsigned connections_max; /**< of a role and loop */
 };
 
 /**
