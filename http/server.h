@@ -32,9 +32,9 @@ struct http_limits {
   size_t body_max;          /**< bytes of a request's body; default 64 KiB; beyond: 413 */
   unsigned connections_max; /**< open connections a server; default HTTP_CONNECTIONS_MAX; beyond:
                                  not accepted until one is closed */
-  unsigned
-      per_address_max; /**< open connections an address; default 1024; beyond: closed at once. One
-                            that is trusted to forward, and Unix sockets, are not bounded by it */
+  unsigned per_address_max; /**< open connections an address, or an IPv6 network of 64 bits; default
+                                 1024; beyond: closed at once. Addresses that are trusted to
+                               forward, and Unix sockets, are not bounded by it */
   unsigned head_timeout_ms; /**< from a request's first byte to the end of its head, and as long
                                  again for its body; 10 s; 408. From accepting to a first byte:
                                  closed silently */
