@@ -249,7 +249,8 @@ static void read_header(struct http_connection *c) {
   if (found == PROXY_MORE) {
     return;
   }
-  if (found == PROXY_FAULTY || (found == PROXY_CLIENT && !connection_speaks_for(c, client))) {
+  const bool others = found == PROXY_CLIENT || found == PROXY_UNKNOWN;
+  if (found == PROXY_FAULTY || (others && !connection_speaks_for(c, client))) {
     connection_cut(c);
     return;
   }

@@ -208,6 +208,10 @@ bool connection_open(struct http_connection *c, union address peer) {
 
 bool connection_speaks_for(struct http_connection *c, union address client) {
   c->peer = client;
+  if (client.any.sa_family == AF_UNSPEC) {
+    c->forwards = false; /* It is not the proxy that speaks. */
+    return true;
+  }
   if (!count_in(c)) {
     c->counted = false;
     return false;

@@ -140,7 +140,8 @@ struct http_connection {
   enum deadline deadline;
   uint64_t due; /**< when, by server_now() */
   size_t discarded;
-  union address peer; /**< the other end, or whom a proxy's header says it speaks for */
+  union address peer; /**< the other end, or whom a proxy's header says it speaks for; AF_UNSPEC
+                           when that is a Unix socket, or nobody known */
   bool forwards;      /**< that one is a proxy whose X-Forwarded-For is believed */
   bool counted;       /**< among the connections of its address */
   enum { CONNECTION_OPEN, CONNECTION_LINGERS, CONNECTION_CLOSED } state;
@@ -156,7 +157,8 @@ struct http_connection {
 /** The first, by channel_open(), which has set channel and server.
  * \return false when a limit of the server keeps it out; nothing is held then. */
 bool connection_open(struct http_connection *c, union address peer);
-/** A proxy's header says whom it speaks for. \return false when a limit keeps that one out. */
+/** A proxy's header says whom it speaks for; AF_UNSPEC: for somebody who is not known. \return
+ * false when a limit keeps that one out. */
 bool connection_speaks_for(struct http_connection *c, union address client);
 void connection_received(struct http_connection *c, struct slice bytes);
 /** The other end sends no more. */

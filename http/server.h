@@ -104,7 +104,7 @@ size_t http_request_field_count(const struct http_exchange *x, struct slice name
 /** The whole body, read before the handler is called. */
 struct slice http_request_body(const struct http_exchange *x);
 /** The client's address: the other end's, or the one that a trusted proxy says it speaks for.
- *  AF_UNSPEC when a Unix socket's other end does not say. */
+ *  AF_UNSPEC when a Unix socket's other end, or a PROXY header, does not say. */
 const struct sockaddr *http_request_peer(const struct http_exchange *x);
 /** Memory that lives as long as the exchange. Using it on a hot path costs nothing after the first
  *  request of a connection: its first block is kept. */

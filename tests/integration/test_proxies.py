@@ -91,6 +91,18 @@ def test_strangers_are_not_believed(proxied):
             assert s.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
 
 
+def test_who_is_not_named_may_not_announce(proxied):
+    """A proxy that does not say for whom it hands on bytes: what they say of themselves is not believed."""
+    host, port = proxied.tracker.rsplit(":", 1)
+    target = announce_target(INFOHASH, proxied.token(INFOHASH))
+    for header in (b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8" + bytes(216)):
+        with socket.create_connection((host, int(port)), timeout=10) as s:
+            s.sendall(header + f"GET {target} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.66\r\n\r\n".encode()
+                      + b"GET /scrape HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            said = s.makefile("rb").read()
+        assert said.startswith(b"HTTP/1.1 400 ") and b"token required" in said
+
+
 def test_a_proxy_that_forwards_nonsense_is_told(proxied):
     status, _, body = get(proxied.tracker, "/announce", {"X-Forwarded-For": "unknown"})
     assert status == 400 and b"X-Forwarded-For" in body
