@@ -60,26 +60,6 @@ static int add(struct http_places *places, struct http_place place, struct error
 
 /* --- host:port --- */
 
-static bool read_address(const char *text, union address *out) {
-  const char *colon = strrchr(text, ':');
-  uint64_t port = 0;
-  if (colon == NULL || !slice_u64(slice_str(colon + 1), &port) || port > UINT16_MAX) {
-    return false;
-  }
-  struct slice host = slice_of(text, (size_t)(colon - text));
-  bool v6 = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
-  if (!address_parse(v6 ? slice_of(host.ptr + 1, host.len - 2) : host, out) ||
-      (out->any.sa_family == AF_INET6) != v6) {
-    return false;
-  }
-  if (v6) {
-    out->v6.sin6_port = htons((uint16_t)port);
-  } else {
-    out->v4.sin_port = htons((uint16_t)port);
-  }
-  return true;
-}
-
 /* Holds the address for a moment without SO_REUSEPORT, for with it the address of another process
  * of this user could be taken without a word; and writes the port that was free for a port 0. */
 static int take_port(union address *address) {
@@ -91,7 +71,7 @@ static int take_port(union address *address) {
 static int listen_address(const char *text, struct http_places *places, struct error *e) {
   struct http_place place = {.fd = -1};
   char name[ADDRESS_TEXT_MAX];
-  if (!read_address(text, &place.address)) {
+  if (!address_parse_port(slice_str(text), &place.address)) {
     return error_set(e, ERROR_USAGE,
                      "`%s` is not an address such as 127.0.0.1:8080, [::1]:8080, unix:/path or "
                      "fd:NAME",
