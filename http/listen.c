@@ -143,6 +143,35 @@ static bool is_listening_stream(int fd) {
          (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
 }
 
+/* Who connects to a Unix socket is believed, so that it must not be for everybody. */
+static int check_permissions(const char *text, int fd, struct error *e) {
+  struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+  socklen_t len = sizeof address;
+  char path[sizeof address.sun_path + 1] = "";
+  struct stat file;
+  if (option(fd, SO_DOMAIN) != AF_UNIX) {
+    return 0;
+  }
+  if (getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
+    memcpy(path, address.sun_path, sizeof address.sun_path);
+  }
+  if (path[0] == '\0') {
+    return error_set(e, ERROR_FAILED,
+                     "%s: the socket that was passed has no file, so that everybody may connect: "
+                     "give it a path",
+                     text);
+  }
+  if (stat(path, &file) != 0) {
+    return error_errno(e, errno, "%s: cannot tell who may connect to %s", text, path);
+  }
+  return (file.st_mode & S_IWOTH) == 0
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "%s: everybody may connect to %s (mode %04o), and say for whom; set "
+                         "SocketMode=0660 and SocketGroup= in the .socket unit",
+                         text, path, (unsigned)file.st_mode & 07777U);
+}
+
 static int listen_passed(const char *text, struct http_places *places, struct error *e) {
   const struct slice wanted = slice_str(text + sizeof "fd:" - 1);
   const size_t before = places->count;
@@ -159,6 +188,9 @@ static int listen_passed(const char *text, struct http_places *places, struct er
     if (!is_listening_stream(fd)) {
       return error_set(e, ERROR_FAILED, "%s: what was passed is no stream socket that listens",
                        text);
+    }
+    if (check_permissions(text, fd, e) != 0) {
+      return -1;
     }
     set_option(fd, IPPROTO_TCP, TCP_NODELAY); /* fails for a Unix socket, which needs it not */
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);

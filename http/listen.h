@@ -28,7 +28,8 @@ struct http_places {
  *   it.
  * - `unix:/path`: who may open it is who may connect: mode 0660. What a server that is gone has
  * left there is replaced, anything else is refused.
- * - `fd:NAME`: all sockets of that name that the program was started with (sd_listen_fds(3)).
+ * - `fd:NAME`: all sockets of that name that the program was started with (sd_listen_fds(3)). A
+ * Unix socket is refused when everybody may write to its file, or it has none.
  *
  * \return 0, or -1: ERROR_USAGE for an address that cannot be read, ERROR_FAILED otherwise.
  */

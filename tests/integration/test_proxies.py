@@ -177,6 +177,7 @@ def test_passed_sockets(tmp_path):
             socket.socket(socket.AF_UNIX) as local:
         path = str(tmp_path / "s")
         local.bind(path)
+        os.chmod(path, 0o660)
         local.listen()
         gate = Gate(str(tmp_path / "gate"), tracker={"listen": ["fd:tracker"], "url": "http://a/announce"})
         token = gate.token(INFOHASH)
@@ -211,6 +212,20 @@ def test_a_socket_that_was_not_passed(tmp_path):
         start_with([other], gate, names=["other"])
     with socket.socket() as deaf, pytest.raises(AssertionError, match="no stream socket that listens"):
         start_with([deaf], gate)
+
+
+def test_a_unix_socket_for_everybody_is_refused(tmp_path):
+    """systemd makes them with mode 0666, and whoever connects is believed."""
+    gate = Gate(str(tmp_path / "gate"), tracker={"listen": ["fd:tracker"], "url": "http://a/announce"})
+    path = str(tmp_path / "s")
+    for name, says in ((path, "SocketMode=0660"), ("\0swarmgate-test-" + path, "has no file")):
+        with socket.socket(socket.AF_UNIX) as open_to_all:
+            open_to_all.bind(name)
+            if name == path:
+                os.chmod(path, 0o662)
+            open_to_all.listen()
+            with pytest.raises(AssertionError, match="fd:tracker: .*" + says):
+                start_with([open_to_all], gate)
 
 
 def test_a_socket_of_another_family(tmp_path):
