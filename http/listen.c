@@ -218,25 +218,34 @@ int http_listen(const char *address, struct http_places *places, struct error *e
                                             : listen_address(address, places, e);
 }
 
-static void remove_unix(const struct http_place *place) {
+/* A Unix socket that is ours: no name, no connection. */
+static void close_unix(struct http_place *place) {
   const char *path = place->name + sizeof "unix:" - 1;
   struct stat there;
   /* The number is not given to another file while our socket is open. */
   if (lstat(path, &there) == 0 && there.st_ino == place->inode) {
     unlink(path);
   }
+  close(place->fd);
+  place->fd = -1;
+  place->inode = 0;
+}
+
+void http_places_close(struct http_places *places) {
+  for (size_t i = 0; i < places->count; i++) {
+    if (places->items[i].inode != 0) {
+      close_unix(&places->items[i]);
+    }
+  }
 }
 
 void http_places_free(struct http_places *places) {
+  http_places_close(places);
   for (size_t i = 0; i < places->count; i++) {
-    struct http_place *place = &places->items[i];
-    if (place->inode != 0) {
-      remove_unix(place);
+    if (places->items[i].fd >= 0) {
+      close(places->items[i].fd);
     }
-    if (place->fd >= 0) {
-      close(place->fd);
-    }
-    free(place->name);
+    free(places->items[i].name);
   }
   free(places->items);
   *places = (struct http_places){0};

@@ -35,6 +35,10 @@ struct http_places {
  */
 int http_listen(const char *address, struct http_places *places, struct error *e);
 
-/** Closes the sockets and removes the Unix ones' names, where nobody else has taken them since;
- * when the servers have stopped. */
+/** Closes the Unix sockets that http_listen() has made, and removes their names where nobody else
+ * has taken them since; when the servers begin to stop, for else whoever connects would wait for as
+ *  long as they take. Sockets that were passed stay, for the next server. */
+void http_places_close(struct http_places *places);
+
+/** The same, and closes and frees the rest; when the servers have stopped. */
 void http_places_free(struct http_places *places);

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import socket
 import ssl
 import stat
@@ -12,7 +13,7 @@ from conftest import USERS, registry_row
 from support.announce import announce, announce_target, bdecode, get
 from support.certificates import Authority
 from support.gate import Gate
-from support.process import Process, binary, free_port, run
+from support.process import Process, binary, free_port, run, wait_for
 from support.proxies import Haproxy, Nginx
 
 INFOHASH = "ab" * 20
@@ -149,6 +150,22 @@ def test_a_unix_socket_that_was_left_is_replaced_and_one_in_use_is_not(tmp_path)
         done = run([binary("swarmgated"), "--config", other.config], check=False)
         assert done.returncode == 1 and path in done.stderr and "in use" in done.stderr
         assert run(["curl", "-s", "--unix-socket", path, "http://a/scrape"]).stdout.startswith("d14:failure")
+
+
+def test_a_unix_socket_is_gone_as_soon_as_the_server_stops(tmp_path):
+    """While answers under way are finished, nobody new is kept waiting for what does not come."""
+    path = str(tmp_path / "tracker.sock")
+    gate = unix_gate(str(tmp_path / "gate"), path).start()
+    with socket.socket(socket.AF_UNIX) as held:
+        held.connect(path)
+        held.settimeout(20)
+        held.sendall(b"GET /scrape HTTP/1.1\r\nHost: a\r\n\r\nGET /scrape HTTP/1.1\r\n")
+        assert held.recv(4096).startswith(b"HTTP/1.1 200 ")
+        gate.process.popen.send_signal(signal.SIGTERM)
+        wait_for("the socket to be gone", 20, lambda: not os.path.exists(path))
+        held.sendall(b"Host: a\r\n\r\n")
+        assert held.recv(4096).startswith(b"HTTP/1.1 200 ")
+    gate.stop()
 
 
 # --- sockets that were passed, as systemd does it ---

@@ -54,6 +54,10 @@ int entrance_open(const struct config *config, const char *role, const struct co
   return 0;
 }
 
+void entrance_close(struct entrance *entrance) {
+  http_places_close(&entrance->places);
+}
+
 void entrance_free(struct entrance *entrance) {
   http_places_free(&entrance->places);
   http_tls_free(entrance->tls);

@@ -337,6 +337,8 @@ static int serve(struct server *s, const char *path, const sigset_t *signals, st
   if (result == 0) {
     wait_for_end(s, path, signals);
   }
+  entrance_close(&s->shared.tracker_entrance);
+  entrance_close(&s->shared.gateway_entrance);
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_stop(s->loops[i]);
   }
