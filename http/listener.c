@@ -121,6 +121,12 @@ static bool accept_one(struct listener *listener) {
   return true;
 }
 
+/* Who was looked at comes last when there is room for one again. */
+static void move_back(struct listener *listener) {
+  link_remove(&listener->all);
+  link_append(&listener->server->listeners, &listener->all);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events) {
   struct listener *listener = poll->data;
   struct http_server *s = listener->server;
@@ -131,6 +137,7 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     complain(s, "no connection is accepted for now", "as many are open as the limit allows");
     rest(s);
   } else {
+    move_back(listener);
     for (unsigned i = 0; i < ACCEPT_BATCH && !is_full(s) && accept_one(listener); i++) {
     }
   }
@@ -148,7 +155,15 @@ void listeners_resume(struct http_server *s) {
   }
   s->accept_rests = false;
   uv_timer_stop(&s->accept_timer);
-  for (struct link *l = s->listeners.next; l != &s->listeners; l = l->next) {
+  /* A turn for each, in order: of those that are polled the same could be first every time. */
+  const struct link *last = s->listeners.prev;
+  struct link *next;
+  do {
+    next = s->listeners.next;
+    move_back(LINK_OWNER(next, struct listener, all));
+    accept_one(LINK_OWNER(next, struct listener, all));
+  } while (next != last && !is_full(s) && !s->accept_rests);
+  for (struct link *l = s->listeners.next; l != &s->listeners && !s->accept_rests; l = l->next) {
     look_at(LINK_OWNER(l, struct listener, all));
   }
 }

@@ -75,8 +75,9 @@ struct http_server_options {
  * memory. */
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_options *options);
 
-/** Listens there, beside the servers of other loops. May be called several times. \p place outlives
- *  the server. \return 0, or -1 with ERROR_FAILED. */
+/** Listens there, beside the servers of other loops. May be called several times; of connections
+ * that wait for one of several places each place has its turn. \return 0, or -1 with ERROR_FAILED.
+ */
 int http_server_listen(struct http_server *server, const struct http_place *place, struct error *e);
 
 /**

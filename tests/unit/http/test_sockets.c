@@ -185,8 +185,7 @@ static int stop_servers(void **state) {
   return 0;
 }
 
-static int dial(const struct world *world) {
-  const struct http_place *place = &world->places.items[0];
+static int dial_place(const struct http_place *place) {
   struct sockaddr_un local = {.sun_family = AF_UNIX};
   const struct sockaddr *to = &place->address.any;
   socklen_t len = to->sa_family == AF_INET6 ? sizeof place->address.v6 : sizeof place->address.v4;
@@ -199,6 +198,10 @@ static int dial(const struct world *world) {
   assert_true(fd >= 0);
   assert_int_equal(connect(fd, to, len), 0);
   return fd;
+}
+
+static int dial(const struct world *world) {
+  return dial_place(&world->places.items[0]);
 }
 
 static void send_all(int fd, struct slice text) {
@@ -473,6 +476,65 @@ static void test_a_place_that_is_taken_is_refused(void **state) {
   http_places_free(&places);
 }
 
+/* --- two places of one server, in the test's own thread --- */
+
+enum { QUEUE = 10 };
+
+struct turns {
+  unsigned crowd, before_lonely;
+};
+
+static void on_crowd(struct http_exchange *x, void *context) {
+  ((struct turns *)context)->crowd++;
+  http_answer(x, 200, NULL, 0, SLICE(""));
+}
+
+static void on_lonely(struct http_exchange *x, void *context) {
+  struct turns *turns = context;
+  turns->before_lonely = turns->crowd;
+  http_answer(x, 200, NULL, 0, SLICE(""));
+  uv_stop(http_exchange_loop(x));
+}
+
+/* While a crowd waits at one place, who comes to the other has its turn all the same. */
+static void take_turns(size_t crowded) {
+  uv_loop_t loop;
+  struct turns turns = {.before_lonely = QUEUE};
+  const struct http_route routes[] = {{"GET", "/crowd", on_crowd, &turns},
+                                      {"GET", "/lonely", on_lonely, &turns}};
+  const struct http_server_options options = {
+      .routes = routes, .route_count = 2, .limits = {.connections_max = 1}};
+  struct http_places places = {0};
+  int fds[QUEUE + 1];
+  assert_int_equal(uv_loop_init(&loop), 0);
+  struct http_server *server = http_server_new(&loop, &options);
+  for (size_t i = 0; i < 2; i++) {
+    assert_int_equal(http_listen("127.0.0.1:0", &places, NULL), 0);
+    assert_int_equal(http_server_listen(server, &places.items[i], NULL), 0);
+  }
+  for (size_t i = 0; i < QUEUE; i++) {
+    fds[i] = dial_place(&places.items[crowded]);
+    send_all(fds[i], SLICE("GET /crowd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  }
+  fds[QUEUE] = dial_place(&places.items[1 - crowded]);
+  send_all(fds[QUEUE], SLICE("GET /lonely HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_in_range(turns.before_lonely, 0, 2);
+  http_server_stop(server, 0, NULL, NULL);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(uv_loop_close(&loop), 0);
+  http_places_free(&places);
+  for (size_t i = 0; i <= QUEUE; i++) {
+    close(fds[i]);
+  }
+}
+
+static void test_a_crowd_keeps_nobody_out(void **state) {
+  (void)state;
+  take_turns(0);
+  take_turns(1);
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
   const struct CMUnitTest tests[] = {
@@ -495,6 +557,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_many_connections, start_unix, stop_unix),
       cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_unix, stop_unix),
       cmocka_unit_test_setup_teardown(test_a_unix_socket_is_ours_alone, start_unix, stop_unix),
+      cmocka_unit_test(test_a_crowd_keeps_nobody_out),
       cmocka_unit_test(test_addresses),
       cmocka_unit_test(test_a_place_that_is_taken_is_refused),
   };
