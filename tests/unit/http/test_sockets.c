@@ -535,6 +535,46 @@ static void test_a_crowd_keeps_nobody_out(void **state) {
   take_turns(1);
 }
 
+/* Of a socket that loops share, none takes what it has no room for from another. */
+static void test_a_full_loop_leaves_it_to_others(void **state) {
+  (void)state;
+  uv_loop_t loops[2];
+  struct http_server *servers[2];
+  struct turns turns = {0};
+  const struct http_route route = {"GET", "/crowd", on_crowd, &turns};
+  const struct http_server_options options = {
+      .routes = &route, .route_count = 1, .limits = {.connections_max = 1}};
+  char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
+  struct http_places places = {0};
+  int fds[2];
+  assert_non_null(mkdtemp(folder));
+  snprintf(address, sizeof address, "unix:%s/socket", folder);
+  assert_int_equal(http_listen(address, &places, NULL), 0);
+  for (size_t i = 0; i < 2; i++) {
+    assert_int_equal(uv_loop_init(&loops[i]), 0);
+    servers[i] = http_server_new(&loops[i], &options);
+    assert_int_equal(http_server_listen(servers[i], &places.items[0], NULL), 0);
+  }
+  for (unsigned i = 0; i < 2; i++) {
+    fds[i] = dial_place(&places.items[0]);
+    send_all(fds[i], SLICE("GET /crowd HTTP/1.1\r\nHost: a\r\n\r\n"));
+    for (unsigned turn = 0; turn < 5; turn++) { /* the first is asked first, full or not */
+      uv_run(&loops[0], UV_RUN_NOWAIT);
+    }
+    uv_run(&loops[1], UV_RUN_NOWAIT);
+    uv_run(&loops[1], UV_RUN_NOWAIT);
+    assert_int_equal(turns.crowd, i + 1);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    http_server_stop(servers[i], 0, NULL, NULL);
+    uv_run(&loops[i], UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loops[i]), 0);
+    close(fds[i]);
+  }
+  http_places_free(&places);
+  assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
   const struct CMUnitTest tests[] = {
@@ -558,6 +598,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_unix, stop_unix),
       cmocka_unit_test_setup_teardown(test_a_unix_socket_is_ours_alone, start_unix, stop_unix),
       cmocka_unit_test(test_a_crowd_keeps_nobody_out),
+      cmocka_unit_test(test_a_full_loop_leaves_it_to_others),
       cmocka_unit_test(test_addresses),
       cmocka_unit_test(test_a_place_that_is_taken_is_refused),
   };
