@@ -1,5 +1,7 @@
 #include "loop.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 enum {
@@ -59,9 +61,19 @@ static void on_stop(uv_async_t *async) {
   on_server_stopped(loop);
 }
 
+static void forget_sessions(const struct entrance *entrance) {
+  if (entrance->tls != NULL) {
+    http_tls_forget(entrance->tls, clock_now());
+  }
+}
+
 static void on_expire(uv_timer_t *timer) {
-  struct loop *loop = timer->data;
-  tracker_expire(loop->shared->tracker);
+  const struct shared *shared = ((struct loop *)timer->data)->shared;
+  if (shared->tracker != NULL) {
+    tracker_expire(shared->tracker);
+  }
+  forget_sessions(&shared->tracker_entrance);
+  forget_sessions(&shared->gateway_entrance);
 }
 
 /* One role's server, at all its places. */
@@ -88,7 +100,7 @@ static int listen_all(struct loop *loop, const struct entrance *entrance,
   return 0;
 }
 
-static int open_roles(struct loop *loop, bool first, struct error *e) {
+static int open_roles(struct loop *loop, struct error *e) {
   const struct shared *shared = loop->shared;
   if (shared->tracker != NULL) {
     loop->tracker_routes[0] =
@@ -98,9 +110,6 @@ static int open_roles(struct loop *loop, bool first, struct error *e) {
     if (listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES,
                    &loop->tracker_server, e) != 0) {
       return -1;
-    }
-    if (first) {
-      uv_timer_start(&loop->expire, on_expire, EXPIRE_EVERY_MS, EXPIRE_EVERY_MS);
     }
   }
   if (shared->gateway != NULL) {
@@ -137,9 +146,12 @@ struct loop *loop_new(const struct shared *shared, bool first, struct error *e) 
   uv_timer_init(&loop->uv, &loop->expire);
   loop->stop.data = loop;
   loop->expire.data = loop;
-  if (open_roles(loop, first, e) != 0) {
+  if (open_roles(loop, e) != 0) {
     loop_free(loop);
     return NULL;
+  }
+  if (first) {
+    uv_timer_start(&loop->expire, on_expire, EXPIRE_EVERY_MS, EXPIRE_EVERY_MS);
   }
   return loop;
 }
