@@ -156,7 +156,11 @@ struct http_connection {
 
 /** The first, by channel_open(), which has set channel and server.
  * \return false when a limit of the server keeps it out; nothing is held then. */
-bool connection_open(struct http_connection *c, union address peer);
+bool connection_admit(struct http_connection *c, union address peer);
+/** It cannot be opened after all. */
+void connection_dismiss(struct http_connection *c);
+/** From now on it reads. */
+void connection_open(struct http_connection *c);
 /** A proxy's header says whom it speaks for; AF_UNSPEC: for somebody who is not known. \return
  * false when a limit keeps that one out. */
 bool connection_speaks_for(struct http_connection *c, union address client);
