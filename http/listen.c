@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -99,29 +100,71 @@ static bool is_left_over(const struct sockaddr_un *address) {
          errno == ECONNREFUSED;
 }
 
+/* Takes the lock without which nobody replaces what is at a path: a file that is there meanwhile.
+ * \return its descriptor, or -1 with errno set. */
+static int take_lock(const char *path) {
+  for (;;) {
+    struct stat locked, there;
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+      return -1;
+    }
+    if (flock(fd, LOCK_EX) != 0 || fstat(fd, &locked) != 0) {
+      int number = errno;
+      close(fd);
+      errno = number;
+      return -1;
+    }
+    if (lstat(path, &there) == 0 && there.st_ino == locked.st_ino) {
+      return fd;
+    }
+    close(fd); /* Who had it has removed it, so that it locks nobody out any more. */
+  }
+}
+
+static int bind_unix(const char *text, const struct sockaddr_un *address,
+                     struct http_places *places, struct error *e) {
+  const char *path = address->sun_path;
+  struct stat made;
+  if (is_left_over(address)) {
+    unlink(path);
+  }
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+  /* Nobody can connect before listen(), so that the mode is right in time. */
+  if (!bound || chmod(path, UNIX_MODE) != 0 || lstat(path, &made) != 0 ||
+      listen(fd, LISTEN_BACKLOG) != 0) {
+    error_errno(e, errno, "listening on %s", text);
+    if (fd >= 0) {
+      close(fd);
+    }
+  } else if (add(places, (struct http_place){.name = strdup(text), .fd = fd, .inode = made.st_ino},
+                 e) == 0) {
+    return 0;
+  }
+  if (bound) {
+    unlink(path);
+  }
+  return -1;
+}
+
 static int listen_unix(const char *text, struct http_places *places, struct error *e) {
   const char *path = text + sizeof "unix:" - 1;
   struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char lock[sizeof address.sun_path + sizeof ".lock"];
   if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
     return error_set(e, ERROR_USAGE, "`%s` is not a path from / on, of at most %zu bytes", text,
                      sizeof address.sun_path - 1);
   }
   memcpy(address.sun_path, path, strlen(path) + 1);
-  if (is_left_over(&address)) {
-    unlink(path);
+  snprintf(lock, sizeof lock, "%s.lock", path);
+  CLEANUP_FD int fd = take_lock(lock);
+  if (fd < 0) {
+    return error_errno(e, errno, "listening on %s: cannot lock it by %s", text, lock);
   }
-  struct stat made;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  /* Nobody can connect before listen(), so that the mode is right in time. */
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-      chmod(path, UNIX_MODE) != 0 || lstat(path, &made) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
-    int number = errno;
-    if (fd >= 0) {
-      close(fd);
-    }
-    return error_errno(e, number, "listening on %s", text);
-  }
-  return add(places, (struct http_place){.name = strdup(text), .fd = fd, .inode = made.st_ino}, e);
+  int status = bind_unix(text, &address, places, e);
+  unlink(lock);
+  return status;
 }
 
 /* --- fd:NAME --- */

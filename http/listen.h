@@ -27,7 +27,8 @@ struct http_places {
  *   only. An address that a socket listens on already is refused, though SO_REUSEPORT would share
  *   it.
  * - `unix:/path`: who may open it is who may connect: mode 0660. What a server that is gone has
- * left there is replaced, anything else is refused.
+ * left there is replaced, anything else is refused. While that is found out there is a file beside
+ * it, with `.lock` behind its name.
  * - `fd:NAME`: all sockets of that name that the program was started with (sd_listen_fds(3)). A
  * Unix socket is refused when everybody may write to its file, or it has none.
  *

@@ -4,6 +4,9 @@
 #include "support/heap.h"
 #include "unit/http/tls_client.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 static struct files files;
 
 /* A server with TLS and room for one connection. */
@@ -63,11 +66,33 @@ static void a_connection_without_memory(void **state) {
   heap_exhaust_openssl(connect_once, w->server);
 }
 
+static int listen_once(void *arg, struct error *e) {
+  struct http_places places = {0};
+  int status = http_listen(arg, &places, e);
+  http_places_free(&places);
+  return status;
+}
+
+/* Nor a socket that nobody listens at. */
+static void a_unix_socket_without_memory(void **state) {
+  char address[128];
+  snprintf(address, sizeof address, "unix:%s", files_path(&files, "socket"));
+  (void)state;
+  heap_exhaust(listen_once, address);
+  for (unsigned failing = 0; failing < 2; failing++) {
+    heap_fail(failing == 0 ? HEAP_NONE : HEAP_REST, 0);
+    listen_once(address, NULL);
+    heap_fail(HEAP_NONE, 0);
+    assert_int_equal(access(files_path(&files, "socket"), F_OK), -1);
+  }
+}
+
 int main(void) {
   heap_watch_openssl();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(who_is_kept_out_costs_no_tls, make, take_down),
       cmocka_unit_test_setup_teardown(a_connection_without_memory, make, take_down),
+      cmocka_unit_test_setup_teardown(a_unix_socket_without_memory, make, take_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -455,6 +455,60 @@ static void test_a_unix_socket_is_ours_alone(void **state) {
   close(fd);
 }
 
+/* --- servers that start at once --- */
+
+enum { RACERS = 4, RACES = 200 };
+
+struct racer {
+  pthread_t thread;
+  const char *address;
+  pthread_barrier_t *start;
+  struct http_places places;
+  bool won;
+};
+
+static void *race(void *arg) {
+  struct racer *r = arg;
+  pthread_barrier_wait(r->start);
+  r->won = http_listen(r->address, &r->places, NULL) == 0;
+  return NULL;
+}
+
+/* Each finds what a server has left behind, one replaces it. */
+static void test_one_of_several_has_a_unix_socket(void **state) {
+  (void)state;
+  char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
+  pthread_barrier_t at_once;
+  assert_non_null(mkdtemp(folder));
+  snprintf(address, sizeof address, "unix:%s/socket", folder);
+  pthread_barrier_init(&at_once, NULL, RACERS);
+  for (unsigned round = 0; round < RACES; round++) {
+    struct sockaddr_un left = {.sun_family = AF_UNIX};
+    snprintf(left.sun_path, sizeof left.sun_path, "%s", address + 5);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&left, sizeof left), 0);
+    close(fd);
+    struct racer racers[RACERS] = {0};
+    unsigned won = 0;
+    for (size_t i = 0; i < RACERS; i++) {
+      racers[i].address = address;
+      racers[i].start = &at_once;
+      assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    for (size_t i = 0; i < RACERS; i++) {
+      pthread_join(racers[i].thread, NULL);
+      won += racers[i].won;
+    }
+    for (size_t i = 0; i < RACERS; i++) {
+      http_places_free(&racers[i].places);
+    }
+    assert_int_equal(won, 1);
+    assert_int_equal(access(address + 5, F_OK), -1);
+  }
+  pthread_barrier_destroy(&at_once);
+  assert_int_equal(rmdir(folder), 0); /* which holds nothing else either */
+}
+
 static void test_a_place_that_is_taken_is_refused(void **state) {
   (void)state;
   uv_loop_t loop;
@@ -600,6 +654,7 @@ int main(void) {
       cmocka_unit_test(test_a_crowd_keeps_nobody_out),
       cmocka_unit_test(test_a_full_loop_leaves_it_to_others),
       cmocka_unit_test(test_addresses),
+      cmocka_unit_test(test_one_of_several_has_a_unix_socket),
       cmocka_unit_test(test_a_place_that_is_taken_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
