@@ -115,17 +115,22 @@ static int64_t seconds_of(const ASN1_TIME *t) {
   return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-static void narrow(struct http_tls_validity *v, const X509 *certificate) {
+static void note_dates(struct http_tls_validity *v, const X509 *certificate, bool first) {
   int64_t from = seconds_of(X509_get0_notBefore(certificate));
   int64_t until = seconds_of(X509_get0_notAfter(certificate));
-  v->from = from > v->from ? from : v->from;
-  v->until = until < v->until ? until : v->until;
+  if (first) {
+    v->from = from;
+    v->until = until;
+  } else {
+    v->chain_from = from > v->chain_from ? from : v->chain_from;
+    v->chain_until = until < v->chain_until ? until : v->chain_until;
+  }
 }
 
 /* Takes the certificate over. */
 static int use_certificate(struct http_tls *tls, X509 *certificate, bool first, const char *path,
                            struct error *e) {
-  narrow(&tls->validity, certificate);
+  note_dates(&tls->validity, certificate, first);
   bool ok = first ? SSL_CTX_use_certificate(tls->ctx, certificate) == 1
                   : SSL_CTX_add0_chain_cert(tls->ctx, certificate) == 1;
   if (first || !ok) {
@@ -235,7 +240,7 @@ struct http_tls *http_tls_new(const char *certificate, const char *key, struct e
     return NULL;
   }
   pthread_mutex_init(&tls->lock, NULL);
-  tls->validity = (struct http_tls_validity){.from = INT64_MIN, .until = INT64_MAX};
+  tls->validity = (struct http_tls_validity){.chain_from = INT64_MIN, .chain_until = INT64_MAX};
   tls->method = tls_stream_method();
   tls->ctx = SSL_CTX_new(TLS_server_method());
   int status = 0;

@@ -11,9 +11,10 @@
 /** What a server shows of itself, and the sessions that may be resumed. */
 struct http_tls;
 
-/** Seconds since 1970, both included, in which all certificates of the chain hold. */
+/** When certificates hold: seconds since 1970, both included. */
 struct http_tls_validity {
-  int64_t from, until;
+  int64_t from, until;             /**< the server's own */
+  int64_t chain_from, chain_until; /**< all others that are sent with it; without any, always */
 };
 
 /**
