@@ -1,99 +1,39 @@
 #include "image/tar.h"
 
-#include "base/cleanup.h"
+#include "image/tar_reader.h"
 #include "image/transport.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
 struct tar {
-  char *path;
   bool hash;
+  struct tar_reader *reader;
+  const char *path;
   struct arena arena;
   struct tar_file *files; /* sorted by name once all are read */
   size_t count;
-  struct archive *reader;
-  size_t next; /* position of the entry that the reader comes to next */
 };
-
-enum { READ_SIZE = 256 * 1024 };
 
 static int out_of_memory(struct error *e) {
   return error_set(e, ERROR_FAILED, "out of memory");
 }
 
-static int refuse_reader(const struct tar *tar, struct error *e) {
-  const char *why = archive_error_string(tar->reader);
-  return error_set(e, ERROR_FAILED, "cannot read %s: %s", tar->path,
-                   why == NULL ? "it is no tar archive" : why);
-}
-
-static void reader_close(struct tar *tar) {
-  archive_read_free(tar->reader);
-  tar->reader = NULL;
-}
-
-static int reader_open(struct tar *tar, struct error *e) {
-  reader_close(tar);
-  tar->next = 0;
-  tar->reader = archive_read_new();
-  if (tar->reader == NULL) {
-    return out_of_memory(e);
-  }
-  archive_read_support_format_tar(tar->reader);
-  archive_read_support_filter_gzip(tar->reader);
-  archive_read_support_filter_bzip2(tar->reader);
-  archive_read_support_filter_xz(tar->reader);
-  archive_read_support_filter_zstd(tar->reader);
-  if (archive_read_open_filename(tar->reader, tar->path, READ_SIZE) != ARCHIVE_OK) {
-    return refuse_reader(tar, e);
-  }
-  /* libarchive undoes layer upon layer, each a thousandfold. */
-  return archive_filter_count(tar->reader) <= 2
-             ? 0
-             : error_set(e, ERROR_FAILED, "cannot read %s: it is compressed more than once",
-                         tar->path);
-}
-
-/* What is repaired or converted will do; where libarchive looks for the next header behind a
- * damaged one (ARCHIVE_RETRY), nobody knows what is lost. */
-static bool reader_failed(int result) {
-  return result != ARCHIVE_OK && result != ARCHIVE_WARN;
-}
-
-/** \return 1 with the next entry, 0 at the end, -1. */
-static int reader_next(struct tar *tar, struct archive_entry **entry, struct error *e) {
-  int result = archive_read_next_header(tar->reader, entry);
-  if (result == ARCHIVE_EOF) {
-    return 0;
-  }
-  if (reader_failed(result)) {
-    return refuse_reader(tar, e);
-  }
-  tar->next++;
-  return 1;
-}
-
-static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg,
-                         struct error *e) {
+/* Streams the entry that the reader is at. */
+static int stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg, struct error *e) {
   uint64_t seen = 0;
   for (;;) {
-    const void *bytes;
-    size_t len;
-    la_int64_t offset;
-    int result = archive_read_data_block(tar->reader, &bytes, &len, &offset);
-    if (result != ARCHIVE_EOF && reader_failed(result)) {
-      return refuse_reader(tar, e);
+    struct slice bytes;
+    if (tar_reader_piece(tar->reader, &bytes, e) != 0) {
+      return -1;
     }
-    if (result == ARCHIVE_EOF) {
+    if (bytes.len == 0) {
       return seen == size
                  ? 0
                  : error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
     }
-    seen += len;
-    if (len > 0 && sink(arg, slice_of(bytes, len), e) != 0) {
+    seen += bytes.len;
+    if (sink(arg, bytes, e) != 0) {
       return -1;
     }
   }
@@ -153,7 +93,7 @@ static int hash_file(struct tar *tar, struct archive_entry *entry, struct tar_fi
     EVP_MD_CTX_free(h.sha256);
     return out_of_memory(e);
   }
-  int result = reader_stream(tar, (uint64_t)archive_entry_size(entry), hash_bytes, &h, e);
+  int result = stream(tar, (uint64_t)archive_entry_size(entry), hash_bytes, &h, e);
   if (result == 0) {
     EVP_DigestFinal_ex(h.sha256, sha256, NULL);
     file->digest = image_transport_digest(sha256, &tar->arena);
@@ -193,7 +133,7 @@ static int take_entry(struct tar *tar, struct archive_entry *entry, struct error
                      TAR_FILES_MAX);
   }
   struct tar_file file = {.name = arena_copy(&tar->arena, slice_str(clean)),
-                          .position = tar->next - 1};
+                          .position = tar_reader_position(tar->reader) - 1};
   if (link != NULL) {
     file.link = arena_copy(&tar->arena, slice_str(clean_link));
   }
@@ -216,10 +156,7 @@ static int by_name(const void *a, const void *b) {
 static int read_through(struct tar *tar, struct error *e) {
   struct archive_entry *entry;
   int more;
-  if (reader_open(tar, e) != 0) {
-    return -1;
-  }
-  while ((more = reader_next(tar, &entry, e)) > 0) {
+  while ((more = tar_reader_next(tar->reader, &entry, e)) > 0) {
     if (take_entry(tar, entry, e) != 0) {
       return -1;
     }
@@ -237,22 +174,22 @@ static int read_through(struct tar *tar, struct error *e) {
   return 0;
 }
 
+static int open_files(struct tar *tar, const char *path, struct error *e) {
+  tar->path = arena_copy(&tar->arena, slice_str(path));
+  tar->files = calloc(TAR_FILES_MAX, sizeof *tar->files);
+  if (tar->path == NULL || tar->files == NULL) {
+    return out_of_memory(e);
+  }
+  return tar_reader_open(path, &tar->reader, e) == 0 ? read_through(tar, e) : -1;
+}
+
 int tar_open(const char *path, bool hash, struct tar **out, struct error *e) {
-  struct stat stat;
-  CLEANUP_FD int fd = -1;
-  /* libarchive opens the path itself; this says what is wrong with it. */
-  if (image_transport_open_file(path, 0, &fd, &stat, e) != 0) {
-    return -1;
-  }
   struct tar *tar = calloc(1, sizeof *tar);
-  if (tar != NULL) {
-    tar->hash = hash;
-    tar->path = strdup(path);
-    tar->files = calloc(TAR_FILES_MAX, sizeof *tar->files);
+  if (tar == NULL) {
+    return out_of_memory(e);
   }
-  int result = tar == NULL || tar->path == NULL || tar->files == NULL ? out_of_memory(e)
-                                                                      : read_through(tar, e);
-  if (result != 0) {
+  tar->hash = hash;
+  if (open_files(tar, path, e) != 0) {
     tar_close(tar);
     return -1;
   }
@@ -262,10 +199,9 @@ int tar_open(const char *path, bool hash, struct tar **out, struct error *e) {
 
 void tar_close(struct tar *tar) {
   if (tar != NULL) {
-    reader_close(tar);
+    tar_reader_close(tar->reader);
     arena_free(&tar->arena);
     free(tar->files);
-    free(tar->path);
     free(tar);
   }
 }
@@ -294,15 +230,15 @@ const struct tar_file *tar_find_digest(const struct tar *tar, const char *digest
 int tar_read(struct tar *tar, const struct tar_file *file, image_sink *sink, void *arg,
              struct error *e) {
   struct archive_entry *entry = NULL;
-  if ((tar->reader == NULL || tar->next > file->position) && reader_open(tar, e) != 0) {
+  if (tar_reader_position(tar->reader) > file->position && tar_reader_rewind(tar->reader, e) != 0) {
     return -1;
   }
-  while (tar->next <= file->position) {
-    int more = reader_next(tar, &entry, e);
+  while (tar_reader_position(tar->reader) <= file->position) {
+    int more = tar_reader_next(tar->reader, &entry, e);
     if (more <= 0) {
       return more < 0 ? -1
                       : error_set(e, ERROR_FAILED, "%s has changed while it was read", tar->path);
     }
   }
-  return reader_stream(tar, file->size, sink, arg, e);
+  return stream(tar, file->size, sink, arg, e);
 }

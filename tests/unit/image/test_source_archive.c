@@ -197,6 +197,86 @@ static void test_holes_and_layers_of_compression(void **state) {
   fixture_must_fail(f, archive(f, ""), ERROR_FAILED, "more than once");
 }
 
+/* Appends the header of a file as ustar has it, by hand: no writer makes what follows. */
+static void append_header(struct buf *tar, const char *name, char type, size_t size) {
+  unsigned char header[512] = {0};
+  unsigned sum = 8 * ' ';
+  snprintf((char *)header, 100, "%s", name);
+  snprintf((char *)header + 124, 12, "%011zo", size);
+  header[156] = (unsigned char)type;
+  snprintf((char *)header + 257, 6, "ustar");
+  header[263] = header[264] = '0';
+  for (size_t i = 0; i < sizeof header; i++) {
+    sum += header[i];
+  }
+  snprintf((char *)header + 148, 8, "%06o", sum);
+  buf_append(tar, header, sizeof header);
+}
+
+static void append_padding(struct buf *tar, size_t size) {
+  static const char zeros[512];
+  buf_append(tar, zeros, (512 - size % 512) % 512);
+}
+
+/* A file whose map of holes (GNU tar, sparse format 1.0) lists so many pieces of no bytes. */
+static void append_holes(struct buf *tar, size_t pieces) {
+  static const char *const pax = "22 GNU.sparse.major=1\n"
+                                 "22 GNU.sparse.minor=0\n"
+                                 "21 GNU.sparse.name=x\n"
+                                 "27 GNU.sparse.realsize=1000\n";
+  struct buf map = {0};
+  append_header(tar, "pax", 'x', strlen(pax));
+  buf_str(tar, pax);
+  append_padding(tar, strlen(pax));
+  buf_printf(&map, "%zu\n", pieces);
+  for (size_t i = 0; i < pieces; i++) {
+    buf_str(&map, "0\n0\n");
+  }
+  append_padding(&map, map.len);
+  append_header(tar, "x", '0', map.len);
+  buf_slice(tar, buf_view(&map));
+  buf_free(&map);
+}
+
+/* libarchive reads the map before anybody can look at the entry, and takes 50 times its bytes. */
+static void test_bound_of_a_header(void **state) {
+  struct fixture *f = *state;
+  static const int filters[] = {ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP};
+  static const struct {
+    size_t pieces;
+    const char *why;
+  } rows[] = {{100000, "has holes"}, {1000000, "a header in it has more than 2097152 bytes"}};
+  for (size_t i = 0; i < 4; i++) {
+    static const char end[1024];
+    struct buf tar = {0};
+    append_holes(&tar, rows[i % 2].pieces);
+    buf_append(&tar, end, sizeof end);
+    assert_false(tar.failed);
+    maker_pack(f, filters[i / 2], buf_view(&tar));
+    fixture_must_fail(f, archive(f, ""), ERROR_FAILED, rows[i % 2].why);
+    buf_free(&tar);
+  }
+}
+
+/* What is passed over counts too, and a file of 1 GiB and more fits in some KiB. */
+static void test_bound_of_what_is_unpacked(void **state) {
+  struct fixture *f = *state;
+  static const char zeros[1024 * 1024];
+  struct maker m = maker_start(f, ARCHIVE_FILTER_ZSTD);
+  struct archive_entry *entry = archive_entry_new();
+  archive_entry_set_pathname(entry, "large");
+  archive_entry_set_filetype(entry, AE_IFREG);
+  archive_entry_set_size(entry, (la_int64_t)1025 * sizeof zeros);
+  assert_int_equal(archive_write_header(m.archive, entry), ARCHIVE_OK);
+  for (int i = 0; i < 1025; i++) {
+    assert_int_equal(archive_write_data(m.archive, zeros, sizeof zeros), sizeof zeros);
+  }
+  archive_entry_free(entry);
+  maker_end(&m);
+  fixture_must_fail(f, arena_printf(&f->arena, "oci-archive:%s/a.tar", f->dir).ptr, ERROR_FAILED,
+                    "gives more than 1024 times its size");
+}
+
 static void test_bounds(void **state) {
   struct fixture *f = *state;
   char name[TAR_NAME_MAX + 2];
@@ -268,6 +348,8 @@ int main(void) {
       TEST(test_broken),
       TEST(test_cut),
       TEST(test_holes_and_layers_of_compression),
+      TEST(test_bound_of_a_header),
+      TEST(test_bound_of_what_is_unpacked),
       TEST(test_bounds),
       TEST(test_names_that_lead_out),
       TEST(test_damaged),
