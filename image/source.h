@@ -38,8 +38,8 @@ void image_source_close(struct image_source *source);
 /**
  * The distinct blobs, config first, then layers in order, one manifest after the other; foreign
  * layers are left out. Owned by the source. A docker-archive's layers are as the archive holds
- * them, which is uncompressed as a rule. A `blob:` has one, whose digest is NULL until it has been
- * read once: a large file is not read twice for its name.
+ * them, which is uncompressed as a rule; others unpack to what the config names. A `blob:` has one,
+ * whose digest is NULL until it has been read once: a large file is not read twice for its name.
  */
 const struct image_descriptor *image_source_blobs(const struct image_source *source, size_t *count);
 

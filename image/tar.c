@@ -1,9 +1,7 @@
 #include "image/tar.h"
 
-#include "image/tar_reader.h"
-#include "image/transport.h"
+#include "image/tar_digest.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 
 struct tar {
@@ -19,6 +17,10 @@ static int out_of_memory(struct error *e) {
   return error_set(e, ERROR_FAILED, "out of memory");
 }
 
+static int refuse_holes(const struct tar *tar, struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
+}
+
 /* Streams the entry that the reader is at. */
 static int stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg, struct error *e) {
   uint64_t seen = 0;
@@ -28,9 +30,7 @@ static int stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg, s
       return -1;
     }
     if (bytes.len == 0) {
-      return seen == size
-                 ? 0
-                 : error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
+      return seen == size ? 0 : refuse_holes(tar, e);
     }
     seen += bytes.len;
     if (sink(arg, bytes, e) != 0) {
@@ -67,45 +67,20 @@ static bool clean_name(struct slice base, const char *name, char out[CLEAN_NAME_
   return true;
 }
 
-/* What hashing one file needs. */
-struct hash {
-  EVP_MD_CTX *sha256;
-  struct tar_file *file;
-};
-
-static int hash_bytes(void *arg, struct slice bytes, struct error *e) {
-  struct hash *h = arg;
-  if (h->file->size == 0) {
-    h->file->compressed =
-        slice_starts(bytes, SLICE("\x1f\x8b")) || slice_starts(bytes, SLICE("\x28\xb5\x2f\xfd"));
-  }
-  h->file->size += bytes.len;
-  return EVP_DigestUpdate(h->sha256, bytes.ptr, bytes.len) == 1
-             ? 0
-             : error_set(e, ERROR_FAILED, "cannot compute a digest");
-}
-
-static int hash_file(struct tar *tar, struct archive_entry *entry, struct tar_file *file,
-                     struct error *e) {
-  unsigned char sha256[EVP_MAX_MD_SIZE];
-  struct hash h = {EVP_MD_CTX_new(), file};
-  if (h.sha256 == NULL || EVP_DigestInit_ex(h.sha256, EVP_sha256(), NULL) != 1) {
-    EVP_MD_CTX_free(h.sha256);
-    return out_of_memory(e);
-  }
-  int result = stream(tar, (uint64_t)archive_entry_size(entry), hash_bytes, &h, e);
-  if (result == 0) {
-    EVP_DigestFinal_ex(h.sha256, sha256, NULL);
-    file->digest = image_transport_digest(sha256, &tar->arena);
-    result = file->digest == NULL ? out_of_memory(e) : 0;
-  }
-  EVP_MD_CTX_free(h.sha256);
-  return result;
-}
-
 static struct slice folder_of(const char *name) {
   const char *slash = strrchr(name, '/');
   return slice_of(name, slash == NULL ? 0 : (size_t)(slash - name));
+}
+
+static int take_bytes(struct tar *tar, uint64_t size, struct tar_file *file, struct error *e) {
+  if (!tar->hash) {
+    file->size = size;
+    return 0;
+  }
+  if (tar_digest_file(tar->reader, &tar->arena, file, e) != 0) {
+    return -1;
+  }
+  return file->size == size ? 0 : refuse_holes(tar, e);
 }
 
 /* Fills the next of tar->files from an entry; passed over is what is no file and no link, and what
@@ -140,9 +115,7 @@ static int take_entry(struct tar *tar, struct archive_entry *entry, struct error
   if (file.name == NULL || (link != NULL && file.link == NULL)) {
     return out_of_memory(e);
   }
-  if (link == NULL && !tar->hash) {
-    file.size = (uint64_t)archive_entry_size(entry);
-  } else if (link == NULL && hash_file(tar, entry, &file, e) != 0) {
+  if (link == NULL && take_bytes(tar, (uint64_t)archive_entry_size(entry), &file, e) != 0) {
     return -1;
   }
   tar->files[tar->count++] = file;

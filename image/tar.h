@@ -6,6 +6,7 @@
 #pragma once
 
 #include "image/source.h"
+#include "image/unpacker.h"
 
 enum {
   TAR_FILES_MAX = 16 * 1024, /**< files and links in one archive */
@@ -20,8 +21,10 @@ struct tar_file {
   const char *link;   /**< likewise, of a symbolic or hard link; else NULL */
   const char *digest; /**< of its bytes; NULL of links, and where tar_open() has not hashed */
   uint64_t size;
-  bool compressed; /**< it begins as gzip or zstd does; known where it was hashed */
-  size_t position; /**< among the archive's entries, from 0 */
+  enum packing packing; /**< how its bytes are compressed; known where they were hashed */
+  const char *unpacked; /**< of gzip and zstd: the digest of what they unpack to; NULL when they
+                             cannot be unpacked */
+  size_t position;      /**< among the archive's entries, from 0 */
 };
 
 /**

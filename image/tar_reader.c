@@ -52,18 +52,19 @@ static int read_file(void *arg, struct slice *bytes, struct error *e) {
   return 0;
 }
 
-static int read_unpacked(struct tar_reader *r, struct slice *bytes, struct error *e) {
-  if (unpacker_next(r->unpacker, bytes, e) != 0) {
-    return -1;
-  }
-  if (bytes->len > r->may_unpack) {
+static int charge(struct tar_reader *r, size_t unpacked, struct error *e) {
+  if (unpacked > r->may_unpack) {
     return error_set(
         e, ERROR_FAILED,
         "unpacking it gives more than %d times its size: unpack it yourself if you trust it",
         TAR_RATIO_MAX);
   }
-  r->may_unpack -= bytes->len;
+  r->may_unpack -= unpacked;
   return 0;
+}
+
+static int read_unpacked(struct tar_reader *r, struct slice *bytes, struct error *e) {
+  return unpacker_next(r->unpacker, bytes, e) == 0 ? charge(r, bytes->len, e) : -1;
 }
 
 static la_ssize_t on_read(struct archive *archive, void *arg, const void **out) {
@@ -106,7 +107,7 @@ static int begin_unpacking(struct tar_reader *r, struct error *e) {
   if (unpacker_open(read_file, r, &r->unpacker, e) != 0) {
     return error_context(e, "cannot read %s", r->path);
   }
-  if (!unpacker_is_packed(r->unpacker)) {
+  if (unpacker_packing(r->unpacker) == PACKING_NONE) {
     unpacker_close(r->unpacker);
     r->unpacker = NULL;
     r->at = 0;
@@ -222,4 +223,8 @@ int tar_reader_piece(struct tar_reader *r, struct slice *bytes, struct error *e)
   }
   *bytes = slice_of(piece, len);
   return 0;
+}
+
+int tar_reader_charge(struct tar_reader *r, size_t unpacked, struct error *e) {
+  return charge(r, unpacked, e) == 0 ? 0 : error_context(e, "cannot read %s", r->path);
 }

@@ -37,3 +37,7 @@ size_t tar_reader_position(const struct tar_reader *r);
 /** Gives the next bytes of the entry, valid until the next call; none at the end. Holes are left
  * out. \return 0, or -1. */
 int tar_reader_piece(struct tar_reader *r, struct slice *bytes, struct error *e);
+
+/** Counts bytes that an entry's own bytes unpack to, which are bounded with the file's. \return 0,
+ * or -1. */
+int tar_reader_charge(struct tar_reader *r, size_t unpacked, struct error *e);

@@ -75,8 +75,24 @@ void unpacker_close(struct unpacker *u) {
   }
 }
 
-bool unpacker_is_packed(const struct unpacker *u) {
-  return archive_filter_count(u->raw) > 1;
+enum packing unpacker_packing(const struct unpacker *u) {
+  switch (archive_filter_code(u->raw, 0)) {
+  case ARCHIVE_FILTER_GZIP:
+    return PACKING_GZIP;
+  case ARCHIVE_FILTER_BZIP2:
+    return PACKING_BZIP2;
+  case ARCHIVE_FILTER_XZ:
+    return PACKING_XZ;
+  case ARCHIVE_FILTER_ZSTD:
+    return PACKING_ZSTD;
+  default:
+    return PACKING_NONE;
+  }
+}
+
+const char *packing_name(enum packing packing) {
+  static const char *const names[] = {"nothing", "gzip", "bzip2", "xz", "zstd"};
+  return names[packing];
 }
 
 int unpacker_next(struct unpacker *u, struct slice *bytes, struct error *e) {

@@ -1,6 +1,7 @@
 /**
- * Undoes gzip, bzip2, xz or zstd once, in little memory whatever the bytes say. Bytes that are not
- * compressed come out as they are.
+ * Undoes gzip, bzip2, xz or zstd once, piece by piece: it takes no more memory than the window that
+ * the bytes declare, of which libarchive allows zstd 128 MiB and xz 1 GiB. Bytes that are not
+ * compressed come out as they are. Private to this room.
  */
 #pragma once
 
@@ -8,6 +9,11 @@
 #include "base/slice.h"
 
 struct unpacker;
+
+enum packing { PACKING_NONE, PACKING_GZIP, PACKING_BZIP2, PACKING_XZ, PACKING_ZSTD };
+
+/** Its name, such as `gzip`; static. */
+const char *packing_name(enum packing packing);
 
 /** Gives the next bytes, valid until it is called again; none at the end. \return 0, or -1. */
 typedef int unpacker_source(void *arg, struct slice *bytes, struct error *e);
@@ -22,8 +28,8 @@ int unpacker_open(unpacker_source *source, void *arg, struct unpacker **out, str
 /** NULL is fine. */
 void unpacker_close(struct unpacker *u);
 
-/** Whether there is anything to undo. */
-bool unpacker_is_packed(const struct unpacker *u);
+/** What there is to undo. */
+enum packing unpacker_packing(const struct unpacker *u);
 
 /** Gives the next bytes, valid until the next call; none at the end. \return 0, or -1 as
  * unpacker_open(). What is behind the compressed bytes may stay unread. */

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
 import tarfile
@@ -189,6 +190,10 @@ ARCHIVES = {
     "too many layers": (saved(Layers=["0/layer.tar"] * 1025), 1, "1025 layers"),
     "layers swapped": (saved(Layers=["1/layer.tar", "0/layer.tar"]), 5, "digest"),
     "layer of other bytes": ([*without("1/layer.tar"), ("1/layer.tar", b"TWO")], 5, digest_of(b"two")),
+    "layer of gzip": ([*without("1/layer.tar"), ("1/layer.tar", gzip.compress(b"two"))], 0, ""),
+    "layer of gzip of other bytes": ([*without("1/layer.tar"), ("1/layer.tar", gzip.compress(b"TWO"))], 5, "unpacks to the digest " + digest_of(b"TWO")),
+    "layer of gzip cut": ([*without("1/layer.tar"), ("1/layer.tar", gzip.compress(noise(1, 70_000))[:-9])], 5, "damaged"),
+    "layer of xz": ([*without("1/layer.tar"), ("1/layer.tar", lzma.compress(b"two"))], 1, "only gzip and zstd are supported"),
     "link loop": ([*without("1/layer.tar"), ("1/layer.tar", tarfile.SYMTYPE, "../a"), ("a", tarfile.SYMTYPE, "b"), ("b", tarfile.SYMTYPE, "a")],
                   1, "no 1/layer.tar"),
     "link to itself": ([*without("1/layer.tar"), ("1/layer.tar", tarfile.LNKTYPE, "1/layer.tar")], 1, "no 1/layer.tar"),

@@ -44,8 +44,8 @@ static inline void maker_add_file(struct maker *m, const char *name, struct slic
   maker_add(m, name, NULL, NULL, bytes);
 }
 
-/* Writes \p bytes as they are to `a.tar`, compressed by \p filter. */
-static inline void maker_pack(struct fixture *f, int filter, struct slice bytes) {
+/* Writes \p bytes as they are, so many times, to `a.tar`, compressed by \p filter. */
+static inline void maker_pack(struct fixture *f, int filter, struct slice bytes, int times) {
   struct archive *archive = archive_write_new();
   struct archive_entry *entry = archive_entry_new();
   assert_true(archive != NULL && entry != NULL);
@@ -54,7 +54,9 @@ static inline void maker_pack(struct fixture *f, int filter, struct slice bytes)
   assert_int_equal(archive_write_open_filename(archive, fixture_path(f, "a.tar")), ARCHIVE_OK);
   archive_entry_set_filetype(entry, AE_IFREG);
   assert_int_equal(archive_write_header(archive, entry), ARCHIVE_OK);
-  assert_int_equal(archive_write_data(archive, bytes.ptr, bytes.len), bytes.len);
+  for (int i = 0; i < times; i++) {
+    assert_int_equal(archive_write_data(archive, bytes.ptr, bytes.len), bytes.len);
+  }
   archive_entry_free(entry);
   assert_int_equal(archive_write_close(archive), ARCHIVE_OK);
   archive_write_free(archive);
