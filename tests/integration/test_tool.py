@@ -227,6 +227,40 @@ def test_list_remove_stats_check(gate, registry):
     one_line(gate.tool("torrent", "remove", "--config", gate.config, listed[0]["infohash"], check=False), 4)
 
 
+@pytest.fixture
+def register(tmp_path):
+    """Registers a file of this name, and returns what came of it and what is registered then."""
+    gate = Gate(str(tmp_path / "gate"), [{"name": "registry.example", "url": "http://127.0.0.1:1"}])
+
+    def register_one(name, *more):
+        (tmp_path / name).write_bytes(b"some bytes")
+        done = gate.tool("torrent", "create", f"blob:{tmp_path / name}", "--register", "--config", gate.config, "--repository", "team/app",
+                         *more, check=False)
+        return done, json.loads(gate.tool("torrent", "list", "--config", gate.config, "--json").stdout)
+
+    return register_one
+
+
+def test_nothing_is_registered_that_cannot_be_written(register, tmp_path):
+    (tmp_path / "out" / "index.json").mkdir(parents=True)
+    done, listed = register("blob", "--output", tmp_path / "out")
+    assert "index.json" in one_line(done, 1) and listed == []
+    (tmp_path / "out" / "index.json").rmdir()
+    done, listed = register("blob", "--output", tmp_path / "out")
+    assert done.returncode == 0 and len(listed) == 1
+    assert json.loads((tmp_path / "out" / "index.json").read_text())["blobs"][0]["infohash"] == listed[0]["infohash"]
+
+
+def test_source_must_be_what_json_can_hold(register, tmp_path):
+    """A name in Latin-1 is refused before anything is hashed."""
+    for more in (["--output", tmp_path / "out"], ["--json"], []):
+        done, listed = register("lat\udce9", *more)
+        assert "not UTF-8" in one_line(done, 2) and listed == [] and done.stdout == ""
+    assert not (tmp_path / "out").exists()
+    done, listed = register("caf\u00e9", "--json")
+    assert json.loads(done.stdout)["image"] == f"blob:{tmp_path}/caf\u00e9" and len(listed) == 1
+
+
 @pytest.mark.parametrize("change,says", [
     ({"trackr": {}}, "trackr"), ({"tracker": {"listen": "127.0.0.1:1"}}, "tracker.listen"), ({"tracker": {"interval": "900"}}, "tracker.interval"),
     ({"tracker": {"tls": {"certificate": "a", "key": "b"}}}, "a: "), ({"tracker": {"zones": {"a": ["10.0.0.0/8"]}}}, "not supported yet"),

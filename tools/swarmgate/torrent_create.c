@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/units.h"
@@ -32,6 +33,7 @@ struct creation {
   struct torrent_record *records;
   size_t record_count;
   size_t begun; /* blobs, for the progress */
+  json_t *name; /* the source, as index.json has it */
   json_t *blobs;
 };
 
@@ -231,7 +233,7 @@ static const char *registry_of_host(const struct config *config, const char *hos
 static int open_registration(struct creation *c, const struct image_reference *reference,
                              struct error *e) {
   const struct config *config = &c->config;
-  if (c->registry == NULL && reference->transport == IMAGE_DOCKER) {
+  if (c->registry == NULL && reference->transport == IMAGE_DOCKER && reference->host != NULL) {
     c->registry = registry_of_host(config, reference->host);
   }
   if (c->registry == NULL && config->registry_count == 1) {
@@ -262,31 +264,25 @@ static int open_registration(struct creation *c, const struct image_reference *r
   return db_open(config->data_dir.text, &c->db, e);
 }
 
-static int write_index(struct creation *c, struct error *e) {
-  json_t *index = json_pack("{s:s, s:s*, s:O}", "image", c->source, "digest",
+/* What index.json holds. */
+static int render_index(const struct creation *c, struct buf *out, struct error *e) {
+  json_t *index = json_pack("{s:O, s:s*, s:O}", "image", c->name, "digest",
                             image_source_digest(c->image), "blobs", c->blobs);
   char *text = index == NULL ? NULL : json_dumps(index, JSON_INDENT(2));
-  struct slice path = {0};
-  int result = 0;
-  json_decref(index);
-  if (text == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot write index.json: out of memory");
+  if (text != NULL) {
+    buf_str(out, text);
+    buf_str(out, "\n");
   }
-  struct buf line = {0};
-  buf_str(&line, text);
-  buf_str(&line, "\n");
+  bool failed = text == NULL || out->failed;
   free(text);
-  if (c->output != NULL) {
-    path = arena_printf(&c->arena, "%s/index.json", c->output);
-    result = path.ptr == NULL || line.failed
-                 ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory")
-                 : file_write(path.ptr, buf_view(&line), 0644, e);
-  }
-  if (result == 0 && c->json) {
-    fwrite(line.ptr, 1, line.len, stdout);
-  }
-  buf_free(&line);
-  return result;
+  json_decref(index);
+  return failed ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory") : 0;
+}
+
+static int write_index(struct creation *c, struct slice index, struct error *e) {
+  struct slice path = arena_printf(&c->arena, "%s/index.json", c->output);
+  return path.ptr == NULL ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory")
+                          : file_write(path.ptr, index, 0644, e);
 }
 
 static void print_lines(const struct creation *c) {
@@ -351,10 +347,11 @@ static int create_all(struct creation *c, struct error *e) {
       return -1;
     }
   }
-  if (c->registers && db_write_now(c->db, register_all, c, e) != 0) {
-    return -1;
-  }
-  if (write_index(c, e) != 0) {
+  /* Registered last: nothing that may fail comes behind it. */
+  CLEANUP(buf_free) struct buf index = {0};
+  if (render_index(c, &index, e) != 0 ||
+      (c->output != NULL && write_index(c, buf_view(&index), e) != 0) ||
+      (c->registers && db_write_now(c->db, register_all, c, e) != 0)) {
     return -1;
   }
   size_t foreign = image_source_foreign(c->image);
@@ -364,7 +361,9 @@ static int create_all(struct creation *c, struct error *e) {
             "followed\n",
             foreign, foreign == 1 ? " is" : "s are");
   }
-  if (!c->json) {
+  if (c->json) {
+    fwrite(index.ptr, 1, index.len, stdout);
+  } else {
     print_lines(c);
   }
   return 0;
@@ -414,7 +413,10 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   if (c.output == NULL && !c.registers) {
     c.output = ".";
   }
-  int result = image_reference_parse(c.source, &c.arena, &reference, e);
+  c.name = json_string(c.source);
+  int result = c.name == NULL
+                   ? error_set(e, ERROR_USAGE, "SOURCE is not UTF-8, as index.json has to be")
+                   : image_reference_parse(c.source, &c.arena, &reference, e);
   if (result == 0 && platform_text != NULL) {
     result = image_platform_parse(platform_text, &c.arena, &platform, e);
     from.platform = &platform;
@@ -435,6 +437,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   if (result == 0) {
     result = create_all(&c, e);
   }
+  json_decref(c.name);
   json_decref(c.blobs);
   image_source_close(c.image);
   if (c.db != NULL) {
