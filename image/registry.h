@@ -33,6 +33,7 @@ void registry_free(struct registry *registry);
 struct registry_answer {
   int status;
   bool redirected; /**< it is no answer of the registry's own, but of where that has led to */
+  bool elsewhere;  /**< which is another scheme, host or port than the registry's */
   struct slice content_type, content_range, etag;
   struct slice docker_content_digest; /**< empty when there are several and they disagree */
   struct slice www_authenticate;      /**< several fields are joined by commas (RFC 9110, 5.3) */

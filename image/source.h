@@ -27,7 +27,8 @@ struct image_source_options {
  * index's. Only `docker://` looks at the options' first four members.
  *
  * \return 0, or -1: ERROR_DENIED for a 401, ERROR_NOT_FOUND for a 404 or a 403, a file, name or
- * platform that is not there, ERROR_MISMATCH, ERROR_USAGE, ERROR_FAILED.
+ * platform that is not there, ERROR_MISMATCH, ERROR_USAGE, ERROR_FAILED. Where the registry
+ * redirects to another host, that one's 401 and 403 are ERROR_FAILED.
  */
 int image_source_open(const struct image_reference *reference,
                       const struct image_source_options *options, struct image_source **out,

@@ -27,7 +27,8 @@ struct transfer {
   uint64_t size; /* or IMAGE_SIZE_UNKNOWN */
   image_sink *sink;
   void *arg;
-  int status; /* 0: there was no answer */
+  int status;     /* 0: there was no answer */
+  bool elsewhere; /* it is not the registry's own */
   const char *media_type, *digest;
   struct error why; /* set by whatever came first */
   bool failed, done;
@@ -48,6 +49,7 @@ static bool on_head(void *arg, const struct registry_answer *a) {
   struct transfer *t = arg;
   struct arena *arena = &t->source->base.arena;
   t->status = a->status;
+  t->elsewhere = a->elsewhere;
   if (a->status != 200) {
     return false;
   }
@@ -87,6 +89,12 @@ static void on_done(void *arg, const struct error *e) {
   }
 }
 
+/* To whom it redirects, the registry's own login is nothing. */
+static int refuse_answer_elsewhere(const struct docker_source *s, int status, struct error *e) {
+  return error_set(e, status == 404 ? ERROR_NOT_FOUND : ERROR_FAILED,
+                   "where the registry %s redirects to answered %d", s->host, status);
+}
+
 static int refuse_answer(const struct docker_source *s, int status, struct error *e) {
   bool known = s->credentials.username != NULL || s->credentials.identity_token != NULL;
   switch (status) {
@@ -115,7 +123,8 @@ static int transfer_run(struct transfer *t, const struct registry_get *get, stru
     uv_run(&t->source->loop, UV_RUN_ONCE);
   }
   if (t->status != 0 && t->status != 200) {
-    return refuse_answer(t->source, t->status, e);
+    return t->elsewhere ? refuse_answer_elsewhere(t->source, t->status, e)
+                        : refuse_answer(t->source, t->status, e);
   }
   if (t->failed && e != NULL) {
     *e = t->why;

@@ -414,10 +414,12 @@ def test_redirect_takes_no_credentials_along(tmp_path):
         storage.on("/data", answer(403, b"<Error/>"))
         (tmp_path / "out").mkdir()
         done = create(evil, tmp_path / "out", "--creds", "alice:secret")
-        refused(done, 4, layer["digest"], tmp_path / "out")
+        refused(done, 1, [layer["digest"], "redirects to answered 403"], tmp_path / "out")
         # A stranger's challenge is not answered.
         storage.on("/data", answer(401, b"", WWW_Authenticate='Basic realm="tell me"'))
-        refused(create(evil, tmp_path / "out", "--creds", "alice:secret"), 3, layer["digest"], tmp_path / "out")
+        refused(create(evil, tmp_path / "out", "--creds", "alice:secret"), 1, [layer["digest"], "redirects to answered 401"], tmp_path / "out")
+        storage.on("/data", answer(404))
+        refused(create(evil, tmp_path / "out", "--creds", "alice:secret"), 4, [layer["digest"], "redirects to answered 404"], tmp_path / "out")
         assert {request.authorization for request in storage.requests} == {None}
 
 
