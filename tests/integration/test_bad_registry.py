@@ -36,13 +36,13 @@ def create(evil, out, *more, reference="1"):
 
 
 def refused(done, status, says, out):
-    """The exit code, one line, all of `says` in it, and no index and nothing unfinished in `out`."""
+    """The exit code, one line, all of `says` in it, and nothing in `out`."""
     assert done.returncode == status, (done.returncode, done.stderr)
     assert done.stderr.startswith("swarmgate: ") and done.stderr.count("\n") == 1, done.stderr
     for text in [says] if isinstance(says, str) else says:
         assert text in done.stderr, (text, done.stderr)
     assert done.stdout == ""
-    assert all(name.endswith(".torrent") for name in os.listdir(out)), os.listdir(out)
+    assert os.listdir(out) == []
 
 
 def created(done, out):

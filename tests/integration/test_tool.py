@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from conftest import registry_row
 from support.gate import Gate
+from support.image import small_image
 from support.jws import unb64
 from support.process import binary, run
 
@@ -249,6 +250,39 @@ def test_nothing_is_registered_that_cannot_be_written(register, tmp_path):
     done, listed = register("blob", "--output", tmp_path / "out")
     assert done.returncode == 0 and len(listed) == 1
     assert json.loads((tmp_path / "out" / "index.json").read_text())["blobs"][0]["infohash"] == listed[0]["infohash"]
+
+
+def test_a_folder_that_is_used_again(tmp_path):
+    """index.json is of what is beside it: gone before another run's first torrent comes, back when all is well."""
+    out, layout = tmp_path / "out", tmp_path / "layout"
+    small_image(str(layout), "again")
+    (tmp_path / "blob").write_bytes(b"other bytes")
+    assert tool("torrent", "create", f"blob:{tmp_path}/blob", "--output", out).returncode == 0
+    other = set(os.listdir(out)) - {"index.json"}
+    # What fails before it has written anything changes nothing.
+    one_line(tool("torrent", "create", f"oci:{tmp_path}/none", "--output", out), 4)
+    assert set(os.listdir(out)) == other | {"index.json"}
+    layer = max((layout / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    data = layer.read_bytes()
+    layer.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    one_line(tool("torrent", "create", f"oci:{layout}", "--output", out), 5)
+    assert set(os.listdir(out)) == other
+    layer.write_bytes(data)
+    assert tool("torrent", "create", f"oci:{layout}", "--output", out).returncode == 0
+    assert len(os.listdir(out)) == 1 + 1 + 3
+
+
+def test_nothing_stays_that_could_not_be_registered(tmp_path):
+    """A name that no key of the database holds fails last."""
+    gate = Gate(str(tmp_path / "gate"))
+    (tmp_path / "blob").write_bytes(b"some bytes")
+    argv = ["torrent", "create", f"blob:{tmp_path}/blob", "--register", "--config", gate.config, "--repository", "team/app", "--output",
+            tmp_path / "out", "--json"]
+    done = gate.tool(*argv, "--registry", "x" * 600, check=False)
+    one_line(done, 2)
+    assert done.stdout == "" and os.listdir(tmp_path / "out") == []
+    gate.tool(*argv, "--registry", "x")
+    assert len(os.listdir(tmp_path / "out")) == 2
 
 
 def test_source_must_be_what_json_can_hold(register, tmp_path):

@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "db/torrent_store.h"
 #include "image/source.h"
+#include "output.h"
 #include "progress.h"
 #include "torrent/metainfo.h"
 
@@ -20,7 +21,8 @@ enum { NAME_MAX_LEN = sizeof "sha256-" + 64 };
 
 /* What was asked for, and what comes of it. */
 struct creation {
-  const char *source, *output, *config_path, *registry, *repository;
+  const char *source, *config_path, *registry, *repository;
+  struct output output; /* without a folder nothing is written */
   struct args_list announce, webseeds;
   enum torrent_format format;
   uint32_t piece_length; /* 0: auto */
@@ -125,9 +127,7 @@ static int write_torrent(struct creation *c, struct metainfo m, const char *file
   m.webseed_count = c->webseeds.count;
   int result = metainfo_write(&m, &bytes, e);
   if (result == 0) {
-    struct slice joined = arena_printf(&c->arena, "%s/%s", c->output, file);
-    result = joined.ptr == NULL ? error_set(e, ERROR_FAILED, "cannot write %s: out of memory", file)
-                                : file_write(joined.ptr, buf_view(&bytes), 0644, e);
+    result = output_torrent(&c->output, file, buf_view(&bytes), e);
   }
   buf_free(&bytes);
   return result;
@@ -190,11 +190,11 @@ static int create_one(struct creation *c, const struct image_descriptor *blob, s
   snprintf(file, sizeof file, "%s.torrent", name);
   int result = metainfo_make(&hashes, slice_str(name), &c->arena, &m, e);
   hashes_free(&hashes);
-  if (result == 0 && c->output != NULL) {
+  if (result == 0 && c->output.folder != NULL) {
     result = write_torrent(c, m, file, e);
   }
   if (result == 0) {
-    result = add_entry(c, blob, &m, c->output == NULL ? NULL : file, e);
+    result = add_entry(c, blob, &m, c->output.folder == NULL ? NULL : file, e);
   }
   if (result == 0 && c->registers) {
     result = keep_record(c, &m, blob->digest, e);
@@ -279,12 +279,6 @@ static int render_index(const struct creation *c, struct buf *out, struct error 
   return failed ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory") : 0;
 }
 
-static int write_index(struct creation *c, struct slice index, struct error *e) {
-  struct slice path = arena_printf(&c->arena, "%s/index.json", c->output);
-  return path.ptr == NULL ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory")
-                          : file_write(path.ptr, index, 0644, e);
-}
-
 static void print_lines(const struct creation *c) {
   char size[UNITS_TEXT_MAX];
   size_t i;
@@ -339,7 +333,7 @@ static int create_all(struct creation *c, struct error *e) {
   if (turns == NULL) {
     return error_set(e, ERROR_FAILED, "%s: out of memory", c->source);
   }
-  if (c->output != NULL && file_make_folders(c->output, e) != 0) {
+  if (c->output.folder != NULL && file_make_folders(c->output.folder, e) != 0) {
     return -1;
   }
   for (size_t i = 0; i < count; i++) {
@@ -350,7 +344,7 @@ static int create_all(struct creation *c, struct error *e) {
   /* Registered last: nothing that may fail comes behind it. */
   CLEANUP(buf_free) struct buf index = {0};
   if (render_index(c, &index, e) != 0 ||
-      (c->output != NULL && write_index(c, buf_view(&index), e) != 0) ||
+      (c->output.folder != NULL && output_index(&c->output, buf_view(&index), e) != 0) ||
       (c->registers && db_write_now(c->db, register_all, c, e) != 0)) {
     return -1;
   }
@@ -376,7 +370,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   const char *piece_length = NULL;
   const char *platform_text = NULL;
   const struct args_option options[] = {
-      {.name = "output", .value = &c.output},
+      {.name = "output", .value = &c.output.folder},
       {.name = "announce", .list = &c.announce},
       {.name = "webseed", .list = &c.webseeds},
       {.name = "format", .value = &format},
@@ -410,8 +404,8 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
                      "--all takes every platform, --platform one: give one of them");
   }
   c.source = operands[0];
-  if (c.output == NULL && !c.registers) {
-    c.output = ".";
+  if (c.output.folder == NULL && !c.registers) {
+    c.output.folder = ".";
   }
   c.name = json_string(c.source);
   int result = c.name == NULL
@@ -434,9 +428,10 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   if (result == 0) {
     result = image_source_open(&reference, &from, &c.image, e);
   }
-  if (result == 0) {
-    result = create_all(&c, e);
+  if (result == 0 && (result = create_all(&c, e)) != 0) {
+    output_discard(&c.output);
   }
+  output_close(&c.output);
   json_decref(c.name);
   json_decref(c.blobs);
   image_source_close(c.image);
