@@ -11,6 +11,8 @@ struct tar {
   struct arena arena;
   struct tar_file *files; /* sorted by name once all are read */
   size_t count;
+  uint64_t kept;        /* bytes of the files that are kept */
+  struct slice pending; /* of the entry, which pull() gives next */
 };
 
 static int out_of_memory(struct error *e) {
@@ -72,12 +74,65 @@ static struct slice folder_of(const char *name) {
   return slice_of(name, slash == NULL ? 0 : (size_t)(slash - name));
 }
 
+/* The next bytes of the entry. */
+static int pull(void *arg, struct slice *bytes, struct error *e) {
+  struct tar *tar = arg;
+  *bytes = tar->pending;
+  tar->pending = slice_of(NULL, 0);
+  return bytes->len > 0 ? 0 : tar_reader_piece(tar->reader, bytes, e);
+}
+
+/* Keeps a file of \p size bytes, of which \p first are read, and has pull() give it again. */
+static int keep(struct tar *tar, struct slice first, uint64_t size, const char **out,
+                struct error *e) {
+  char *text = arena_alloc(&tar->arena, size);
+  struct slice bytes = first;
+  size_t used = 0;
+  if (text == NULL) {
+    return out_of_memory(e);
+  }
+  while (bytes.len > 0 && bytes.len <= size - used) {
+    memcpy(text + used, bytes.ptr, bytes.len);
+    used += bytes.len;
+    if (tar_reader_piece(tar->reader, &bytes, e) != 0) {
+      return -1;
+    }
+  }
+  if (bytes.len > 0 || used < size) {
+    return refuse_holes(tar, e);
+  }
+  tar->kept += size;
+  tar->pending = slice_of(text, used);
+  *out = text;
+  return 0;
+}
+
+/* Documents are few and small, and read in the order in which they lead to each other. */
+static int keep_document(struct tar *tar, uint64_t size, const char **out, struct error *e) {
+  if (!tar_reader_is_packed(tar->reader) || size > IMAGE_MANIFEST_MAX ||
+      size > TAR_KEPT_MAX - tar->kept) {
+    return 0;
+  }
+  struct slice first;
+  if (tar_reader_piece(tar->reader, &first, e) != 0) {
+    return -1;
+  }
+  tar->pending = first;
+  return slice_starts(first, SLICE("{")) || slice_starts(first, SLICE("["))
+             ? keep(tar, first, size, out, e)
+             : 0;
+}
+
 static int take_bytes(struct tar *tar, uint64_t size, struct tar_file *file, struct error *e) {
+  tar->pending = slice_of(NULL, 0);
+  if (keep_document(tar, size, &file->kept, e) != 0) {
+    return -1;
+  }
   if (!tar->hash) {
     file->size = size;
     return 0;
   }
-  if (tar_digest_file(tar->reader, &tar->arena, file, e) != 0) {
+  if (tar_digest_file(tar->reader, pull, tar, &tar->arena, file, e) != 0) {
     return -1;
   }
   return file->size == size ? 0 : refuse_holes(tar, e);
@@ -203,6 +258,9 @@ const struct tar_file *tar_find_digest(const struct tar *tar, const char *digest
 int tar_read(struct tar *tar, const struct tar_file *file, image_sink *sink, void *arg,
              struct error *e) {
   struct archive_entry *entry = NULL;
+  if (file->kept != NULL) {
+    return file->size > 0 ? sink(arg, slice_of(file->kept, file->size), e) : 0;
+  }
   if (tar_reader_position(tar->reader) > file->position && tar_reader_rewind(tar->reader, e) != 0) {
     return -1;
   }

@@ -7,6 +7,8 @@
 /* One file on its way. */
 struct digesting {
   struct tar_reader *reader;
+  unpacker_source *source;
+  void *arg;
   struct tar_file *file;
   struct arena *arena;
   EVP_MD_CTX *stored, *unpacked;
@@ -44,8 +46,7 @@ static const char *digest_end(EVP_MD_CTX *digest, struct arena *arena, struct er
 static int pull(void *arg, struct slice *bytes, struct error *e) {
   struct digesting *d = arg;
   (void)e;
-  d->failed = tar_reader_piece(d->reader, bytes, &d->why) != 0 ||
-              digest_add(d->stored, *bytes, &d->why) != 0;
+  d->failed = d->source(d->arg, bytes, &d->why) != 0 || digest_add(d->stored, *bytes, &d->why) != 0;
   d->file->size += d->failed ? 0 : bytes->len;
   return d->failed ? -1 : 0;
 }
@@ -92,9 +93,14 @@ static int digest_all(struct digesting *d, struct error *e) {
   return d->file->digest == NULL ? -1 : 0;
 }
 
-int tar_digest_file(struct tar_reader *reader, struct arena *arena, struct tar_file *file,
-                    struct error *e) {
-  struct digesting d = {.reader = reader, .file = file, .arena = arena, .stored = digest_new(e)};
+int tar_digest_file(struct tar_reader *reader, unpacker_source *source, void *arg,
+                    struct arena *arena, struct tar_file *file, struct error *e) {
+  struct digesting d = {.reader = reader,
+                        .source = source,
+                        .arg = arg,
+                        .file = file,
+                        .arena = arena,
+                        .stored = digest_new(e)};
   int result = d.stored == NULL ? -1 : digest_all(&d, e);
   EVP_MD_CTX_free(d.stored);
   EVP_MD_CTX_free(d.unpacked);

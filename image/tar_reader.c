@@ -179,6 +179,10 @@ void tar_reader_close(struct tar_reader *r) {
   }
 }
 
+bool tar_reader_is_packed(const struct tar_reader *r) {
+  return r->unpacker != NULL;
+}
+
 /* --- entries --- */
 
 /* What is repaired or converted will do; where libarchive looks for the next header behind a

@@ -26,6 +26,8 @@ int tar_reader_open(const char *path, struct tar_reader **out, struct error *e);
 /** NULL is fine. */
 void tar_reader_close(struct tar_reader *r);
 
+bool tar_reader_is_packed(const struct tar_reader *r);
+
 /** Goes back to before the first entry. \return 0, or -1. */
 int tar_reader_rewind(struct tar_reader *r, struct error *e);
 

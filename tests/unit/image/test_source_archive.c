@@ -344,20 +344,28 @@ static void test_bound_of_what_layers_unpack_to(void **state) {
 /* What is passed over counts too, and a file of 1 GiB and more fits in some KiB. */
 static void test_bound_of_what_is_unpacked(void **state) {
   struct fixture *f = *state;
-  static const char zeros[1024 * 1024];
   struct maker m = maker_start(f, ARCHIVE_FILTER_ZSTD);
-  struct archive_entry *entry = archive_entry_new();
-  archive_entry_set_pathname(entry, "large");
-  archive_entry_set_filetype(entry, AE_IFREG);
-  archive_entry_set_size(entry, (la_int64_t)1025 * sizeof zeros);
-  assert_int_equal(archive_write_header(m.archive, entry), ARCHIVE_OK);
-  for (int i = 0; i < 1025; i++) {
-    assert_int_equal(archive_write_data(m.archive, zeros, sizeof zeros), sizeof zeros);
-  }
-  archive_entry_free(entry);
+  maker_add_zeros(&m, "large", 1025);
   maker_end(&m);
   fixture_must_fail(f, arena_printf(&f->arena, "oci-archive:%s/a.tar", f->dir).ptr, ERROR_FAILED,
                     "gives more than 1024 times its size");
+}
+
+/* A file that is unpacked three times goes beyond what may be unpacked: there are two readings. */
+static void test_is_unpacked_twice(void **state) {
+  struct fixture *f = *state;
+  struct slice config = config_of(f, ONE, TWO);
+  struct maker m = maker_start(f, ARCHIVE_FILTER_ZSTD);
+  maker_add_zeros(&m, "large", 400);
+  maker_add_file(&m, "two.tar", TWO);
+  maker_add_file(&m, "one.tar", ONE);
+  maker_add_file(&m, "config.json", config);
+  maker_add_file(&m, "manifest.json", fixture_json(f, "[{'Config':'config.json'," LAYERS "}]"));
+  maker_end(&m);
+  fixture_must_open(f, archive(f, ""));
+  fixture_must_read(f, 0, config);
+  fixture_must_read(f, 2, TWO);
+  fixture_must_read(f, 1, ONE);
 }
 
 static void test_bounds(void **state) {
@@ -436,6 +444,7 @@ int main(void) {
       TEST(test_bound_of_a_header),
       TEST(test_bound_of_what_is_unpacked),
       TEST(test_bound_of_what_layers_unpack_to),
+      TEST(test_is_unpacked_twice),
       TEST(test_bounds),
       TEST(test_names_that_lead_out),
       TEST(test_damaged),
