@@ -144,7 +144,7 @@ static int open_file(struct tar_reader *r, const char *path, struct error *e) {
   if (r->path == NULL || r->buffer == NULL) {
     return out_of_memory(e);
   }
-  if (image_transport_open_file(path, 0, &r->fd, &stat, e) != 0) {
+  if (image_transport_open_file(path, &r->fd, &stat, e) != 0) {
     return -1;
   }
   r->size = (uint64_t)stat.st_size;

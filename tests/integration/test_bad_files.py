@@ -52,8 +52,8 @@ class Layout:
         self.blobs.mkdir(parents=True)
         (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
         self.layers = [self.put(data, LAYER) for data in (noise(1, 70_000), b"two")]
-        self.manifest = self.put(json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": self.put(b"{}", CONFIG),
-                                             "layers": self.layers}).encode(), MANIFEST)
+        self.document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": self.put(b"{}", CONFIG), "layers": self.layers}
+        self.manifest = self.put(json.dumps(self.document).encode(), MANIFEST)
         self.index(self.manifest)
 
     def put(self, data, media_type):
@@ -81,7 +81,8 @@ class Layout:
         make(self.path / name)
 
 
-def link_to_secret(path, data):
+def linked(path, data):
+    """As rules_oci makes them, and stores of blobs that several layouts share."""
     outside = path.parents[3] / "outside"
     outside.write_bytes(data)
     path.symlink_to(outside)
@@ -116,9 +117,14 @@ LAYOUTS = {
     "layer of other bytes": (lambda l: l.replace(0, lambda p, d: p.write_bytes(d[::-1])), 5, "digest"),
     "layer is a folder": (lambda l: l.replace(0, lambda p, d: p.mkdir()), 1, "regular file"),
     "layer is a pipe": (lambda l: l.replace(0, lambda p, d: os.mkfifo(p)), 1, "regular file"),
-    "layer is a link out": (lambda l: l.replace(0, link_to_secret), 1, "cannot open"),
+    "layer is a link": (lambda l: l.replace(0, linked), 0, ""),
+    "layer is a link to other bytes": (lambda l: l.replace(0, lambda p, d: linked(p, d[::-1])), 5, "digest"),
+    "layer is a link to nothing": (lambda l: l.replace(0, lambda p, d: p.symlink_to("none")), 4, "cannot open"),
+    "layer is a link to a pipe": (lambda l: l.replace(0, lambda p, d: (os.mkfifo(l.path / "pipe"), p.symlink_to(l.path / "pipe"))), 1, "regular file"),
+    "manifest is a link": (lambda l: l.replace_file("blobs/sha256/" + l.manifest["digest"][7:],
+                                                    lambda p: linked(p, json.dumps(l.document).encode())), 0, ""),
     "layer is a link to itself": (lambda l: l.replace(0, lambda p, d: p.symlink_to(p)), 1, "cannot open"),
-    "layer is a device": (lambda l: l.replace(0, lambda p, d: p.symlink_to("/dev/zero")), 1, "cannot open"),
+    "layer is a device": (lambda l: l.replace(0, lambda p, d: p.symlink_to("/dev/zero")), 1, "regular file"),
 }
 
 
