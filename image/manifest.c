@@ -63,10 +63,16 @@ static int served_type(const char *field, struct arena *arena, const char **out,
   return 0;
 }
 
+/* NULL when it is absent, which null is as well: Go writes it for what is empty. */
+static const json_t *member_of(const json_t *object, const char *member) {
+  const json_t *value = json_object_get(object, member);
+  return json_is_null(value) ? NULL : value;
+}
+
 /* A string member, copied; \p out is NULL when it is absent. */
 static int copy_string(const json_t *object, const char *member, struct arena *arena,
                        const char **out, struct error *e) {
-  const json_t *value = json_object_get(object, member);
+  const json_t *value = member_of(object, member);
   *out = NULL;
   if (value == NULL) {
     return 0;
@@ -78,13 +84,24 @@ static int copy_string(const json_t *object, const char *member, struct arena *a
   return *out == NULL ? out_of_memory(e) : 0;
 }
 
-/* type "/" subtype of RFC 6838, section 4.2. */
+/* type "/" subtype of RFC 6838, section 4.2, and maybe parameters (RFC 9110, section 8.3.1), of
+ * which no more is asked than that they can be printed. */
 static bool media_type_valid(const char *type) {
   const char *slash = strchr(type, '/');
   size_t length =
       strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&-^_.+/");
-  return slash != NULL && slash != type && slash[1] != '\0' && strchr(slash + 1, '/') == NULL &&
-         type[length] == '\0' && length <= IMAGE_MEDIA_TYPE_MAX;
+  if (slash == NULL || slash == type || slash + 1 >= type + length ||
+      memchr(slash + 1, '/', (size_t)(type + length - slash) - 1) != NULL) {
+    return false;
+  }
+  const char *rest = type + length + strspn(type + length, " ");
+  if (*rest != '\0' && *rest != ';') {
+    return false;
+  }
+  while (*rest >= ' ' && *rest <= '~') {
+    rest++;
+  }
+  return *rest == '\0' && rest - type <= IMAGE_MEDIA_TYPE_MAX;
 }
 
 static bool is_foreign(const json_t *descriptor, const char *media_type) {
@@ -93,6 +110,14 @@ static bool is_foreign(const json_t *descriptor, const char *media_type) {
          strstr(media_type, ".foreign.") != NULL;
 }
 
+int image_descriptor_check(const struct image_descriptor *d, struct error *e) {
+  return image_digest_valid(slice_str(d->digest))
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "digest %.80s: only sha256 and 64 hex digits are supported", d->digest);
+}
+
+/* Of any digest. */
 static int parse_descriptor(const json_t *json, struct arena *arena, struct image_descriptor *out,
                             struct error *e) {
   const json_t *size = json_object_get(json, "size");
@@ -107,9 +132,8 @@ static int parse_descriptor(const json_t *json, struct arena *arena, struct imag
     return error_set(e, ERROR_FAILED, "mediaType is %s",
                      out->media_type == NULL ? "missing" : "no media type");
   }
-  if (out->digest == NULL || !image_digest_valid(slice_str(out->digest))) {
-    return error_set(e, ERROR_FAILED, "digest %.80s: only sha256 and 64 hex digits are supported",
-                     out->digest == NULL ? "is missing" : out->digest);
+  if (out->digest == NULL) {
+    return error_set(e, ERROR_FAILED, "digest is missing");
   }
   if (!json_is_integer(size) || json_integer_value(size) < 0 ||
       (uint64_t)json_integer_value(size) > IMAGE_BLOB_MAX) {
@@ -120,12 +144,17 @@ static int parse_descriptor(const json_t *json, struct arena *arena, struct imag
   return 0;
 }
 
+static int parse_blob(const json_t *json, struct arena *arena, struct image_descriptor *out,
+                      struct error *e) {
+  return parse_descriptor(json, arena, out, e) == 0 ? image_descriptor_check(out, e) : -1;
+}
+
 static int parse_entry(const json_t *json, struct arena *arena, struct image_descriptor *out,
                        struct error *e) {
   if (parse_descriptor(json, arena, out, e) != 0) {
     return -1;
   }
-  const json_t *platform = json_object_get(json, "platform");
+  const json_t *platform = member_of(json, "platform");
   if (platform != NULL && !json_is_object(platform)) {
     return error_set(e, ERROR_FAILED, "platform is not an object");
   }
@@ -146,7 +175,7 @@ static int parse_list(const json_t *document, const char *member, size_t most,
                                    struct image_descriptor *out, struct error *e),
                       struct arena *arena, struct image_manifest *out, struct error *e) {
   const json_t *list = json_object_get(document, member);
-  if (!json_is_array(list)) {
+  if (!json_is_array(list) && !json_is_null(list)) {
     return error_set(e, ERROR_FAILED, "%s is %s", member, list == NULL ? "missing" : "not a list");
   }
   out->layer_count = json_array_size(list);
@@ -167,7 +196,7 @@ static int parse_list(const json_t *document, const char *member, size_t most,
 }
 
 static bool has(const json_t *object, const char *member) {
-  return json_object_get(object, member) != NULL;
+  return member_of(object, member) != NULL;
 }
 
 /* What a document is: what it says, what it was served as and what it holds must agree, or two
@@ -234,10 +263,10 @@ static int parse_document(struct slice text, const char *media_type, struct aren
   if (out->is_index) {
     return parse_list(document, "manifests", IMAGE_INDEX_MAX, parse_entry, arena, out, e);
   }
-  if (parse_descriptor(json_object_get(document, "config"), arena, &out->config, e) != 0) {
+  if (parse_blob(json_object_get(document, "config"), arena, &out->config, e) != 0) {
     return error_context(e, "config");
   }
-  return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_descriptor, arena, out, e);
+  return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_blob, arena, out, e);
 }
 
 int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,

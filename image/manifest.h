@@ -21,7 +21,8 @@ enum {
 /** A descriptor; strings are NUL-terminated, in the arena; NULL where absent. */
 struct image_descriptor {
   const char *media_type;
-  const char *digest;             /**< valid by image_digest_valid() */
+  const char *digest;             /**< valid by image_digest_valid(); of an index entry, which may
+                                       be for others, only by image_descriptor_check() */
   uint64_t size;                  /**< at most IMAGE_BLOB_MAX */
   struct image_platform platform; /**< of an index entry */
   const char *ref_name;           /**< of an index entry: `org.opencontainers.image.ref.name` */
@@ -45,6 +46,10 @@ struct image_manifest {
  */
 int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,
                          struct image_manifest *out, struct error *e);
+
+/** Whether what a descriptor describes can be read: its digest is a sha256. \return 0, or -1 with
+ * ERROR_FAILED. */
+int image_descriptor_check(const struct image_descriptor *d, struct error *e);
 
 /** Whether a manifest may come with that Content-Type; NULL is fine. \return 0, or -1 as
  * image_manifest_parse(). */

@@ -153,7 +153,8 @@ static int resolve(struct resolution *r, const struct image_descriptor *from, in
   if (r->read_count == IMAGE_MANIFESTS_MAX) {
     return error_set(e, ERROR_FAILED, "it has more than %d manifests", IMAGE_MANIFESTS_MAX);
   }
-  if (document_read(s, from, &d, e) != 0) {
+  if ((from->digest != NULL && image_descriptor_check(from, e) != 0) ||
+      document_read(s, from, &d, e) != 0) {
     return -1;
   }
   r->read[r->read_count++] = d.digest;

@@ -49,6 +49,19 @@ static const struct {
     {INDEX(ENTRY("1", PLATFORM("amd64", ""))), OCI "index.v1+json", true, 1},
     {"{'schemaVersion':2,'mediaType':'" DOCKER "list.v2+json','manifests':[]}",
      DOCKER "list.v2+json", true, 0},
+    /* What JSON null stands for, and Go makes empty. */
+    {"{'schemaVersion':2,'mediaType':null,'config':" CONFIG ",'layers':null,'manifests':null}",
+     NULL, false, 0},
+    {"{'schemaVersion':2,'manifests':null}", OCI "index.v1+json", true, 0},
+    {"{'schemaVersion':2,'fsLayers':null,'layers':null,'manifests':[]}", NULL, true, 0},
+    {INDEX(ENTRY("1", ",'platform':null,'annotations':null")), NULL, true, 1},
+    {INDEX(ENTRY("1", PLATFORM("amd64", ",'variant':null"))), NULL, true, 1},
+    {INDEX(ENTRY("1", ",'annotations':{'org.opencontainers.image.ref.name':null}")), NULL, true, 1},
+    {MANIFEST(
+         "{'mediaType':'text/plain; charset=\\'utf-8\\'','digest':'" DIGEST("1") "','size':1}"),
+     NULL, false, 1},
+    {INDEX("{'mediaType':'" OCI "manifest.v1+json','digest':'sha512:" HEX "0" HEX "0','size':9}"),
+     NULL, true, 1},
 };
 
 static void test_reads(void **state) {
@@ -118,6 +131,17 @@ static const struct {
     {MANIFEST("{'digest':'" DIGEST("1") "','size':1}"), NULL, "mediaType is missing"},
     {MANIFEST("{'mediaType':'tar','digest':'" DIGEST("1") "','size':1}"), NULL, "no media type"},
     {MANIFEST("{'mediaType':'a/b\\r\\nc','digest':'" DIGEST("1") "','size':1}"), NULL, "no media"},
+    {MANIFEST("{'mediaType':'a/b;c=\\u001b[2J','digest':'" DIGEST("1") "','size':1}"), NULL,
+     "no media"},
+    {MANIFEST("{'mediaType':'a/b;c=\\u00e9','digest':'" DIGEST("1") "','size':1}"), NULL,
+     "no media"},
+    {MANIFEST("{'mediaType':';a/b','digest':'" DIGEST("1") "','size':1}"), NULL, "no media"},
+    {MANIFEST("{'mediaType':null,'digest':'" DIGEST("1") "','size':1}"), NULL,
+     "mediaType is missing"},
+    {MANIFEST("{'mediaType':'a/b','digest':null,'size':1}"), NULL, "digest is missing"},
+    {MANIFEST("{'mediaType':'a/b','digest':'sha512:" HEX "0" HEX "0','size':1}"), NULL,
+     "only sha256"},
+    {INDEX("{'mediaType':'a/b','size':9}"), NULL, "digest is missing"},
     {INDEX(ENTRY("1", ",'platform':'linux/amd64'")), NULL, "platform"},
     {INDEX(ENTRY("1", ",'platform':{'os':1}")), NULL, "os is not"},
     {INDEX(ENTRY("1", ",'annotations':{'org.opencontainers.image.ref.name':[]}")), NULL,

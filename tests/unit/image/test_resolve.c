@@ -122,6 +122,33 @@ static void test_all_must_be_there(void **state) {
   fixture_must_fail(f, oci(f), ERROR_FAILED, "schema 1 manifest");
 }
 
+/* A digest of another kind is no reason to refuse the other platforms. */
+static void test_other_digests(void **state) {
+  struct fixture *f = *state;
+  struct slice manifest = layout_put(f);
+  const char *right = layout_entry(f, MANIFEST_TYPE, manifest, PLATFORM("linux", "amd64"));
+  const char *other =
+      arena_printf(&f->arena,
+                   "{'mediaType':'" MANIFEST_TYPE
+                   "','digest':'sha512:%0128d','size':9" PLATFORM("linux", "%s") "}",
+                   0, "s390x")
+          .ptr;
+  put_top(f, arena_printf(&f->arena, "%s,%s", other, right).ptr);
+  fixture_must_open(f, oci(f));
+  assert_string_equal(image_source_digest(f->source), fixture_digest(f, manifest));
+  f->all = true;
+  fixture_must_fail(f, oci(f), ERROR_FAILED, "only sha256");
+  f->all = false;
+  put_top(f, arena_printf(&f->arena,
+                          "{'mediaType':'" MANIFEST_TYPE
+                          "','digest':'sha512:%0128d','size':9" PLATFORM("linux", "amd64") "}",
+                          0)
+                 .ptr);
+  fixture_must_fail(f, oci(f), ERROR_FAILED, "only sha256");
+  layout_put_index(f, other);
+  fixture_must_fail(f, oci(f), ERROR_FAILED, "only sha256");
+}
+
 static void test_foreign_layers(void **state) {
   struct fixture *f = *state;
   layout_put(f);
@@ -219,9 +246,9 @@ static void test_bound_of_blobs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_all_platforms),      TEST(test_all_of_a_manifest), TEST(test_all_nested),
-      TEST(test_all_must_be_there),  TEST(test_foreign_layers),    TEST(test_artifact),
-      TEST(test_bound_of_manifests), TEST(test_bound_of_blobs),
+      TEST(test_all_platforms),     TEST(test_all_of_a_manifest),  TEST(test_all_nested),
+      TEST(test_all_must_be_there), TEST(test_other_digests),      TEST(test_foreign_layers),
+      TEST(test_artifact),          TEST(test_bound_of_manifests), TEST(test_bound_of_blobs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
