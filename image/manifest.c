@@ -9,6 +9,9 @@
 #define OCI    "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker.distribution.manifest."
 
+/* The config of an artifact that has none (OCI image specification 1.1, manifest.md). */
+#define EMPTY_TYPE "application/vnd.oci.empty.v1+json"
+
 static const char *const OCI_MANIFEST = OCI "manifest.v1+json";
 static const char *const OCI_INDEX = OCI "index.v1+json";
 static const char *const DOCKER_MANIFEST = DOCKER "v2+json";
@@ -149,6 +152,10 @@ static int parse_blob(const json_t *json, struct arena *arena, struct image_desc
   return parse_descriptor(json, arena, out, e) == 0 ? image_descriptor_check(out, e) : -1;
 }
 
+static bool has_artifact_type(const json_t *json) {
+  return json_string_length(json_object_get(json, "artifactType")) > 0;
+}
+
 static int parse_entry(const json_t *json, struct arena *arena, struct image_descriptor *out,
                        struct error *e) {
   if (parse_descriptor(json, arena, out, e) != 0) {
@@ -159,6 +166,7 @@ static int parse_entry(const json_t *json, struct arena *arena, struct image_des
     return error_set(e, ERROR_FAILED, "platform is not an object");
   }
   const json_t *annotations = json_object_get(json, "annotations");
+  out->artifact = has_artifact_type(json);
   return copy_string(platform, "os", arena, &out->platform.os, e) == 0 &&
                  copy_string(platform, "architecture", arena, &out->platform.architecture, e) ==
                      0 &&
@@ -260,12 +268,15 @@ static int parse_document(struct slice text, const char *media_type, struct aren
   if (decide_type(document, served, arena, out, e) != 0) {
     return -1;
   }
+  out->is_artifact = has_artifact_type(document);
   if (out->is_index) {
     return parse_list(document, "manifests", IMAGE_INDEX_MAX, parse_entry, arena, out, e);
   }
   if (parse_blob(json_object_get(document, "config"), arena, &out->config, e) != 0) {
     return error_context(e, "config");
   }
+  out->is_artifact =
+      out->is_artifact || slice_equal(slice_str(out->config.media_type), SLICE(EMPTY_TYPE));
   return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_blob, arena, out, e);
 }
 
@@ -312,12 +323,25 @@ static bool is_attestation(const struct image_descriptor *entry) {
   return entry->platform.os != NULL && strcmp(entry->platform.os, "unknown") == 0;
 }
 
+static bool names_platform(const struct image_descriptor *entry) {
+  return entry->platform.os != NULL && entry->platform.architecture != NULL &&
+         !is_attestation(entry) && !entry->artifact;
+}
+
+bool image_index_has_platforms(const struct image_manifest *index) {
+  size_t i = 0;
+  while (i < index->layer_count && !names_platform(&index->layers[i])) {
+    i++;
+  }
+  return i < index->layer_count;
+}
+
 static void list_platforms(const struct image_manifest *index, char *out, size_t size) {
   size_t used = 0;
   out[0] = '\0';
   for (size_t i = 0; i < index->layer_count; i++) {
     const struct image_platform *p = &index->layers[i].platform;
-    if (p->os == NULL || p->architecture == NULL || is_attestation(&index->layers[i])) {
+    if (!names_platform(&index->layers[i])) {
       continue;
     }
     bool variant = p->variant != NULL && p->variant[0] != '\0';
@@ -330,6 +354,16 @@ static void list_platforms(const struct image_manifest *index, char *out, size_t
   }
 }
 
+int image_index_refuse(const struct image_manifest *index, const struct image_platform *platform,
+                       struct error *e) {
+  char list[512];
+  list_platforms(index, list, sizeof list);
+  return error_set(e, ERROR_NOT_FOUND, "the image is not there for %s/%s%s%s; there is: %s",
+                   platform->os, platform->architecture, platform->variant == NULL ? "" : "/",
+                   platform->variant == NULL ? "" : platform->variant,
+                   list[0] == '\0' ? "none" : list);
+}
+
 const struct image_descriptor *image_index_select(const struct image_manifest *index,
                                                   const struct image_platform *platform,
                                                   struct error *e) {
@@ -338,7 +372,7 @@ const struct image_descriptor *image_index_select(const struct image_manifest *i
   uint64_t least = UINT64_MAX;
   for (size_t i = 0; i < index->layer_count; i++) {
     const struct image_descriptor *entry = &index->layers[i];
-    if (!image_index_entry_known(entry)) {
+    if (!image_index_entry_known(entry) || entry->artifact) {
       continue;
     }
     uint64_t d = image_platform_distance(&entry->platform, platform);
@@ -353,10 +387,6 @@ const struct image_descriptor *image_index_select(const struct image_manifest *i
   if (best != NULL || any != NULL) {
     return best != NULL ? best : any;
   }
-  char list[512];
-  list_platforms(index, list, sizeof list);
-  error_set(e, ERROR_NOT_FOUND, "the image is not there for %s/%s%s%s; there is: %s", platform->os,
-            platform->architecture, platform->variant == NULL ? "" : "/",
-            platform->variant == NULL ? "" : platform->variant, list[0] == '\0' ? "none" : list);
+  image_index_refuse(index, platform, e);
   return NULL;
 }

@@ -26,11 +26,13 @@ struct image_descriptor {
   uint64_t size;                  /**< at most IMAGE_BLOB_MAX */
   struct image_platform platform; /**< of an index entry */
   const char *ref_name;           /**< of an index entry: `org.opencontainers.image.ref.name` */
+  bool artifact;                  /**< of an index entry: it has an `artifactType` */
   bool foreign;                   /**< nondistributable, or has URLs: is not in the registry */
 };
 
 struct image_manifest {
   bool is_index;
+  bool is_artifact; /**< it has an `artifactType`, or the empty config: no container image */
   const char *media_type;
   struct image_descriptor config;  /**< of a manifest */
   struct image_descriptor *layers; /**< of a manifest; of an index: its entries */
@@ -71,11 +73,18 @@ bool image_index_entry_known(const struct image_descriptor *entry);
 
 /**
  * The entry of an index that fits a platform best by image_platform_distance(), or where none does,
- * the first that names no platform. Neither attestations (`unknown/unknown`) nor what is no
- * manifest are ever chosen.
+ * the first that names no platform. Neither attestations (`unknown/unknown`) nor artifacts nor what
+ * is no manifest are ever chosen.
  *
  * \return NULL when there is none; \p e is ERROR_NOT_FOUND and lists what there is.
  */
 const struct image_descriptor *image_index_select(const struct image_manifest *index,
                                                   const struct image_platform *platform,
                                                   struct error *e);
+
+/** Whether an index names the platform of any of its images. */
+bool image_index_has_platforms(const struct image_manifest *index);
+
+/** Says that an index has nothing for a platform, and what it has. \return -1: ERROR_NOT_FOUND. */
+int image_index_refuse(const struct image_manifest *index, const struct image_platform *platform,
+                       struct error *e);

@@ -307,6 +307,20 @@ static void test_select(void **state) {
   expect(INDEX(ENTRY("1", "") "," ENTRY("2", PLATFORM("amd64", ""))), "linux/arm", DIGEST("1"));
 }
 
+#define SIGNATURE ENTRY("8", ",'artifactType':'a/b'")
+
+/* What says that it is an artifact is no image of any platform. */
+static void test_artifacts_are_not_selected(void **state) {
+  (void)state;
+  expect(INDEX(SIGNATURE "," AMD64), "linux/amd64", DIGEST("5"));
+  expect(INDEX(SIGNATURE "," AMD64), "linux/arm64", NULL);
+  expect(INDEX(SIGNATURE), "linux/amd64", NULL);
+  expect(INDEX(SIGNATURE "," ENTRY("1", "")), "linux/amd64", DIGEST("1"));
+  expect(INDEX(ENTRY("8", PLATFORM("amd64", "") ",'artifactType':'a/b'")), "linux/amd64", NULL);
+  expect(INDEX(ENTRY("1", ",'artifactType':''")), "linux/amd64", DIGEST("1"));
+  expect(INDEX(ENTRY("1", ",'artifactType':null")), "linux/amd64", DIGEST("1"));
+}
+
 static void test_select_lists_what_there_is(void **state) {
   (void)state;
   struct arena arena = {0};
@@ -348,6 +362,7 @@ int main(void) {
       cmocka_unit_test(test_values_in_strings_do_not_count),
       cmocka_unit_test(test_blobs),
       cmocka_unit_test(test_select),
+      cmocka_unit_test(test_artifacts_are_not_selected),
       cmocka_unit_test(test_entries_that_are_no_manifests),
       cmocka_unit_test(test_type),
       cmocka_unit_test(test_select_lists_what_there_is),

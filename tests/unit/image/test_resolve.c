@@ -190,6 +190,34 @@ static void test_artifact(void **state) {
   assert_string_equal(fixture_blob(f, 0)->media_type, "application/vnd.oci.empty.v1+json");
 }
 
+/* An entry without a platform may be for any, but where others name theirs it is no artifact. */
+static void test_artifact_of_no_platform(void **state) {
+  struct fixture *f = *state;
+  struct slice image = layout_put(f);
+  const char *empty = "application/vnd.oci.empty.v1+json";
+  const char *configs[] = {"application/vnd.oci.image.config.v1+json", empty};
+  const char *types[] = {",'artifactType':'a/b'", ""};
+  for (size_t i = 0; i < 2; i++) {
+    struct slice artifact =
+        fixture_json(f, arena_printf(&f->arena, "{'schemaVersion':2%s,'config':%s,'layers':[]}",
+                                     types[i], fixture_descriptor(f, configs[i], LAYOUT_CONFIG))
+                            .ptr);
+    layout_put_blob(f, artifact);
+    const char *entry = layout_entry(f, MANIFEST_TYPE, artifact, "");
+    const char *arm64 = layout_entry(f, MANIFEST_TYPE, image, PLATFORM("linux", "arm64"));
+    put_top(f, arena_printf(&f->arena, "%s,%s", arm64, entry).ptr);
+    fixture_must_fail(f, oci(f), ERROR_NOT_FOUND,
+                      "not there for linux/amd64; there is: linux/arm64");
+    put_top(f,
+            arena_printf(&f->arena, "%s,%s", arm64, layout_entry(f, MANIFEST_TYPE, image, "")).ptr);
+    fixture_must_open(f, oci(f));
+    put_top(f, entry);
+    fixture_must_open(f, oci(f));
+    layout_put_index(f, entry);
+    fixture_must_open(f, oci(f));
+  }
+}
+
 /* A number, and what makes a digest of it. */
 static const char *numbered(struct fixture *f, int number) {
   return arena_printf(&f->arena, "sha256:%064d", number).ptr;
@@ -246,9 +274,11 @@ static void test_bound_of_blobs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_all_platforms),     TEST(test_all_of_a_manifest),  TEST(test_all_nested),
-      TEST(test_all_must_be_there), TEST(test_other_digests),      TEST(test_foreign_layers),
-      TEST(test_artifact),          TEST(test_bound_of_manifests), TEST(test_bound_of_blobs),
+      TEST(test_all_platforms),      TEST(test_all_of_a_manifest),
+      TEST(test_all_nested),         TEST(test_all_must_be_there),
+      TEST(test_other_digests),      TEST(test_foreign_layers),
+      TEST(test_artifact),           TEST(test_artifact_of_no_platform),
+      TEST(test_bound_of_manifests), TEST(test_bound_of_blobs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
