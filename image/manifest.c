@@ -143,13 +143,21 @@ static int parse_descriptor(const json_t *json, struct arena *arena, struct imag
     return error_set(e, ERROR_FAILED, "size is not an integer from 0 to 2^53 - 1");
   }
   out->size = (uint64_t)json_integer_value(size);
-  out->foreign = is_foreign(json, out->media_type);
   return 0;
 }
 
 static int parse_blob(const json_t *json, struct arena *arena, struct image_descriptor *out,
                       struct error *e) {
   return parse_descriptor(json, arena, out, e) == 0 ? image_descriptor_check(out, e) : -1;
+}
+
+static int parse_layer(const json_t *json, struct arena *arena, struct image_descriptor *out,
+                       struct error *e) {
+  if (parse_blob(json, arena, out, e) != 0) {
+    return -1;
+  }
+  out->foreign = is_foreign(json, out->media_type);
+  return 0;
 }
 
 static bool has_artifact_type(const json_t *json) {
@@ -277,7 +285,7 @@ static int parse_document(struct slice text, const char *media_type, struct aren
   }
   out->is_artifact =
       out->is_artifact || slice_equal(slice_str(out->config.media_type), SLICE(EMPTY_TYPE));
-  return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_blob, arena, out, e);
+  return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_layer, arena, out, e);
 }
 
 int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,

@@ -27,7 +27,8 @@ struct image_descriptor {
   struct image_platform platform; /**< of an index entry */
   const char *ref_name;           /**< of an index entry: `org.opencontainers.image.ref.name` */
   bool artifact;                  /**< of an index entry: it has an `artifactType` */
-  bool foreign;                   /**< nondistributable, or has URLs: is not in the registry */
+  bool foreign; /**< of a layer that is nondistributable or has URLs: it need not be
+                     in the registry */
 };
 
 struct image_manifest {

@@ -267,6 +267,30 @@ static void test_blobs(void **state) {
   arena_free(&arena);
 }
 
+/* A config is in the registry wherever else it may be: no image is without. */
+static void test_config_is_never_foreign(void **state) {
+  (void)state;
+  static const char *const types[] = {"a/b", OCI "layer.nondistributable.v1.tar"};
+  for (size_t i = 0; i < 2; i++) {
+    struct arena arena = {0};
+    struct image_manifest m;
+    struct error e = {0};
+    size_t count = 0;
+    const char *text =
+        arena_printf(&arena,
+                     "{'schemaVersion':2,'config':{'mediaType':'%s','digest':'" DIGEST(
+                         "0") "','size':7,'urls':['http://h/x']},'layers':[" WITH_URLS "]}",
+                     types[i])
+            .ptr;
+    assert_int_equal(parse(text, NULL, &arena, &m, &e), 0);
+    struct image_descriptor *blobs = image_manifest_blobs(&m, &arena, &count, &e);
+    assert_non_null(blobs);
+    assert_int_equal(count, 1);
+    assert_string_equal(blobs[0].digest, DIGEST("0"));
+    arena_free(&arena);
+  }
+}
+
 #define SPDX        "{'mediaType':'application/spdx+json','digest':'" DIGEST("9") "','size':9}"
 #define ATTESTATION ENTRY("1", ",'platform':{'os':'unknown','architecture':'unknown'}")
 #define ARM_V6      ENTRY("2", PLATFORM("arm", ",'variant':'v6'"))
@@ -361,6 +385,7 @@ int main(void) {
       cmocka_unit_test(test_bound_of_media_types),
       cmocka_unit_test(test_values_in_strings_do_not_count),
       cmocka_unit_test(test_blobs),
+      cmocka_unit_test(test_config_is_never_foreign),
       cmocka_unit_test(test_select),
       cmocka_unit_test(test_artifacts_are_not_selected),
       cmocka_unit_test(test_entries_that_are_no_manifests),
