@@ -41,6 +41,17 @@ def test_wrong_usage(argv, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("argv,says", [
+    (["https://alice:hunter2@host/name"], "***@host/name"), (["docker:alice:hunter2@host/name"], "***@host/name"),
+    (["docker://alice:hunter2@host/name"], "--creds"), (["docker://host/name", "--creds", "alice", "hunter2"], "one argument too many"),
+    (["docker://host/name", "--password=hunter2"], "--password: no such option"),
+    (["docker://host/name", "--announce", "alice:hunter2@host/announce?jwt=hunter2"], "--announce: a URL is wanted"),
+])
+def test_errors_tell_no_password(argv, says, tmp_path):
+    done = tool("torrent", "create", *argv, cwd=tmp_path)
+    assert says in one_line(done, 2) and "hunter2" not in done.stderr, done.stderr
+
+
 def test_help_and_version():
     for program in ("swarmgate", "swarmgated"):
         assert run([binary(program), "--version"]).stdout.startswith(program + " 0.")
