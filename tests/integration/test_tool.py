@@ -296,6 +296,29 @@ def test_nothing_stays_that_could_not_be_registered(tmp_path):
     assert len(os.listdir(tmp_path / "out")) == 2
 
 
+@pytest.mark.parametrize("rows,host,more,says", [
+    # An image of a registry that is not configured is none of one that is, were it the only one.
+    (["http://127.0.0.1:2"], "127.0.0.1:1", [], (2, "has no registry 127.0.0.1:1: give --registry NAME")),
+    (["http://127.0.0.1:1"], "registry.example", [], (2, "has no registry registry.example: give --registry NAME")),
+    (["http://127.0.0.1:2", "http://127.0.0.1:3"], "127.0.0.1:1", [], (2, "--registry")),
+    (["http://127.0.0.1:2"], "127.0.0.1:1", ["--registry", "row0"], (1, "connect")),
+    (["http://127.0.0.1:2", "http://127.0.0.1:1/below"], "127.0.0.1:1", [], (1, "connect")),
+    (["http://127.0.0.1:2", "http://LOCALHOST:1"], "localhost:1", [], (1, "connect")),
+    (["https://127.0.0.1:443"], "127.0.0.1", [], (1, "connect")),
+    (["http://127.0.0.1:12"], "127.0.0.1:1", [], (2, "--registry")),
+    (["http://127.0.0.1:2", "https://registry-1.docker.io"], "docker.io", [], (1, "connect")),
+    (["http://127.0.0.1:2", "https://index.docker.io/"], "registry-1.docker.io", [], (1, "connect")),
+    (["http://127.0.0.1:2", "https://index.docker.io/"], "index.docker.io", [], (1, "connect")),
+])
+def test_registry_of_an_image(tmp_path, rows, host, more, says):
+    """A row of the configuration is found before the registry is asked, which fails here whatever its name is."""
+    gate = Gate(str(tmp_path / "gate"), [{"name": f"row{n}", "url": url} for n, url in enumerate(rows)])
+    proxy = {name: "http://127.0.0.1:1" for name in ("http_proxy", "https_proxy")}
+    done = gate.tool("torrent", "create", f"docker://{host}/team/app:1", "--register", "--config", gate.config, *more, check=False,
+                     env={"HOME": str(tmp_path), **proxy})
+    assert says[1] in one_line(done, says[0]), done.stderr
+
+
 def test_source_must_be_what_json_can_hold(register, tmp_path):
     """A name in Latin-1 is refused before anything is hashed."""
     for more in (["--output", tmp_path / "out"], ["--json"], []):

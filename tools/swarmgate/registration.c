@@ -1,5 +1,8 @@
 #include "registration.h"
 
+#include "http/url.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,32 +50,74 @@ int registration_commit(struct registration *r, struct error *e) {
   return db_write_now(r->db, register_all, r, e);
 }
 
+/* Names of one registry, of which references have the first (image_reference_parse_docker()). */
+static const char *const HUB[] = {"docker.io", "index.docker.io", "registry-1.docker.io"};
+enum { HUB_NAMES = sizeof HUB / sizeof *HUB };
+
+static bool is_hub(const char *host) {
+  size_t i = 0;
+  while (i < HUB_NAMES && strcmp(HUB[i], host) != 0) {
+    i++;
+  }
+  return i < HUB_NAMES;
+}
+
+static bool is_at(const char *url, const char *host) {
+  char other[IMAGE_NAME_MAX + 64];
+  bool hub = is_hub(host);
+  bool same = false;
+  for (size_t i = 0; i < (hub ? HUB_NAMES : 1) && !same; i++) {
+    snprintf(other, sizeof other, "%.*s//%s", (int)strcspn(url, "/"), url, hub ? HUB[i] : host);
+    same = http_url_same_origin(url, other);
+  }
+  return same;
+}
+
 /* Which of the configuration's registries a docker:// host is: by name, or by its url. */
 static const char *registry_of_host(const struct config *config, const char *host) {
+  const char *at = NULL;
   for (size_t i = 0; i < config->registry_count; i++) {
-    const struct config_registry *r = &config->registries[i];
-    const char *authority = strstr(r->url.text, "://");
-    if (strcmp(r->name.text, host) == 0 ||
-        (authority != NULL && strncmp(authority + 3, host, strlen(host)) == 0 &&
-         strchr("/", authority[3 + strlen(host)]) != NULL)) {
-      return r->name.text;
+    const struct config_registry *row = &config->registries[i];
+    if (strcmp(row->name.text, host) == 0) {
+      return row->name.text;
+    }
+    if (at == NULL && is_at(row->url.text, host)) {
+      at = row->name.text;
     }
   }
-  return NULL;
+  return at;
+}
+
+/* The registry that the operator has not named; NULL with \p e. */
+static const char *find_registry(const struct config *config,
+                                 const struct image_reference *reference, struct error *e) {
+  const char *found = NULL;
+  if (reference->transport == IMAGE_DOCKER && reference->host != NULL &&
+      config->registry_count > 0) {
+    found = registry_of_host(config, reference->host);
+    if (found == NULL) {
+      error_set(e, ERROR_USAGE,
+                "%s has no registry %s: give --registry NAME if one of its registries has the "
+                "image too",
+                config->file, reference->host);
+    }
+  } else if (config->registry_count == 1) {
+    found = config->registries[0].name.text;
+  } else {
+    error_set(e, ERROR_USAGE,
+              "--registry NAME is missing: which registry of %s the torrents belong to",
+              config->file);
+  }
+  return found;
 }
 
 int registration_open(struct registration *r, const struct config *config,
                       const struct image_reference *reference, struct error *e) {
-  if (r->registry == NULL && reference->transport == IMAGE_DOCKER && reference->host != NULL) {
-    r->registry = registry_of_host(config, reference->host);
-  }
-  if (r->registry == NULL && config->registry_count == 1) {
-    r->registry = config->registries[0].name.text;
+  if (r->registry == NULL) {
+    r->registry = find_registry(config, reference, e);
   }
   if (r->registry == NULL) {
-    return error_set(e, ERROR_USAGE,
-                     "--registry NAME is missing: which registry of %s the torrents belong to",
-                     config->file);
+    return -1;
   }
   bool known = config->registry_count == 0; /* a tracker that stands alone lists none */
   for (size_t i = 0; i < config->registry_count; i++) {
