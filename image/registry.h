@@ -28,6 +28,9 @@ struct registry *registry_new(struct http_client *client, const struct registry_
 /** Cancels what is under way, without telling. NULL is fine. Before http_client_stop(). */
 void registry_free(struct registry *registry);
 
+/** Whether anything has answered yet, were it by a redirect or a challenge. */
+bool registry_answered(const struct registry *registry);
+
 /** The head of the final answer, after tokens and redirects. Slices of what is absent have a NULL
  * pointer; all are valid during `head` only. */
 struct registry_answer {

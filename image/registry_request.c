@@ -240,6 +240,7 @@ static bool on_head(void *arg, const struct http_fetch_answer *a) {
   struct registry_request *r = arg;
   int status = http_fetch_status(a);
   struct slice location = http_fetch_field(a, SLICE("Location"));
+  r->registry->answered = true;
   if (status == 401 && r->at_home && !r->delegated && !r->challenged && find_challenge(r, a)) {
     r->step = STEP_CHALLENGE;
     return true;

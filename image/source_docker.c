@@ -16,7 +16,7 @@ struct docker_source {
   struct image_credentials credentials;
   struct image_certificates certificates;
   bool insecure;
-  bool may_be_plain; /* https has not been seen to work, and http would do */
+  bool may_be_plain; /* nothing has been asked yet, and http would do */
   const char *host, *repository, *reference;
 };
 
@@ -159,14 +159,10 @@ static int choose_scheme(struct docker_source *s, const char *scheme, struct err
   return s->registry == NULL ? -1 : 0;
 }
 
-/* Makes one error of those of https and of plain http. */
-static void blame(struct error *why, const struct error *plain, int status) {
-  if (status == 0 && plain->kind == ERROR_FAILED) {
-    struct error secure = *why;
-    error_set(why, ERROR_FAILED, "%s; and over plain http: %s", secure.text, plain->text);
-  } else if (status != 400) { /* which is what a TLS port says to plain http */
-    *why = *plain;
-  }
+/* Makes one error of those of https and of plain http, which has the last word. */
+static void blame(struct error *why, const struct error *plain) {
+  struct error secure = *why;
+  error_set(why, plain->kind, "%s; and over plain http: %s", secure.text, plain->text);
 }
 
 static int docker_manifest(struct image_source *base, const struct image_descriptor *d,
@@ -180,12 +176,13 @@ static int docker_manifest(struct image_source *base, const struct image_descrip
   struct error why = {0};
   struct transfer t = fresh;
   int result = transfer_run(&t, &get, &why);
-  if (result != 0 && t.status == 0 && t.why.kind == ERROR_FAILED && s->may_be_plain) {
+  if (result != 0 && why.kind == ERROR_FAILED && s->may_be_plain &&
+      !registry_answered(s->registry)) {
     struct error second = {0};
     t = fresh;
     result = choose_scheme(s, "http", &second) == 0 ? transfer_run(&t, &get, &second) : -1;
     if (result != 0) {
-      blame(&why, &second, t.status);
+      blame(&why, &second);
     }
   }
   s->may_be_plain = false;

@@ -444,6 +444,19 @@ def test_https_stays_https(tmp_path):
         refused(create(evil, out), 1, "certificate", out)
 
 
+def test_who_answers_over_https_is_not_asked_over_http(tmp_path):
+    """Neither what redirects for ever nor what has a token service that is not there: credentials would go along."""
+    with EvilRegistry(tls=str(tmp_path / "tls")) as evil:
+        (tmp_path / "out").mkdir()
+        path = "/v2/team/app/manifests/1"
+        for send, says in ((redirect(path), "more than 10 in a row"),
+                           (answer(401, b"", WWW_Authenticate='Bearer realm="https://127.0.0.1:1/token"'), "the token service")):
+            evil.on(path, send)
+            done = create(evil, tmp_path / "out", "--tls-verify=false", "--creds", "alice:secret")
+            refused(done, 1, says, tmp_path / "out")
+            assert "plain http" not in done.stderr, done.stderr
+
+
 # --- challenges and tokens ---
 
 def challenges(evil, *values):

@@ -330,6 +330,31 @@ static void test_nobody_there(void **state) {
   fixture_must_fail(f, reference(f, &r, ":1"), ERROR_FAILED, "https://127.0.0.1");
 }
 
+/* What speaks plain http alone fails over https first: both are told, the answer counts. */
+static void test_plain_http_says_both(void **state) {
+  struct fixture *f = *state;
+  static const struct {
+    const char *head;
+    enum error_kind kind;
+    const char *why;
+  } rows[] = {
+      {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n", ERROR_FAILED, "answered 400"},
+      {"HTTP/1.1 401 No\r\nContent-Length: 0\r\n", ERROR_DENIED, "answered 401"},
+      {"HTTP/1.1 404 No\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND, "answered 404"},
+      {"HTTP/1.1 500 No\r\nContent-Length: 0\r\n", ERROR_FAILED, "answered 500"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    struct registry_thread r = {0};
+    add(&r, TAG, rows[i].head, SLICE(""));
+    registry_run(&r);
+    fixture_must_fail(f, reference(f, &r, ":1"), rows[i].kind, "GET https://127.0.0.1");
+    const char *plain = strstr(f->e.text, "; and over plain http: the registry 127.0.0.1");
+    assert_non_null(plain);
+    assert_non_null(strstr(plain, rows[i].why));
+    registry_end(&r);
+  }
+}
+
 /* The plain http that a loopback host is asked over next has errors of its own to tell. */
 static void test_plain_http_fails_too(void **state) {
   struct fixture *f = *state;
@@ -361,6 +386,7 @@ int main(void) {
       TEST(test_sink_gives_up),
       TEST(test_nobody_there),
       TEST(test_plain_http_fails_too),
+      TEST(test_plain_http_says_both),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
