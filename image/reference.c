@@ -260,7 +260,7 @@ static int parse_oci(struct slice text, struct arena *arena, struct image_refere
   if (parse_path(text, &name, arena, out, e) != 0) {
     return -1;
   }
-  if (name.ptr == NULL) {
+  if (name.len == 0) { /* as skopeo takes `oci:DIR:` */
     return 0;
   }
   if (!name_fits(name, &ref_name)) {
