@@ -2,7 +2,7 @@
  * The registry client (OCI distribution specification 1.1): manifests and blobs over HTTP, on a
  * loop. It does the Docker token round and Basic when challenged, and follows redirects itself:
  * credentials, a client certificate among them, never go to another scheme, host or port, but for
- * the realm of a token, as docker does. Tokens are remembered a repository.
+ * the realm of a token, as containers/image and docker do. Tokens are remembered a repository.
  */
 #pragma once
 
