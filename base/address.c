@@ -54,6 +54,31 @@ bool address_parse(struct slice text, union address *out) {
   return true;
 }
 
+bool address_parse_port(struct slice text, union address *out) {
+  const char *colon = text.len == 0 ? NULL : memrchr(text.ptr, ':', text.len);
+  union address a;
+  uint64_t port = 0;
+  if (colon == NULL) {
+    return false;
+  }
+  struct slice host = slice_of(text.ptr, (size_t)(colon - text.ptr));
+  const bool v6 = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+  if (v6) {
+    host = slice_of(host.ptr + 1, host.len - 2);
+  }
+  if (!slice_u64(slice_from(text, (size_t)(colon - text.ptr) + 1), &port) || port > UINT16_MAX ||
+      !address_parse(host, &a) || (a.any.sa_family == AF_INET6) != v6) {
+    return false;
+  }
+  if (v6) {
+    a.v6.sin6_port = htons((uint16_t)port);
+  } else {
+    a.v4.sin_port = htons((uint16_t)port);
+  }
+  *out = a;
+  return true;
+}
+
 static size_t bytes_of(const struct sockaddr *address, unsigned char out[16]) {
   union address a = address_of(address);
   switch (a.any.sa_family) {

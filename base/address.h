@@ -30,6 +30,10 @@ union address address_of(const struct sockaddr *address);
  */
 bool address_parse(struct slice text, union address *out);
 
+/** The same with a port from 0 to 65535 behind it: `192.0.2.1:80`, `[2001:db8::1]:80`; a mapped
+ * address is refused. */
+bool address_parse_port(struct slice text, union address *out);
+
 /** All addresses that begin with the same bits (CIDR, RFC 4632 and RFC 4291, section 2.3). */
 struct address_range {
   unsigned char bytes[16];

@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include "base/address.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "config/document.h"
@@ -88,13 +89,46 @@ static int check_registry(const struct config *c, size_t i, struct error *e) {
   return 0;
 }
 
+static bool is_wildcard(const union address *a) {
+  return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == htonl(INADDR_ANY)
+                                     : IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr) != 0;
+}
+
+static bool is_same(const union address *a, const union address *b) {
+  return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr
+                                     : IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr) != 0;
+}
+
+/* Whether a connection could be for both; both families have the port in the same place. */
+static bool overlap(const char *one, const char *other) {
+  union address a, b;
+  return strcmp(one, other) == 0 ||
+         (address_parse_port(slice_str(one), &a) && address_parse_port(slice_str(other), &b) &&
+          a.any.sa_family == b.any.sa_family && a.v4.sin_port == b.v4.sin_port &&
+          (is_same(&a, &b) || is_wildcard(&a) || is_wildcard(&b)));
+}
+
 /* The kernel would spread connections over both roles, whichever they are meant for. */
+static int check_address(const struct config *c, size_t i, struct error *e) {
+  const struct config_text *own = &c->gateway.listen.items[i];
+  for (size_t j = 0; j < c->tracker.listen.count; j++) {
+    const char *other = c->tracker.listen.items[j].text;
+    if (overlap(own->text, other)) {
+      return strcmp(own->text, other) == 0
+                 ? config_error(c, own->line, e, "gateway.listen[%zu]: %s is in tracker.listen", i,
+                                own->text)
+                 : config_error(c, own->line, e,
+                                "gateway.listen[%zu]: %s overlaps %s of tracker.listen", i,
+                                own->text, other);
+    }
+  }
+  return 0;
+}
+
 static int check_listen(const struct config *c, struct error *e) {
   for (size_t i = 0; i < c->gateway.listen.count; i++) {
-    const struct config_text *own = &c->gateway.listen.items[i];
-    if (has_text(&c->tracker.listen, own->text)) {
-      return config_error(c, own->line, e, "gateway.listen[%zu]: %s is in tracker.listen", i,
-                          own->text);
+    if (check_address(c, i, e) != 0) {
+      return -1;
     }
   }
   return 0;

@@ -1,6 +1,7 @@
 #include "http/addresses.h"
 
-#include <netinet/in.h>
+#include "base/address.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -13,14 +14,16 @@ struct addresses_entry {
   unsigned count; /* 0: a free place */
 };
 
-/* IPv4 lies where no IPv6 address of a peer does: in ::/96. Others, of a test or a Unix socket,
- * count as one. */
+/* Who is given an IPv6 address is given the 2^64 that begin with the same 64 bits (RFC 4291,
+ * section 2.5.1), and may come from another each time: they count as one. */
 static void key_of(const struct sockaddr *address, uint64_t key[2]) {
-  key[0] = key[1] = 0;
-  if (address->sa_family == AF_INET) {
-    key[1] = ((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr;
-  } else if (address->sa_family == AF_INET6) {
-    memcpy(key, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
+  const union address a = address_of(address);
+  key[0] = 0;
+  key[1] = (uint64_t)a.any.sa_family << 32;
+  if (a.any.sa_family == AF_INET) {
+    key[1] |= a.v4.sin_addr.s_addr;
+  } else if (a.any.sa_family == AF_INET6) {
+    memcpy(key, a.v6.sin6_addr.s6_addr, sizeof key[0]);
   }
 }
 

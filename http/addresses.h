@@ -1,4 +1,8 @@
-/** How many connections each address has: a hash table that grows with the addresses in it. */
+/**
+ * How many connections each address has: a hash table that grows with the addresses in it. An IPv6
+ * address stands for its network of 64 bits, a mapped one for that of IPv4; all that are of another
+ * family count as one.
+ */
 #pragma once
 
 #include <stdbool.h>

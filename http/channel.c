@@ -15,17 +15,18 @@ enum { BATCH = 64 * 1024 }; /* bytes of plaintext encrypted at once */
 bool channel_open(struct http_connection *c, struct http_server *server,
                   const struct transport *transport, const struct sockaddr *peer) {
   *c = (struct http_connection){.channel = {.transport = transport}, .server = server};
+  if (!connection_admit(c, address_of(peer))) {
+    return false;
+  }
   if (server->tls != NULL) {
     c->channel.tls = tls_stream_new(server->tls);
     if (c->channel.tls == NULL) {
+      connection_dismiss(c);
       return false;
     }
   }
-  if (!connection_open(c, address_of(peer))) {
-    tls_stream_free(c->channel.tls);
-    return false;
-  }
   c->channel.expects_header = c->forwards;
+  connection_open(c);
   return true;
 }
 
@@ -249,7 +250,8 @@ static void read_header(struct http_connection *c) {
   if (found == PROXY_MORE) {
     return;
   }
-  if (found == PROXY_FAULTY || (found == PROXY_CLIENT && !connection_speaks_for(c, client))) {
+  const bool others = found == PROXY_CLIENT || found == PROXY_UNKNOWN;
+  if (found == PROXY_FAULTY || (others && !connection_speaks_for(c, client))) {
     connection_cut(c);
     return;
   }

@@ -190,7 +190,7 @@ static bool count_in(struct http_connection *c) {
          addresses_add(&c->server->addresses, &c->peer.any, s->limits.per_address_max);
 }
 
-bool connection_open(struct http_connection *c, union address peer) {
+bool connection_admit(struct http_connection *c, union address peer) {
   struct http_server *server = c->server;
   c->peer = peer;
   if (server->stopping || server->connection_count >= server->limits.connections_max ||
@@ -198,16 +198,30 @@ bool connection_open(struct http_connection *c, union address peer) {
     return false;
   }
   server->connection_count++;
-  link_append(&server->connections, &c->all);
+  return true;
+}
+
+void connection_dismiss(struct http_connection *c) {
+  if (c->counted) {
+    addresses_remove(&c->server->addresses, &c->peer.any);
+  }
+  c->server->connection_count--;
+}
+
+void connection_open(struct http_connection *c) {
+  link_append(&c->server->connections, &c->all);
   link_init(&c->ready);
   link_init(&c->timed);
   server_deadline(c, DEADLINE_HEAD);
   set_reading(c, true);
-  return true;
 }
 
 bool connection_speaks_for(struct http_connection *c, union address client) {
   c->peer = client;
+  if (client.any.sa_family == AF_UNSPEC) {
+    c->forwards = false; /* It is not the proxy that speaks. */
+    return true;
+  }
   if (!count_in(c)) {
     c->counted = false;
     return false;
@@ -216,13 +230,9 @@ bool connection_speaks_for(struct http_connection *c, union address client) {
 }
 
 void connection_closed(struct http_connection *c) {
-  struct http_server *server = c->server;
   give_back(c);
   link_remove(&c->all);
-  if (c->counted) {
-    addresses_remove(&server->addresses, &c->peer.any);
-  }
-  server->connection_count--;
+  connection_dismiss(c);
 }
 
 void connection_received(struct http_connection *c, struct slice bytes) {

@@ -140,7 +140,8 @@ struct http_connection {
   enum deadline deadline;
   uint64_t due; /**< when, by server_now() */
   size_t discarded;
-  union address peer; /**< the other end, or whom a proxy's header says it speaks for */
+  union address peer; /**< the other end, or whom a proxy's header says it speaks for; AF_UNSPEC
+                           when that is a Unix socket, or nobody known */
   bool forwards;      /**< that one is a proxy whose X-Forwarded-For is believed */
   bool counted;       /**< among the connections of its address */
   enum { CONNECTION_OPEN, CONNECTION_LINGERS, CONNECTION_CLOSED } state;
@@ -155,8 +156,13 @@ struct http_connection {
 
 /** The first, by channel_open(), which has set channel and server.
  * \return false when a limit of the server keeps it out; nothing is held then. */
-bool connection_open(struct http_connection *c, union address peer);
-/** A proxy's header says whom it speaks for. \return false when a limit keeps that one out. */
+bool connection_admit(struct http_connection *c, union address peer);
+/** It cannot be opened after all. */
+void connection_dismiss(struct http_connection *c);
+/** From now on it reads. */
+void connection_open(struct http_connection *c);
+/** A proxy's header says whom it speaks for; AF_UNSPEC: for somebody who is not known. \return
+ * false when a limit keeps that one out. */
 bool connection_speaks_for(struct http_connection *c, union address client);
 void connection_received(struct http_connection *c, struct slice bytes);
 /** The other end sends no more. */
@@ -274,8 +280,9 @@ struct slice status_phrase(int status);
 
 struct http_server {
   uv_loop_t *loop;
-  uv_timer_t timer; /**< armed for the earliest deadline known */
-  uv_idle_t idle;   /**< runs while a connection is ready */
+  uv_timer_t timer;        /**< armed for the earliest deadline known */
+  uv_timer_t accept_timer; /**< for listeners that rest */
+  uv_idle_t idle;          /**< runs while a connection is ready */
   const struct http_route *routes;
   size_t route_count;
   struct http_limits limits;
@@ -295,6 +302,7 @@ struct http_server {
   uint64_t date_second;       /**< for which date is valid */
   char date[40];              /**< the field with its line end */
   uint64_t accept_complained; /**< when a failed accept was last logged */
+  bool accept_rests;          /**< no listener is looked at until listeners_resume() */
   bool stopping;
   uint64_t stop_due;
   unsigned open_handles;
@@ -308,6 +316,11 @@ struct http_server {
 uint64_t server_now(const struct http_server *s);
 /** Moves the connection to the end of that list; DEADLINE_NONE takes it out of any. */
 void server_deadline(struct http_connection *c, enum deadline kind);
+/** Of those that wait for a request and have sent nothing of it, the one that has done so longest;
+ *  NULL when there is none. */
+struct http_connection *server_oldest_idle(struct http_server *s);
+/** Milliseconds that the connection has waited for what its deadline is about. */
+uint64_t server_waited(const struct http_connection *c);
 /** Fires what is due. */
 void server_sweep(struct http_server *s);
 /** Has connection_ready() called from the loop. */
@@ -322,10 +335,16 @@ void server_handle_closed(struct http_server *s);
 
 /* --- tcp.c --- */
 
-void tcp_close_listeners(struct http_server *s);
-/** There is room again: takes the connections that waited. */
-void tcp_accept_waiting(struct http_server *s);
+/** Takes over an accepted socket, \p pipe a Unix one, for a connection that the server's limits may
+ * close at once. \return false when there is no memory: the socket has been closed. */
+bool tcp_open(struct http_server *s, int fd, bool pipe, const struct sockaddr *peer);
 void tcp_free_spares(struct http_server *s);
+
+/* --- listener.c --- */
+
+void listeners_close(struct http_server *s);
+/** There may be room again: takes the connections that wait, when the listeners rest. */
+void listeners_resume(struct http_server *s);
 
 /* --- listen.c --- */
 

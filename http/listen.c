@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -60,26 +61,6 @@ static int add(struct http_places *places, struct http_place place, struct error
 
 /* --- host:port --- */
 
-static bool read_address(const char *text, union address *out) {
-  const char *colon = strrchr(text, ':');
-  uint64_t port = 0;
-  if (colon == NULL || !slice_u64(slice_str(colon + 1), &port) || port > UINT16_MAX) {
-    return false;
-  }
-  struct slice host = slice_of(text, (size_t)(colon - text));
-  bool v6 = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
-  if (!address_parse(v6 ? slice_of(host.ptr + 1, host.len - 2) : host, out) ||
-      (out->any.sa_family == AF_INET6) != v6) {
-    return false;
-  }
-  if (v6) {
-    out->v6.sin6_port = htons((uint16_t)port);
-  } else {
-    out->v4.sin_port = htons((uint16_t)port);
-  }
-  return true;
-}
-
 /* Holds the address for a moment without SO_REUSEPORT, for with it the address of another process
  * of this user could be taken without a word; and writes the port that was free for a port 0. */
 static int take_port(union address *address) {
@@ -91,7 +72,7 @@ static int take_port(union address *address) {
 static int listen_address(const char *text, struct http_places *places, struct error *e) {
   struct http_place place = {.fd = -1};
   char name[ADDRESS_TEXT_MAX];
-  if (!read_address(text, &place.address)) {
+  if (!address_parse_port(slice_str(text), &place.address)) {
     return error_set(e, ERROR_USAGE,
                      "`%s` is not an address such as 127.0.0.1:8080, [::1]:8080, unix:/path or "
                      "fd:NAME",
@@ -119,29 +100,71 @@ static bool is_left_over(const struct sockaddr_un *address) {
          errno == ECONNREFUSED;
 }
 
+/* Takes the lock without which nobody replaces what is at a path: a file that is there meanwhile.
+ * \return its descriptor, or -1 with errno set. */
+static int take_lock(const char *path) {
+  for (;;) {
+    struct stat locked, there;
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+      return -1;
+    }
+    if (flock(fd, LOCK_EX) != 0 || fstat(fd, &locked) != 0) {
+      int number = errno;
+      close(fd);
+      errno = number;
+      return -1;
+    }
+    if (lstat(path, &there) == 0 && there.st_ino == locked.st_ino) {
+      return fd;
+    }
+    close(fd); /* Who had it has removed it, so that it locks nobody out any more. */
+  }
+}
+
+static int bind_unix(const char *text, const struct sockaddr_un *address,
+                     struct http_places *places, struct error *e) {
+  const char *path = address->sun_path;
+  struct stat made;
+  if (is_left_over(address)) {
+    unlink(path);
+  }
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+  /* Nobody can connect before listen(), so that the mode is right in time. */
+  if (!bound || chmod(path, UNIX_MODE) != 0 || lstat(path, &made) != 0 ||
+      listen(fd, LISTEN_BACKLOG) != 0) {
+    error_errno(e, errno, "listening on %s", text);
+    if (fd >= 0) {
+      close(fd);
+    }
+  } else if (add(places, (struct http_place){.name = strdup(text), .fd = fd, .inode = made.st_ino},
+                 e) == 0) {
+    return 0;
+  }
+  if (bound) {
+    unlink(path);
+  }
+  return -1;
+}
+
 static int listen_unix(const char *text, struct http_places *places, struct error *e) {
   const char *path = text + sizeof "unix:" - 1;
   struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char lock[sizeof address.sun_path + sizeof ".lock"];
   if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
     return error_set(e, ERROR_USAGE, "`%s` is not a path from / on, of at most %zu bytes", text,
                      sizeof address.sun_path - 1);
   }
   memcpy(address.sun_path, path, strlen(path) + 1);
-  if (is_left_over(&address)) {
-    unlink(path);
+  snprintf(lock, sizeof lock, "%s.lock", path);
+  CLEANUP_FD int fd = take_lock(lock);
+  if (fd < 0) {
+    return error_errno(e, errno, "listening on %s: cannot lock it by %s", text, lock);
   }
-  struct stat made;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  /* Nobody can connect before listen(), so that the mode is right in time. */
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-      chmod(path, UNIX_MODE) != 0 || lstat(path, &made) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
-    int number = errno;
-    if (fd >= 0) {
-      close(fd);
-    }
-    return error_errno(e, number, "listening on %s", text);
-  }
-  return add(places, (struct http_place){.name = strdup(text), .fd = fd, .inode = made.st_ino}, e);
+  int status = bind_unix(text, &address, places, e);
+  unlink(lock);
+  return status;
 }
 
 /* --- fd:NAME --- */
@@ -163,6 +186,35 @@ static bool is_listening_stream(int fd) {
          (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
 }
 
+/* Who connects to a Unix socket is believed, so that it must not be for everybody. */
+static int check_permissions(const char *text, int fd, struct error *e) {
+  struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+  socklen_t len = sizeof address;
+  char path[sizeof address.sun_path + 1] = "";
+  struct stat file;
+  if (option(fd, SO_DOMAIN) != AF_UNIX) {
+    return 0;
+  }
+  if (getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
+    memcpy(path, address.sun_path, sizeof address.sun_path);
+  }
+  if (path[0] == '\0') {
+    return error_set(e, ERROR_FAILED,
+                     "%s: the socket that was passed has no file, so that everybody may connect: "
+                     "give it a path",
+                     text);
+  }
+  if (stat(path, &file) != 0) {
+    return error_errno(e, errno, "%s: cannot tell who may connect to %s", text, path);
+  }
+  return (file.st_mode & S_IWOTH) == 0
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "%s: everybody may connect to %s (mode %04o), and say for whom; set "
+                         "SocketMode=0660 and SocketGroup= in the .socket unit",
+                         text, path, (unsigned)file.st_mode & 07777U);
+}
+
 static int listen_passed(const char *text, struct http_places *places, struct error *e) {
   const struct slice wanted = slice_str(text + sizeof "fd:" - 1);
   const size_t before = places->count;
@@ -179,6 +231,9 @@ static int listen_passed(const char *text, struct http_places *places, struct er
     if (!is_listening_stream(fd)) {
       return error_set(e, ERROR_FAILED, "%s: what was passed is no stream socket that listens",
                        text);
+    }
+    if (check_permissions(text, fd, e) != 0) {
+      return -1;
     }
     set_option(fd, IPPROTO_TCP, TCP_NODELAY); /* fails for a Unix socket, which needs it not */
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -206,25 +261,34 @@ int http_listen(const char *address, struct http_places *places, struct error *e
                                             : listen_address(address, places, e);
 }
 
-static void remove_unix(const struct http_place *place) {
+/* A Unix socket that is ours: no name, no connection. */
+static void close_unix(struct http_place *place) {
   const char *path = place->name + sizeof "unix:" - 1;
   struct stat there;
   /* The number is not given to another file while our socket is open. */
   if (lstat(path, &there) == 0 && there.st_ino == place->inode) {
     unlink(path);
   }
+  close(place->fd);
+  place->fd = -1;
+  place->inode = 0;
+}
+
+void http_places_close(struct http_places *places) {
+  for (size_t i = 0; i < places->count; i++) {
+    if (places->items[i].inode != 0) {
+      close_unix(&places->items[i]);
+    }
+  }
 }
 
 void http_places_free(struct http_places *places) {
+  http_places_close(places);
   for (size_t i = 0; i < places->count; i++) {
-    struct http_place *place = &places->items[i];
-    if (place->inode != 0) {
-      remove_unix(place);
+    if (places->items[i].fd >= 0) {
+      close(places->items[i].fd);
     }
-    if (place->fd >= 0) {
-      close(place->fd);
-    }
-    free(place->name);
+    free(places->items[i].name);
   }
   free(places->items);
   *places = (struct http_places){0};

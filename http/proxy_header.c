@@ -86,7 +86,7 @@ static enum proxy_header read_v2(struct slice bytes, size_t *size, union address
   const unsigned char *from = b + FIXED_V2;
   union address a = {0};
   if (command == 0) {
-    return PROXY_UNKNOWN; /* LOCAL: a health check of the proxy's own */
+    return PROXY_LOCAL;
   }
   switch (b[13]) {
   case 0x11: /* TCP over IPv4: two addresses, two ports */

@@ -14,14 +14,15 @@ enum proxy_header {
   PROXY_MORE,    /**< cannot be told yet: call again with more bytes behind these */
   PROXY_NONE,    /**< the bytes begin with something else */
   PROXY_CLIENT,  /**< the client's address is there */
-  PROXY_UNKNOWN, /**< no client's: the proxy speaks for itself (LOCAL) or does not say (UNKNOWN) */
+  PROXY_UNKNOWN, /**< a client's, which it does not name, or by no address of TCP */
+  PROXY_LOCAL,   /**< the proxy's own, such as a health check */
   PROXY_FAULTY,  /**< begins as a header but is none, or is larger than PROXY_HEADER_MAX */
 };
 
 /**
  * Reads the header that \p bytes begin with, all of them since the connection's start.
  *
- * \param size set to the header's bytes with PROXY_CLIENT and PROXY_UNKNOWN.
+ * \param size set to the header's bytes with PROXY_CLIENT, PROXY_UNKNOWN and PROXY_LOCAL.
  * \param client set with PROXY_CLIENT.
  */
 enum proxy_header proxy_header_read(struct slice bytes, size_t *size, union address *client);

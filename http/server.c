@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { HEAD_MAX = 32 * 1024, BODY_MAX = 64 * 1024, SPARE_EXCHANGES_MAX = 64 };
+enum {
+  HEAD_MAX = 32 * 1024,
+  BODY_MAX = 64 * 1024,
+  SPARE_EXCHANGES_MAX = 64,
+  OWN_HANDLES = 3, /* timer, accept_timer and idle */
+};
 
 static unsigned or_default(unsigned value, unsigned fallback) {
   return value == 0 ? fallback : value;
@@ -15,7 +20,7 @@ static unsigned or_default(unsigned value, unsigned fallback) {
 static struct http_limits with_defaults(struct http_limits l) {
   l.head_max = l.head_max == 0 ? HEAD_MAX : l.head_max;
   l.body_max = l.body_max == 0 ? BODY_MAX : l.body_max;
-  l.connections_max = or_default(l.connections_max, 16384);
+  l.connections_max = or_default(l.connections_max, HTTP_CONNECTIONS_MAX);
   l.per_address_max = or_default(l.per_address_max, 1024);
   l.head_timeout_ms = or_default(l.head_timeout_ms, 10 * 1000);
   l.idle_timeout_ms = or_default(l.idle_timeout_ms, 60 * 1000);
@@ -97,6 +102,27 @@ void server_sweep(struct http_server *s) {
   if (next != UINT64_MAX) {
     arm(s, next);
   }
+}
+
+uint64_t server_waited(const struct http_connection *c) {
+  return server_now(c->server) - (c->due - c->server->durations[c->deadline]);
+}
+
+struct http_connection *server_oldest_idle(struct http_server *s) {
+  static const enum deadline kinds[] = {DEADLINE_IDLE, DEADLINE_HEAD};
+  struct http_connection *oldest = NULL;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    const struct link *list = &s->deadlines[kinds[i]];
+    struct link *l = list->next;
+    while (l != list && LINK_OWNER(l, struct http_connection, timed)->x != NULL) {
+      l = l->next; /* sends a head */
+    }
+    struct http_connection *c = LINK_OWNER(l, struct http_connection, timed);
+    if (l != list && (oldest == NULL || server_waited(c) > server_waited(oldest))) {
+      oldest = c;
+    }
+  }
+  return oldest;
 }
 
 struct slice server_date(struct http_server *s) {
@@ -219,11 +245,13 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
   link_init(&s->listeners);
   addresses_init(&s->addresses);
   uv_timer_init(loop, &s->timer);
+  uv_timer_init(loop, &s->accept_timer);
   uv_idle_init(loop, &s->idle);
   uv_unref((uv_handle_t *)&s->timer); /* Sockets keep a loop alive, not what watches them. */
   s->timer.data = s;
+  s->accept_timer.data = s;
   s->idle.data = s;
-  s->open_handles = 2;
+  s->open_handles = OWN_HANDLES;
   return s;
 }
 
@@ -236,8 +264,9 @@ void server_handle_closed(struct http_server *s) {
   if (!s->stopping || s->connection_count > 0) {
     return;
   }
-  if (s->open_handles == 2 && !uv_is_closing((uv_handle_t *)&s->timer)) {
+  if (s->open_handles == OWN_HANDLES && !uv_is_closing((uv_handle_t *)&s->timer)) {
     uv_close((uv_handle_t *)&s->timer, on_closed);
+    uv_close((uv_handle_t *)&s->accept_timer, on_closed);
     uv_close((uv_handle_t *)&s->idle, on_closed);
   }
   if (s->open_handles > 0) {
@@ -265,7 +294,7 @@ void http_server_stop(struct http_server *server, unsigned grace_ms, void (*clos
   server->closed = closed;
   server->closed_arg = arg;
   server->stop_due = server_now(server) + grace_ms;
-  tcp_close_listeners(server);
+  listeners_close(server);
   arm(server, server->stop_due < server->timer_due ? server->stop_due : server->timer_due);
   struct link *l = server->connections.next;
   while (l != &server->connections) {

@@ -23,14 +23,18 @@ struct http_server;
 /** One request and its answer; lives until the answer has ended and been sent, or was given up. */
 struct http_exchange;
 
+/** Open connections a server, where nothing else is said. */
+enum { HTTP_CONNECTIONS_MAX = 16384 };
+
 /** Bounds on what others can make us hold. A zero means the default named here. */
 struct http_limits {
   size_t head_max;          /**< bytes of request line and fields; default 32 KiB; beyond: 431 */
   size_t body_max;          /**< bytes of a request's body; default 64 KiB; beyond: 413 */
-  unsigned connections_max; /**< open connections a server; default 16384; beyond: not accepted */
-  unsigned
-      per_address_max; /**< open connections an address; default 1024; beyond: closed at once. One
-                            that is trusted to forward, and Unix sockets, are not bounded by it */
+  unsigned connections_max; /**< open connections a server; default HTTP_CONNECTIONS_MAX; beyond:
+                                 not accepted until one is closed */
+  unsigned per_address_max; /**< open connections an address, or an IPv6 network of 64 bits; default
+                                 1024; beyond: closed at once. Addresses that are trusted to
+                               forward, and Unix sockets, are not bounded by it */
   unsigned head_timeout_ms; /**< from a request's first byte to the end of its head, and as long
                                  again for its body; 10 s; 408. From accepting to a first byte:
                                  closed silently */
@@ -71,8 +75,9 @@ struct http_server_options {
  * memory. */
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_options *options);
 
-/** Listens there, beside the servers of other loops. May be called several times. \p place outlives
- *  the server. \return 0, or -1 with ERROR_FAILED. */
+/** Listens there, beside the servers of other loops. May be called several times; of connections
+ * that wait for one of several places each place has its turn. \return 0, or -1 with ERROR_FAILED.
+ */
 int http_server_listen(struct http_server *server, const struct http_place *place, struct error *e);
 
 /**
@@ -100,7 +105,7 @@ size_t http_request_field_count(const struct http_exchange *x, struct slice name
 /** The whole body, read before the handler is called. */
 struct slice http_request_body(const struct http_exchange *x);
 /** The client's address: the other end's, or the one that a trusted proxy says it speaks for.
- *  AF_UNSPEC when a Unix socket's other end does not say. */
+ *  AF_UNSPEC when a Unix socket's other end, or a PROXY header, does not say. */
 const struct sockaddr *http_request_peer(const struct http_exchange *x);
 /** Memory that lives as long as the exchange. Using it on a hot path costs nothing after the first
  *  request of a connection: its first block is kept. */

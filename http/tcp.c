@@ -1,19 +1,14 @@
 /*
- * The one file of the server that libuv's callbacks for sockets arrive in.
- *
- * A listener accepts, and a socket is one connection from then on: channel_open() takes it or
- * not; after that any end, ours or theirs, goes through close_socket() and on_closed(), where its
- * memory is kept for the next. When accept fails for want of descriptors, libuv drops the
- * connections that wait, by a descriptor it keeps in reserve, and this file says so in the log.
+ * Sockets as libuv has them. Each is one connection: channel_open() takes it or not; after that any
+ * end, ours or theirs, goes through close_socket() and on_closed(), where its memory is kept for
+ * the next.
  */
 #include "http/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPARE_SOCKETS_MAX = 256, COMPLAIN_MS = 10 * 1000, PIECES_MAX = 4 };
+enum { SPARE_SOCKETS_MAX = 256, PIECES_MAX = 4 };
 
 /* What libuv takes for a stream socket, by its family. */
 union stream {
@@ -21,13 +16,6 @@ union stream {
   uv_stream_t any;
   uv_tcp_t tcp;
   uv_pipe_t pipe;
-};
-
-struct listener {
-  union stream stream;
-  struct http_server *server;
-  struct link all;
-  bool waiting; /* a connection is there that the limit keeps out for now */
 };
 
 struct socket {
@@ -55,8 +43,6 @@ static void close_stream(union stream *stream, uv_close_cb closed) {
     uv_close(&stream->handle, closed);
   }
 }
-
-/* --- a connection's socket --- */
 
 static struct socket *take_socket(struct http_server *s) {
   struct socket *socket = s->spare_sockets;
@@ -99,7 +85,7 @@ static void on_closed(uv_handle_t *handle) {
   struct http_server *s = socket->connection.server;
   channel_closed(&socket->connection);
   keep_socket(s, socket);
-  tcp_accept_waiting(s);
+  listeners_resume(s);
   server_handle_closed(s);
 }
 
@@ -193,108 +179,23 @@ static const struct transport tcp_transport = {
     .close = close_socket,
 };
 
-/* --- listeners --- */
-
-static void complain(struct http_server *s, const char *what, const char *why) {
-  uint64_t now = server_now(s);
-  if (s->log != NULL && (s->accept_complained == 0 || now - s->accept_complained >= COMPLAIN_MS)) {
-    s->accept_complained = now;
-    log_write(s->log, LOG_LEVEL_WARN, "http: %s: %s", what, why);
-  }
-}
-
-static void accept_one(struct listener *listener) {
-  struct http_server *s = listener->server;
-  listener->waiting = s->connection_count >= s->limits.connections_max;
-  if (listener->waiting) {
-    complain(s, "no connection is accepted for now", "as many are open as the limit allows");
-    return;
-  }
+bool tcp_open(struct http_server *s, int fd, bool pipe, const struct sockaddr *peer) {
   struct socket *socket = take_socket(s);
   if (socket == NULL) {
-    listener->waiting = true;
-    complain(s, "a connection cannot be accepted", "out of memory");
-    return;
+    close(fd);
+    return false;
   }
-  const bool pipe = listener->stream.handle.type == UV_NAMED_PIPE;
+  union stream *stream = &socket->stream;
   socket->connection.server = s;
-  init_stream(s->loop, pipe, &socket->stream);
-  socket->stream.handle.data = socket;
+  init_stream(s->loop, pipe, stream);
+  stream->handle.data = socket;
   s->open_handles++;
-  union address peer = {0}; /* which a Unix socket has not */
-  int len = sizeof peer;
-  if (uv_accept(&listener->stream.any, &socket->stream.any) != 0 ||
-      (!pipe && uv_tcp_getpeername(&socket->stream.tcp, &peer.any, &len) != 0) ||
-      !channel_open(&socket->connection, s, &tcp_transport, &peer.any)) {
-    close_stream(&socket->stream, on_refused_closed);
-  }
-}
-
-static void on_connection(uv_stream_t *stream, int status) {
-  struct listener *listener = stream->data;
-  if (status == 0) {
-    accept_one(listener);
-  } else {
-    complain(listener->server, "a connection cannot be accepted", uv_strerror(status));
-  }
-}
-
-void tcp_accept_waiting(struct http_server *s) {
-  for (struct link *l = s->listeners.next; l != &s->listeners; l = l->next) {
-    struct listener *listener = LINK_OWNER(l, struct listener, all);
-    if (listener->waiting && !s->stopping) {
-      accept_one(listener);
-    }
-  }
-}
-
-static void on_listener_closed(uv_handle_t *handle) {
-  struct listener *listener = handle->data;
-  struct http_server *s = listener->server;
-  link_remove(&listener->all);
-  free(listener);
-  server_handle_closed(s);
-}
-
-void tcp_close_listeners(struct http_server *s) {
-  for (struct link *l = s->listeners.next; l != &s->listeners; l = l->next) {
-    close_stream(&LINK_OWNER(l, struct listener, all)->stream, on_listener_closed);
-  }
-}
-
-int http_server_listen(struct http_server *server, const struct http_place *place,
-                       struct error *e) {
-  struct listener *listener = calloc(1, sizeof *listener);
-  if (listener == NULL) {
-    return error_set(e, ERROR_FAILED, "listening on %s: out of memory", place->name);
-  }
-  int fd =
-      place->fd >= 0 ? fcntl(place->fd, F_DUPFD_CLOEXEC, 0) : listen_bind(&place->address, true);
-  int code = fd < 0 ? -errno : 0;
-  int family = AF_UNSPEC;
-  socklen_t len = sizeof family;
-  if (code == 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) != 0) {
-    code = -errno;
-  }
-  const bool pipe = family == AF_UNIX;
-  listener->server = server;
-  init_stream(server->loop, pipe, &listener->stream);
-  listener->stream.handle.data = listener;
-  server->open_handles++;
-  link_init(&listener->all);
-  link_append(&server->listeners, &listener->all);
-  if (code == 0) {
-    code = pipe ? uv_pipe_open(&listener->stream.pipe, fd) : uv_tcp_open(&listener->stream.tcp, fd);
-  }
-  if (code != 0 && fd >= 0) {
+  int code = pipe ? uv_pipe_open(&stream->pipe, fd) : uv_tcp_open(&stream->tcp, fd);
+  if (code != 0) {
     close(fd);
   }
-  if (code == 0) {
-    code = uv_listen(&listener->stream.any, LISTEN_BACKLOG, on_connection);
+  if (code != 0 || !channel_open(&socket->connection, s, &tcp_transport, peer)) {
+    close_stream(stream, on_refused_closed);
   }
-  if (code != 0) {
-    close_stream(&listener->stream, on_listener_closed);
-    return error_set(e, ERROR_FAILED, "listening on %s: %s", place->name, uv_strerror(code));
-  }
-  return 0;
+  return true;
 }

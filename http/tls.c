@@ -12,11 +12,12 @@
 
 enum {
   CHAIN_BYTES_MAX = 1024 * 1024, /* of the file with the certificates */
-  KEY_BYTES_MAX = 65535,  /* of the private key's: file_read() leaves no copies behind then */
-  SECURITY_LEVEL = 2,     /* OpenSSL's: 112 bits, so RSA from 2048, no SHA-1 */
-  SESSIONS_MAX = 20000,   /* kept for resumption; the oldest give way */
-  SESSION_SECONDS = 3600, /* and for how long: longer than a peer's interval */
-  TICKETS = 1,            /* TLS 1.3 sends with a handshake; each is a session kept */
+  KEY_BYTES_MAX = 65535,     /* of the private key's: file_read() leaves no copies behind then */
+  SECURITY_LEVEL = 2,        /* OpenSSL's: 112 bits, so RSA from 2048, no SHA-1 */
+  SESSIONS_MAX = 20000,      /* kept for resumption; the oldest give way */
+  SESSION_SECONDS = 3600,    /* and for how long: longer than a peer's interval */
+  OLD_SESSION_SECONDS = 300, /* the same of TLS 1.2: see configure() */
+  TICKETS = 1,               /* TLS 1.3 sends with a handshake; each is a session kept */
 };
 
 struct http_tls {
@@ -54,10 +55,32 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
   return SSL_TLSEXT_ERR_OK;
 }
 
+/* Of one made by a handshake that began before another certificate took over, nobody knows any
+ * more: it would stay as long as the connection. */
+static bool is_replaced(SSL_CTX *ctx) {
+  struct http_tls *tls = SSL_CTX_get_app_data(ctx);
+  pthread_mutex_lock(&tls->lock);
+  const bool replaced = tls->ctx != ctx;
+  pthread_mutex_unlock(&tls->lock);
+  return replaced;
+}
+
+/* \return 0: the session is not taken over. */
+static int on_session(SSL *ssl, SSL_SESSION *session) {
+  SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+  if (is_replaced(ctx)) {
+    SSL_CTX_remove_session(ctx, session);
+  } else if (SSL_version(ssl) < TLS1_3_VERSION) {
+    SSL_SESSION_set_timeout(session, OLD_SESSION_SECONDS);
+  }
+  return 0;
+}
+
 /*
  * Sessions are kept here and not in tickets: a ticket's key would have to be changed often to keep
- * forward secrecy in TLS 1.2, and a session that is kept is gone when it is gone. What the client
- * gets, in 1.3 too, is only the session's name.
+ * forward secrecy, and a session that is kept is gone when it is gone. What the client gets, in 1.3
+ * too, is only the session's name. Who resumes one in TLS 1.3 agrees on new keys; in TLS 1.2 the
+ * session's secret opens all that was ever sent under it, so that it is kept for minutes only.
  */
 static bool configure(SSL_CTX *ctx) {
   static const unsigned char name[] = "swarmgate";
@@ -68,6 +91,7 @@ static bool configure(SSL_CTX *ctx) {
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
   SSL_CTX_sess_set_cache_size(ctx, SESSIONS_MAX);
   SSL_CTX_set_timeout(ctx, SESSION_SECONDS);
+  SSL_CTX_sess_set_new_cb(ctx, on_session);
   SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
   return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
          SSL_CTX_set_max_proto_version(ctx, 0) == 1 &&
@@ -89,17 +113,22 @@ static int64_t seconds_of(const ASN1_TIME *t) {
   return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-static void narrow(struct http_tls_validity *v, const X509 *certificate) {
+static void note_dates(struct http_tls_validity *v, const X509 *certificate, bool first) {
   int64_t from = seconds_of(X509_get0_notBefore(certificate));
   int64_t until = seconds_of(X509_get0_notAfter(certificate));
-  v->from = from > v->from ? from : v->from;
-  v->until = until < v->until ? until : v->until;
+  if (first) {
+    v->from = from;
+    v->until = until;
+  } else {
+    v->chain_from = from > v->chain_from ? from : v->chain_from;
+    v->chain_until = until < v->chain_until ? until : v->chain_until;
+  }
 }
 
 /* Takes the certificate over. */
 static int use_certificate(struct http_tls *tls, X509 *certificate, bool first, const char *path,
                            struct error *e) {
-  narrow(&tls->validity, certificate);
+  note_dates(&tls->validity, certificate, first);
   bool ok = first ? SSL_CTX_use_certificate(tls->ctx, certificate) == 1
                   : SSL_CTX_add0_chain_cert(tls->ctx, certificate) == 1;
   if (first || !ok) {
@@ -192,11 +221,12 @@ struct http_tls *http_tls_new(const char *certificate, const char *key, struct e
     return NULL;
   }
   pthread_mutex_init(&tls->lock, NULL);
-  tls->validity = (struct http_tls_validity){.from = INT64_MIN, .until = INT64_MAX};
+  tls->validity = (struct http_tls_validity){.chain_from = INT64_MIN, .chain_until = INT64_MAX};
   tls->method = tls_stream_method();
   tls->ctx = SSL_CTX_new(TLS_server_method());
   int status = 0;
-  if (tls->method == NULL || tls->ctx == NULL || !configure(tls->ctx)) {
+  if (tls->method == NULL || tls->ctx == NULL || !SSL_CTX_set_app_data(tls->ctx, tls) ||
+      !configure(tls->ctx)) {
     status = error_set(e, ERROR_FAILED, "TLS: OpenSSL cannot be set up: %s", reason());
     ERR_clear_error();
   }
@@ -218,13 +248,29 @@ void http_tls_free(struct http_tls *tls) {
 }
 
 void http_tls_replace(struct http_tls *tls, struct http_tls *from) {
+  SSL_CTX_set_app_data(from->ctx, tls); /* overwrites what is there: no memory is needed */
   pthread_mutex_lock(&tls->lock);
   SSL_CTX *old = tls->ctx;
   tls->ctx = from->ctx;
   tls->validity = from->validity;
   pthread_mutex_unlock(&tls->lock);
+  SSL_CTX_flush_sessions(old, 0); /* open connections keep the rest of it */
   from->ctx = old;
   http_tls_free(from);
+}
+
+static SSL_CTX *get_ctx(struct http_tls *tls) {
+  pthread_mutex_lock(&tls->lock);
+  SSL_CTX *ctx = tls->ctx;
+  SSL_CTX_up_ref(ctx);
+  pthread_mutex_unlock(&tls->lock);
+  return ctx;
+}
+
+void http_tls_forget(struct http_tls *tls, int64_t now) {
+  SSL_CTX *ctx = get_ctx(tls);
+  SSL_CTX_flush_sessions(ctx, (long)now);
+  SSL_CTX_free(ctx);
 }
 
 struct http_tls_validity http_tls_validity(struct http_tls *tls) {
@@ -235,10 +281,7 @@ struct http_tls_validity http_tls_validity(struct http_tls *tls) {
 }
 
 SSL *http_tls_connection(struct http_tls *tls) {
-  pthread_mutex_lock(&tls->lock);
-  SSL_CTX *ctx = tls->ctx;
-  SSL_CTX_up_ref(ctx);
-  pthread_mutex_unlock(&tls->lock);
+  SSL_CTX *ctx = get_ctx(tls);
   SSL *ssl = SSL_new(ctx);
   SSL_CTX_free(ctx);
   return ssl;

@@ -11,9 +11,10 @@
 /** What a server shows of itself, and the sessions that may be resumed. */
 struct http_tls;
 
-/** Seconds since 1970, both included, in which all certificates of the chain hold. */
+/** When certificates hold: seconds since 1970, both included. */
 struct http_tls_validity {
-  int64_t from, until;
+  int64_t from, until;             /**< the server's own */
+  int64_t chain_from, chain_until; /**< all others that are sent with it; without any, always */
 };
 
 /**
@@ -31,10 +32,14 @@ void http_tls_free(struct http_tls *tls);
 
 /**
  * From now on new connections see the certificate of \p from, which is freed; sessions from before
- * are not resumed, for they would go on with the old one. Open connections are left alone. Any
+ * are forgotten, for they would go on with the old one. Open connections are left alone. Any
  * thread.
  */
 void http_tls_replace(struct http_tls *tls, struct http_tls *from);
+
+/** Forgets the sessions that have run out by \p now, seconds since 1970; called now and then, for
+ * they hold secrets. Any thread. */
+void http_tls_forget(struct http_tls *tls, int64_t now);
 
 /** When the certificates hold; the caller, who has a clock, warns. Any thread. */
 struct http_tls_validity http_tls_validity(struct http_tls *tls);

@@ -9,6 +9,9 @@
 #define OCI    "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker.distribution.manifest."
 
+/* The config of an artifact that has none (OCI image specification 1.1, manifest.md). */
+#define EMPTY_TYPE "application/vnd.oci.empty.v1+json"
+
 static const char *const OCI_MANIFEST = OCI "manifest.v1+json";
 static const char *const OCI_INDEX = OCI "index.v1+json";
 static const char *const DOCKER_MANIFEST = DOCKER "v2+json";
@@ -63,10 +66,16 @@ static int served_type(const char *field, struct arena *arena, const char **out,
   return 0;
 }
 
+/* NULL when it is absent, which null is as well: Go writes it for what is empty. */
+static const json_t *member_of(const json_t *object, const char *member) {
+  const json_t *value = json_object_get(object, member);
+  return json_is_null(value) ? NULL : value;
+}
+
 /* A string member, copied; \p out is NULL when it is absent. */
 static int copy_string(const json_t *object, const char *member, struct arena *arena,
                        const char **out, struct error *e) {
-  const json_t *value = json_object_get(object, member);
+  const json_t *value = member_of(object, member);
   *out = NULL;
   if (value == NULL) {
     return 0;
@@ -78,13 +87,24 @@ static int copy_string(const json_t *object, const char *member, struct arena *a
   return *out == NULL ? out_of_memory(e) : 0;
 }
 
-/* type "/" subtype of RFC 6838, section 4.2. */
+/* type "/" subtype of RFC 6838, section 4.2, and maybe parameters (RFC 9110, section 8.3.1), of
+ * which no more is asked than that they can be printed. */
 static bool media_type_valid(const char *type) {
   const char *slash = strchr(type, '/');
   size_t length =
       strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&-^_.+/");
-  return slash != NULL && slash != type && slash[1] != '\0' && strchr(slash + 1, '/') == NULL &&
-         type[length] == '\0' && length <= IMAGE_MEDIA_TYPE_MAX;
+  if (slash == NULL || slash == type || slash + 1 >= type + length ||
+      memchr(slash + 1, '/', (size_t)(type + length - slash) - 1) != NULL) {
+    return false;
+  }
+  const char *rest = type + length + strspn(type + length, " ");
+  if (*rest != '\0' && *rest != ';') {
+    return false;
+  }
+  while (*rest >= ' ' && *rest <= '~') {
+    rest++;
+  }
+  return *rest == '\0' && rest - type <= IMAGE_MEDIA_TYPE_MAX;
 }
 
 static bool is_foreign(const json_t *descriptor, const char *media_type) {
@@ -93,6 +113,14 @@ static bool is_foreign(const json_t *descriptor, const char *media_type) {
          strstr(media_type, ".foreign.") != NULL;
 }
 
+int image_descriptor_check(const struct image_descriptor *d, struct error *e) {
+  return image_digest_valid(slice_str(d->digest))
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "digest %.80s: only sha256 and 64 hex digits are supported", d->digest);
+}
+
+/* Of any digest. */
 static int parse_descriptor(const json_t *json, struct arena *arena, struct image_descriptor *out,
                             struct error *e) {
   const json_t *size = json_object_get(json, "size");
@@ -107,17 +135,33 @@ static int parse_descriptor(const json_t *json, struct arena *arena, struct imag
     return error_set(e, ERROR_FAILED, "mediaType is %s",
                      out->media_type == NULL ? "missing" : "no media type");
   }
-  if (out->digest == NULL || !image_digest_valid(slice_str(out->digest))) {
-    return error_set(e, ERROR_FAILED, "digest %.80s: only sha256 and 64 hex digits are supported",
-                     out->digest == NULL ? "is missing" : out->digest);
+  if (out->digest == NULL) {
+    return error_set(e, ERROR_FAILED, "digest is missing");
   }
   if (!json_is_integer(size) || json_integer_value(size) < 0 ||
       (uint64_t)json_integer_value(size) > IMAGE_BLOB_MAX) {
     return error_set(e, ERROR_FAILED, "size is not an integer from 0 to 2^53 - 1");
   }
   out->size = (uint64_t)json_integer_value(size);
+  return 0;
+}
+
+static int parse_blob(const json_t *json, struct arena *arena, struct image_descriptor *out,
+                      struct error *e) {
+  return parse_descriptor(json, arena, out, e) == 0 ? image_descriptor_check(out, e) : -1;
+}
+
+static int parse_layer(const json_t *json, struct arena *arena, struct image_descriptor *out,
+                       struct error *e) {
+  if (parse_blob(json, arena, out, e) != 0) {
+    return -1;
+  }
   out->foreign = is_foreign(json, out->media_type);
   return 0;
+}
+
+static bool has_artifact_type(const json_t *json) {
+  return json_string_length(json_object_get(json, "artifactType")) > 0;
 }
 
 static int parse_entry(const json_t *json, struct arena *arena, struct image_descriptor *out,
@@ -125,11 +169,12 @@ static int parse_entry(const json_t *json, struct arena *arena, struct image_des
   if (parse_descriptor(json, arena, out, e) != 0) {
     return -1;
   }
-  const json_t *platform = json_object_get(json, "platform");
+  const json_t *platform = member_of(json, "platform");
   if (platform != NULL && !json_is_object(platform)) {
     return error_set(e, ERROR_FAILED, "platform is not an object");
   }
   const json_t *annotations = json_object_get(json, "annotations");
+  out->artifact = has_artifact_type(json);
   return copy_string(platform, "os", arena, &out->platform.os, e) == 0 &&
                  copy_string(platform, "architecture", arena, &out->platform.architecture, e) ==
                      0 &&
@@ -146,7 +191,7 @@ static int parse_list(const json_t *document, const char *member, size_t most,
                                    struct image_descriptor *out, struct error *e),
                       struct arena *arena, struct image_manifest *out, struct error *e) {
   const json_t *list = json_object_get(document, member);
-  if (!json_is_array(list)) {
+  if (!json_is_array(list) && !json_is_null(list)) {
     return error_set(e, ERROR_FAILED, "%s is %s", member, list == NULL ? "missing" : "not a list");
   }
   out->layer_count = json_array_size(list);
@@ -167,7 +212,7 @@ static int parse_list(const json_t *document, const char *member, size_t most,
 }
 
 static bool has(const json_t *object, const char *member) {
-  return json_object_get(object, member) != NULL;
+  return member_of(object, member) != NULL;
 }
 
 /* What a document is: what it says, what it was served as and what it holds must agree, or two
@@ -231,13 +276,16 @@ static int parse_document(struct slice text, const char *media_type, struct aren
   if (decide_type(document, served, arena, out, e) != 0) {
     return -1;
   }
+  out->is_artifact = has_artifact_type(document);
   if (out->is_index) {
     return parse_list(document, "manifests", IMAGE_INDEX_MAX, parse_entry, arena, out, e);
   }
-  if (parse_descriptor(json_object_get(document, "config"), arena, &out->config, e) != 0) {
+  if (parse_blob(json_object_get(document, "config"), arena, &out->config, e) != 0) {
     return error_context(e, "config");
   }
-  return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_descriptor, arena, out, e);
+  out->is_artifact =
+      out->is_artifact || slice_equal(slice_str(out->config.media_type), SLICE(EMPTY_TYPE));
+  return parse_list(document, "layers", IMAGE_LAYERS_MAX, parse_layer, arena, out, e);
 }
 
 int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,
@@ -283,12 +331,25 @@ static bool is_attestation(const struct image_descriptor *entry) {
   return entry->platform.os != NULL && strcmp(entry->platform.os, "unknown") == 0;
 }
 
+static bool names_platform(const struct image_descriptor *entry) {
+  return entry->platform.os != NULL && entry->platform.architecture != NULL &&
+         !is_attestation(entry) && !entry->artifact;
+}
+
+bool image_index_has_platforms(const struct image_manifest *index) {
+  size_t i = 0;
+  while (i < index->layer_count && !names_platform(&index->layers[i])) {
+    i++;
+  }
+  return i < index->layer_count;
+}
+
 static void list_platforms(const struct image_manifest *index, char *out, size_t size) {
   size_t used = 0;
   out[0] = '\0';
   for (size_t i = 0; i < index->layer_count; i++) {
     const struct image_platform *p = &index->layers[i].platform;
-    if (p->os == NULL || p->architecture == NULL || is_attestation(&index->layers[i])) {
+    if (!names_platform(&index->layers[i])) {
       continue;
     }
     bool variant = p->variant != NULL && p->variant[0] != '\0';
@@ -301,6 +362,16 @@ static void list_platforms(const struct image_manifest *index, char *out, size_t
   }
 }
 
+int image_index_refuse(const struct image_manifest *index, const struct image_platform *platform,
+                       struct error *e) {
+  char list[512];
+  list_platforms(index, list, sizeof list);
+  return error_set(e, ERROR_NOT_FOUND, "the image is not there for %s/%s%s%s; there is: %s",
+                   platform->os, platform->architecture, platform->variant == NULL ? "" : "/",
+                   platform->variant == NULL ? "" : platform->variant,
+                   list[0] == '\0' ? "none" : list);
+}
+
 const struct image_descriptor *image_index_select(const struct image_manifest *index,
                                                   const struct image_platform *platform,
                                                   struct error *e) {
@@ -309,7 +380,7 @@ const struct image_descriptor *image_index_select(const struct image_manifest *i
   uint64_t least = UINT64_MAX;
   for (size_t i = 0; i < index->layer_count; i++) {
     const struct image_descriptor *entry = &index->layers[i];
-    if (!image_index_entry_known(entry)) {
+    if (!image_index_entry_known(entry) || entry->artifact) {
       continue;
     }
     uint64_t d = image_platform_distance(&entry->platform, platform);
@@ -324,10 +395,6 @@ const struct image_descriptor *image_index_select(const struct image_manifest *i
   if (best != NULL || any != NULL) {
     return best != NULL ? best : any;
   }
-  char list[512];
-  list_platforms(index, list, sizeof list);
-  error_set(e, ERROR_NOT_FOUND, "the image is not there for %s/%s%s%s; there is: %s", platform->os,
-            platform->architecture, platform->variant == NULL ? "" : "/",
-            platform->variant == NULL ? "" : platform->variant, list[0] == '\0' ? "none" : list);
+  image_index_refuse(index, platform, e);
   return NULL;
 }

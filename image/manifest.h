@@ -21,15 +21,19 @@ enum {
 /** A descriptor; strings are NUL-terminated, in the arena; NULL where absent. */
 struct image_descriptor {
   const char *media_type;
-  const char *digest;             /**< valid by image_digest_valid() */
+  const char *digest;             /**< valid by image_digest_valid(); of an index entry, which may
+                                       be for others, only by image_descriptor_check() */
   uint64_t size;                  /**< at most IMAGE_BLOB_MAX */
   struct image_platform platform; /**< of an index entry */
   const char *ref_name;           /**< of an index entry: `org.opencontainers.image.ref.name` */
-  bool foreign;                   /**< nondistributable, or has URLs: is not in the registry */
+  bool artifact;                  /**< of an index entry: it has an `artifactType` */
+  bool foreign; /**< of a layer that is nondistributable or has URLs: it need not be
+                     in the registry */
 };
 
 struct image_manifest {
   bool is_index;
+  bool is_artifact; /**< it has an `artifactType`, or the empty config: no container image */
   const char *media_type;
   struct image_descriptor config;  /**< of a manifest */
   struct image_descriptor *layers; /**< of a manifest; of an index: its entries */
@@ -45,6 +49,10 @@ struct image_manifest {
  */
 int image_manifest_parse(struct slice json, const char *media_type, struct arena *arena,
                          struct image_manifest *out, struct error *e);
+
+/** Whether what a descriptor describes can be read: its digest is a sha256. \return 0, or -1 with
+ * ERROR_FAILED. */
+int image_descriptor_check(const struct image_descriptor *d, struct error *e);
 
 /** Whether a manifest may come with that Content-Type; NULL is fine. \return 0, or -1 as
  * image_manifest_parse(). */
@@ -66,11 +74,18 @@ bool image_index_entry_known(const struct image_descriptor *entry);
 
 /**
  * The entry of an index that fits a platform best by image_platform_distance(), or where none does,
- * the first that names no platform. Neither attestations (`unknown/unknown`) nor what is no
- * manifest are ever chosen.
+ * the first that names no platform. Neither attestations (`unknown/unknown`) nor artifacts nor what
+ * is no manifest are ever chosen.
  *
  * \return NULL when there is none; \p e is ERROR_NOT_FOUND and lists what there is.
  */
 const struct image_descriptor *image_index_select(const struct image_manifest *index,
                                                   const struct image_platform *platform,
                                                   struct error *e);
+
+/** Whether an index names the platform of any of its images. */
+bool image_index_has_platforms(const struct image_manifest *index);
+
+/** Says that an index has nothing for a platform, and what it has. \return -1: ERROR_NOT_FOUND. */
+int image_index_refuse(const struct image_manifest *index, const struct image_platform *platform,
+                       struct error *e);

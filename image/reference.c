@@ -122,9 +122,23 @@ static bool host_valid(struct slice host) {
   return domain_valid(domain) && (rest.ptr == NULL || port_valid(rest));
 }
 
+/* What of a text may be shown: it may be a URL with a password, of which all is left out that is
+ * before the last `@` but a digest's. */
+static struct slice without_password(struct slice text) {
+  for (size_t at = text.len; at > 0; at--) {
+    struct slice rest = slice_from(text, at);
+    if (text.ptr[at - 1] == '@' && !slice_starts(rest, SLICE("sha256:"))) {
+      return rest;
+    }
+  }
+  return text;
+}
+
 static int refuse(struct error *e, struct slice text, const char *why) {
-  int shown = text.len > 256 ? 256 : (int)text.len;
-  return error_set(e, ERROR_USAGE, "invalid image reference %.*s: %s", shown, text.ptr, why);
+  struct slice shown = without_password(text);
+  return error_set(e, ERROR_USAGE, "invalid image reference %s%.*s: %s",
+                   shown.len < text.len ? "***@" : "", shown.len > 256 ? 256 : (int)shown.len,
+                   shown.ptr, why);
 }
 
 static int out_of_memory(struct error *e) {
@@ -223,7 +237,7 @@ static int parse_oci(struct slice text, struct arena *arena, struct image_refere
   if (parse_path(text, &name, arena, out, e) != 0) {
     return -1;
   }
-  if (name.ptr == NULL) {
+  if (name.len == 0) { /* as skopeo takes `oci:DIR:` */
     return 0;
   }
   if (!ref_name_valid(name)) {

@@ -58,3 +58,7 @@ void registry_free(struct registry *registry) {
   free(registry->url);
   free(registry);
 }
+
+bool registry_answered(const struct registry *registry) {
+  return registry->answered;
+}

@@ -2,7 +2,7 @@
  * The registry client (OCI distribution specification 1.1): manifests and blobs over HTTP, on a
  * loop. It does the Docker token round and Basic when challenged, and follows redirects itself:
  * credentials, a client certificate among them, never go to another scheme, host or port, but for
- * the realm of a token, as docker does. Tokens are remembered a repository.
+ * the realm of a token, as containers/image and docker do. Tokens are remembered a repository.
  */
 #pragma once
 
@@ -28,11 +28,15 @@ struct registry *registry_new(struct http_client *client, const struct registry_
 /** Cancels what is under way, without telling. NULL is fine. Before http_client_stop(). */
 void registry_free(struct registry *registry);
 
+/** Whether anything has answered yet, were it by a redirect or a challenge. */
+bool registry_answered(const struct registry *registry);
+
 /** The head of the final answer, after tokens and redirects. Slices of what is absent have a NULL
  * pointer; all are valid during `head` only. */
 struct registry_answer {
   int status;
   bool redirected; /**< it is no answer of the registry's own, but of where that has led to */
+  bool elsewhere;  /**< which is another scheme, host or port than the registry's */
   struct slice content_type, content_range, etag;
   struct slice docker_content_digest; /**< empty when there are several and they disagree */
   struct slice www_authenticate;      /**< several fields are joined by commas (RFC 9110, 5.3) */

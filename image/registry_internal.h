@@ -10,7 +10,8 @@ struct registry {
   struct http_client_tls tls;
   struct arena arena; /**< of the strings of tls */
   struct image_credentials credentials;
-  bool basic; /**< it has asked for Basic before */
+  bool answered; /**< a head has come */
+  bool basic;    /**< it has asked for Basic before */
   struct registry_tokens tokens;
   struct registry_request *requests; /**< those under way */
 };

@@ -225,6 +225,7 @@ static bool tell_head(struct registry_request *r, const struct http_fetch_answer
   struct registry_answer answer = {
       .status = http_fetch_status(a),
       .redirected = r->redirects > 0,
+      .elsewhere = !http_url_same_origin(r->registry->url, r->url),
       .content_type = http_fetch_field(a, SLICE("Content-Type")),
       .docker_content_digest = content_digest(a),
       .content_range = http_fetch_field(a, SLICE("Content-Range")),
@@ -239,6 +240,7 @@ static bool on_head(void *arg, const struct http_fetch_answer *a) {
   struct registry_request *r = arg;
   int status = http_fetch_status(a);
   struct slice location = http_fetch_field(a, SLICE("Location"));
+  r->registry->answered = true;
   if (status == 401 && r->at_home && !r->delegated && !r->challenged && find_challenge(r, a)) {
     r->step = STEP_CHALLENGE;
     return true;

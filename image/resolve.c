@@ -20,7 +20,8 @@ struct resolution {
   const struct image_source_options *options;
   const char *read[IMAGE_MANIFESTS_MAX]; /* digests */
   size_t read_count;
-  struct image_descriptor *blobs; /* IMAGE_BLOBS_MAX, which stay where they are */
+  const struct image_manifest *index; /* whose next manifest must be of an image; else NULL */
+  struct image_descriptor *blobs;     /* IMAGE_BLOBS_MAX, which stay where they are */
   size_t blob_count;
   void *tree; /* of blobs, by digest */
 };
@@ -133,7 +134,13 @@ static int resolve_index(struct resolution *r, const struct image_manifest *inde
   }
   if (!r->options->all) {
     const struct image_descriptor *entry = image_index_select(index, r->options->platform, e);
-    return entry == NULL ? -1 : resolve(r, entry, indexes + 1, e);
+    if (entry == NULL) {
+      return -1;
+    }
+    /* It may be for every platform; where the others name theirs it may be a signature as well. */
+    bool unnamed = entry->platform.os == NULL && image_index_has_platforms(index);
+    r->index = unnamed ? index : NULL;
+    return resolve(r, entry, indexes + 1, e);
   }
   for (size_t i = 0; i < index->layer_count; i++) {
     const struct image_descriptor *entry = &index->layers[i];
@@ -153,8 +160,12 @@ static int resolve(struct resolution *r, const struct image_descriptor *from, in
   if (r->read_count == IMAGE_MANIFESTS_MAX) {
     return error_set(e, ERROR_FAILED, "it has more than %d manifests", IMAGE_MANIFESTS_MAX);
   }
-  if (document_read(s, from, &d, e) != 0) {
+  if ((from->digest != NULL && image_descriptor_check(from, e) != 0) ||
+      document_read(s, from, &d, e) != 0) {
     return -1;
+  }
+  if (r->index != NULL && d.manifest.is_artifact) {
+    return image_index_refuse(r->index, r->options->platform, e);
   }
   r->read[r->read_count++] = d.digest;
   if (indexes == 0 || !r->options->all) {

@@ -27,7 +27,8 @@ struct image_source_options {
  * index's. Only `docker://` looks at the options' first four members.
  *
  * \return 0, or -1: ERROR_DENIED for a 401, ERROR_NOT_FOUND for a 404 or a 403, a file, name or
- * platform that is not there, ERROR_MISMATCH, ERROR_USAGE, ERROR_FAILED.
+ * platform that is not there, ERROR_MISMATCH, ERROR_USAGE, ERROR_FAILED. Where the registry
+ * redirects to another host, that one's 401 and 403 are ERROR_FAILED.
  */
 int image_source_open(const struct image_reference *reference,
                       const struct image_source_options *options, struct image_source **out,
@@ -38,8 +39,8 @@ void image_source_close(struct image_source *source);
 /**
  * The distinct blobs, config first, then layers in order, one manifest after the other; foreign
  * layers are left out. Owned by the source. A docker-archive's layers are as the archive holds
- * them, which is uncompressed as a rule. A `blob:` has one, whose digest is NULL until it has been
- * read once: a large file is not read twice for its name.
+ * them, which is uncompressed as a rule; others unpack to what the config names. A `blob:` has one,
+ * whose digest is NULL until it has been read once: a large file is not read twice for its name.
  */
 const struct image_descriptor *image_source_blobs(const struct image_source *source, size_t *count);
 

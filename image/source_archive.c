@@ -114,21 +114,43 @@ static const json_t *choose(const json_t *images, const struct image_reference *
   return NULL;
 }
 
+/* Settles the media type of a layer by how it is compressed. The config names layers by the digest
+ * of what they unpack to. */
+static int check_layer(const struct tar_file *file, const char *name, const char *diff_id,
+                       const char **type, struct error *e) {
+  *type = LAYER_TYPE;
+  if (strcmp(diff_id, file->digest) == 0) {
+    return 0;
+  }
+  if (file->packing == PACKING_NONE) {
+    return error_set(e, ERROR_MISMATCH, "the layer %.256s has the digest %s, but should have %.80s",
+                     name, file->digest, diff_id);
+  }
+  *type = file->packing == PACKING_ZSTD ? LAYER_TYPE ".zstd" : LAYER_TYPE ".gzip";
+  if (file->packing != PACKING_GZIP && file->packing != PACKING_ZSTD) {
+    return error_set(e, ERROR_FAILED,
+                     "the layer %.256s is compressed by %s; only gzip and zstd are supported", name,
+                     packing_name(file->packing));
+  }
+  if (file->unpacked == NULL) {
+    return error_set(e, ERROR_MISMATCH,
+                     "the layer %.256s cannot be unpacked to %.80s: it is damaged", name, diff_id);
+  }
+  return strcmp(diff_id, file->unpacked) == 0
+             ? 0
+             : error_set(e, ERROR_MISMATCH,
+                         "the layer %.256s unpacks to the digest %s, but should to %.80s", name,
+                         file->unpacked, diff_id);
+}
+
 static int take_layer(const struct tar *tar, const char *name, const char *diff_id,
                       struct image_descriptor *out, struct error *e) {
   const struct tar_file *file = find_file(tar, name, e);
-  if (file == NULL) {
+  const char *type;
+  if (file == NULL || check_layer(file, name, diff_id == NULL ? "one" : diff_id, &type, e) != 0) {
     return -1;
   }
-  /* The config names layers by the digest of what they unpack to. */
-  bool same = diff_id != NULL && strcmp(diff_id, file->digest) == 0;
-  if (!same && !file->compressed) {
-    return error_set(e, ERROR_MISMATCH, "the layer %.256s has the digest %s, but should have %.80s",
-                     name, file->digest, diff_id == NULL ? "one" : diff_id);
-  }
-  *out = (struct image_descriptor){.media_type = same ? LAYER_TYPE : LAYER_TYPE ".gzip",
-                                   .digest = file->digest,
-                                   .size = file->size};
+  *out = (struct image_descriptor){.media_type = type, .digest = file->digest, .size = file->size};
   return 0;
 }
 

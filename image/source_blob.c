@@ -47,7 +47,7 @@ int image_blob_open(const struct image_reference *r, const struct image_source_o
   }
   s->base.transport = &transport;
   *out = &s->base;
-  if (image_transport_open_file(r->path, 0, &s->fd, &s->opened, e) != 0) {
+  if (image_transport_open_file(r->path, &s->fd, &s->opened, e) != 0) {
     return -1;
   }
   s->path = arena_copy(&s->base.arena, slice_str(r->path));

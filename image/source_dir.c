@@ -3,7 +3,6 @@
 #include "base/cleanup.h"
 #include "image/transport.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 #define VERSION "Directory Transport Version: 1."
@@ -19,11 +18,10 @@ static const char *hex(const struct image_descriptor *d) {
   return d->digest + sizeof "sha256:" - 1;
 }
 
-/* A link could lead anywhere, to a device or a pipe too. */
 static int dir_read(struct image_source *base, const struct image_descriptor *blob,
                     image_sink *sink, void *arg, struct error *e) {
   const struct dir_source *s = (const struct dir_source *)base;
-  return image_transport_read_in(s->path, hex(blob), O_NOFOLLOW, sink, arg, e);
+  return image_transport_read_in(s->path, hex(blob), sink, arg, e);
 }
 
 static int dir_manifest(struct image_source *base, const struct image_descriptor *d,
@@ -34,7 +32,7 @@ static int dir_manifest(struct image_source *base, const struct image_descriptor
   if (d->digest != NULL) {
     snprintf(name, sizeof name, "%s.manifest.json", hex(d));
   }
-  return image_transport_read_in(s->path, name, O_NOFOLLOW, image_transport_collect, out, e) == 0
+  return image_transport_read_in(s->path, name, image_transport_collect, out, e) == 0
              ? 0
              : error_context(e, "the manifest");
 }
@@ -47,8 +45,7 @@ static void dir_close(struct image_source *base) {
 static int check_version(const struct dir_source *s, struct error *e) {
   CLEANUP(buf_free) struct buf text = {.limit = VERSION_FILE_MAX};
   struct error why = {0};
-  if (image_transport_read_in(s->path, "version", O_NOFOLLOW, image_transport_collect, &text,
-                              &why) != 0) {
+  if (image_transport_read_in(s->path, "version", image_transport_collect, &text, &why) != 0) {
     if (why.kind == ERROR_NOT_FOUND) {
       return 0;
     }

@@ -16,7 +16,7 @@ struct docker_source {
   struct image_credentials credentials;
   struct image_certificates certificates;
   bool insecure;
-  bool may_be_plain; /* https has not been seen to work, and http would do */
+  bool may_be_plain; /* nothing has been asked yet, and http would do */
   const char *host, *repository, *reference;
 };
 
@@ -27,7 +27,8 @@ struct transfer {
   uint64_t size; /* or IMAGE_SIZE_UNKNOWN */
   image_sink *sink;
   void *arg;
-  int status; /* 0: there was no answer */
+  int status;     /* 0: there was no answer */
+  bool elsewhere; /* it is not the registry's own */
   const char *media_type, *digest;
   struct error why; /* set by whatever came first */
   bool failed, done;
@@ -48,6 +49,7 @@ static bool on_head(void *arg, const struct registry_answer *a) {
   struct transfer *t = arg;
   struct arena *arena = &t->source->base.arena;
   t->status = a->status;
+  t->elsewhere = a->elsewhere;
   if (a->status != 200) {
     return false;
   }
@@ -87,6 +89,12 @@ static void on_done(void *arg, const struct error *e) {
   }
 }
 
+/* To whom it redirects, the registry's own login is nothing. */
+static int refuse_answer_elsewhere(const struct docker_source *s, int status, struct error *e) {
+  return error_set(e, status == 404 ? ERROR_NOT_FOUND : ERROR_FAILED,
+                   "where the registry %s redirects to answered %d", s->host, status);
+}
+
 static int refuse_answer(const struct docker_source *s, int status, struct error *e) {
   bool known = s->credentials.username != NULL || s->credentials.identity_token != NULL;
   switch (status) {
@@ -115,7 +123,8 @@ static int transfer_run(struct transfer *t, const struct registry_get *get, stru
     uv_run(&t->source->loop, UV_RUN_ONCE);
   }
   if (t->status != 0 && t->status != 200) {
-    return refuse_answer(t->source, t->status, e);
+    return t->elsewhere ? refuse_answer_elsewhere(t->source, t->status, e)
+                        : refuse_answer(t->source, t->status, e);
   }
   if (t->failed && e != NULL) {
     *e = t->why;
@@ -150,14 +159,10 @@ static int choose_scheme(struct docker_source *s, const char *scheme, struct err
   return s->registry == NULL ? -1 : 0;
 }
 
-/* Makes one error of those of https and of plain http. */
-static void blame(struct error *why, const struct error *plain, int status) {
-  if (status == 0 && plain->kind == ERROR_FAILED) {
-    struct error secure = *why;
-    error_set(why, ERROR_FAILED, "%s; and over plain http: %s", secure.text, plain->text);
-  } else if (status != 400) { /* which is what a TLS port says to plain http */
-    *why = *plain;
-  }
+/* Makes one error of those of https and of plain http, which has the last word. */
+static void blame(struct error *why, const struct error *plain) {
+  struct error secure = *why;
+  error_set(why, plain->kind, "%s; and over plain http: %s", secure.text, plain->text);
 }
 
 static int docker_manifest(struct image_source *base, const struct image_descriptor *d,
@@ -171,12 +176,13 @@ static int docker_manifest(struct image_source *base, const struct image_descrip
   struct error why = {0};
   struct transfer t = fresh;
   int result = transfer_run(&t, &get, &why);
-  if (result != 0 && t.status == 0 && t.why.kind == ERROR_FAILED && s->may_be_plain) {
+  if (result != 0 && why.kind == ERROR_FAILED && s->may_be_plain &&
+      !registry_answered(s->registry)) {
     struct error second = {0};
     t = fresh;
     result = choose_scheme(s, "http", &second) == 0 ? transfer_run(&t, &get, &second) : -1;
     if (result != 0) {
-      blame(&why, &second, t.status);
+      blame(&why, &second);
     }
   }
   s->may_be_plain = false;

@@ -5,7 +5,6 @@
 #include "image/tar.h"
 #include "image/transport.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 struct oci_source {
@@ -16,10 +15,10 @@ struct oci_source {
 
 enum { LAYOUT_MAX = 4096 }; /* bytes of `oci-layout` */
 
-static int read_file(const struct oci_source *s, const char *name, int flags, image_sink *sink,
-                     void *arg, struct error *e) {
+static int read_file(const struct oci_source *s, const char *name, image_sink *sink, void *arg,
+                     struct error *e) {
   if (s->tar == NULL) {
-    return image_transport_read_in(s->path, name, flags, sink, arg, e);
+    return image_transport_read_in(s->path, name, sink, arg, e);
   }
   const struct tar_file *file = tar_find(s->tar, name);
   return file != NULL ? tar_read(s->tar, file, sink, arg, e)
@@ -37,12 +36,10 @@ static struct blob_name name_of(const struct image_descriptor *blob) {
   return name;
 }
 
-/* A blob is a file of its own: a link could lead anywhere, to a device or a pipe too. Those of an
- * archive stay in it. */
 static int oci_read(struct image_source *base, const struct image_descriptor *blob,
                     image_sink *sink, void *arg, struct error *e) {
   const struct oci_source *s = (const struct oci_source *)base;
-  return read_file(s, name_of(blob).text, O_NOFOLLOW, sink, arg, e);
+  return read_file(s, name_of(blob).text, sink, arg, e);
 }
 
 static uint64_t oci_position(const struct image_source *base, const struct image_descriptor *blob) {
@@ -66,8 +63,8 @@ static void oci_close(struct image_source *base) {
 static int read_document(const struct oci_source *s, const char *name, size_t limit,
                          struct buf *out, struct error *e) {
   out->limit = limit;
-  return read_file(s, name, 0, image_transport_collect, out, e) == 0 ? 0
-                                                                     : error_context(e, "%s", name);
+  return read_file(s, name, image_transport_collect, out, e) == 0 ? 0
+                                                                  : error_context(e, "%s", name);
 }
 
 static int check_layout(const struct oci_source *s, struct error *e) {

@@ -1,99 +1,41 @@
 #include "image/tar.h"
 
-#include "base/cleanup.h"
-#include "image/transport.h"
+#include "image/tar_digest.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 
 struct tar {
-  char *path;
   bool hash;
+  struct tar_reader *reader;
+  const char *path;
   struct arena arena;
   struct tar_file *files; /* sorted by name once all are read */
   size_t count;
-  struct archive *reader;
-  size_t next; /* position of the entry that the reader comes to next */
+  uint64_t kept;        /* bytes of the files that are kept */
+  struct slice pending; /* of the entry, which pull() gives next */
 };
-
-enum { READ_SIZE = 256 * 1024 };
 
 static int out_of_memory(struct error *e) {
   return error_set(e, ERROR_FAILED, "out of memory");
 }
 
-static int refuse_reader(const struct tar *tar, struct error *e) {
-  const char *why = archive_error_string(tar->reader);
-  return error_set(e, ERROR_FAILED, "cannot read %s: %s", tar->path,
-                   why == NULL ? "it is no tar archive" : why);
+static int refuse_holes(const struct tar *tar, struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
 }
 
-static void reader_close(struct tar *tar) {
-  archive_read_free(tar->reader);
-  tar->reader = NULL;
-}
-
-static int reader_open(struct tar *tar, struct error *e) {
-  reader_close(tar);
-  tar->next = 0;
-  tar->reader = archive_read_new();
-  if (tar->reader == NULL) {
-    return out_of_memory(e);
-  }
-  archive_read_support_format_tar(tar->reader);
-  archive_read_support_filter_gzip(tar->reader);
-  archive_read_support_filter_bzip2(tar->reader);
-  archive_read_support_filter_xz(tar->reader);
-  archive_read_support_filter_zstd(tar->reader);
-  if (archive_read_open_filename(tar->reader, tar->path, READ_SIZE) != ARCHIVE_OK) {
-    return refuse_reader(tar, e);
-  }
-  /* libarchive undoes layer upon layer, each a thousandfold. */
-  return archive_filter_count(tar->reader) <= 2
-             ? 0
-             : error_set(e, ERROR_FAILED, "cannot read %s: it is compressed more than once",
-                         tar->path);
-}
-
-/* What is repaired or converted will do; where libarchive looks for the next header behind a
- * damaged one (ARCHIVE_RETRY), nobody knows what is lost. */
-static bool reader_failed(int result) {
-  return result != ARCHIVE_OK && result != ARCHIVE_WARN;
-}
-
-/** \return 1 with the next entry, 0 at the end, -1. */
-static int reader_next(struct tar *tar, struct archive_entry **entry, struct error *e) {
-  int result = archive_read_next_header(tar->reader, entry);
-  if (result == ARCHIVE_EOF) {
-    return 0;
-  }
-  if (reader_failed(result)) {
-    return refuse_reader(tar, e);
-  }
-  tar->next++;
-  return 1;
-}
-
-static int reader_stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg,
-                         struct error *e) {
+/* Streams the entry that the reader is at. */
+static int stream(struct tar *tar, uint64_t size, image_sink *sink, void *arg, struct error *e) {
   uint64_t seen = 0;
   for (;;) {
-    const void *bytes;
-    size_t len;
-    la_int64_t offset;
-    int result = archive_read_data_block(tar->reader, &bytes, &len, &offset);
-    if (result != ARCHIVE_EOF && reader_failed(result)) {
-      return refuse_reader(tar, e);
+    struct slice bytes;
+    if (tar_reader_piece(tar->reader, &bytes, e) != 0) {
+      return -1;
     }
-    if (result == ARCHIVE_EOF) {
-      return seen == size
-                 ? 0
-                 : error_set(e, ERROR_FAILED, "cannot read %s: a file in it has holes", tar->path);
+    if (bytes.len == 0) {
+      return seen == size ? 0 : refuse_holes(tar, e);
     }
-    seen += len;
-    if (len > 0 && sink(arg, slice_of(bytes, len), e) != 0) {
+    seen += bytes.len;
+    if (sink(arg, bytes, e) != 0) {
       return -1;
     }
   }
@@ -127,45 +69,73 @@ static bool clean_name(struct slice base, const char *name, char out[CLEAN_NAME_
   return true;
 }
 
-/* What hashing one file needs. */
-struct hash {
-  EVP_MD_CTX *sha256;
-  struct tar_file *file;
-};
-
-static int hash_bytes(void *arg, struct slice bytes, struct error *e) {
-  struct hash *h = arg;
-  if (h->file->size == 0) {
-    h->file->compressed =
-        slice_starts(bytes, SLICE("\x1f\x8b")) || slice_starts(bytes, SLICE("\x28\xb5\x2f\xfd"));
-  }
-  h->file->size += bytes.len;
-  return EVP_DigestUpdate(h->sha256, bytes.ptr, bytes.len) == 1
-             ? 0
-             : error_set(e, ERROR_FAILED, "cannot compute a digest");
-}
-
-static int hash_file(struct tar *tar, struct archive_entry *entry, struct tar_file *file,
-                     struct error *e) {
-  unsigned char sha256[EVP_MAX_MD_SIZE];
-  struct hash h = {EVP_MD_CTX_new(), file};
-  if (h.sha256 == NULL || EVP_DigestInit_ex(h.sha256, EVP_sha256(), NULL) != 1) {
-    EVP_MD_CTX_free(h.sha256);
-    return out_of_memory(e);
-  }
-  int result = reader_stream(tar, (uint64_t)archive_entry_size(entry), hash_bytes, &h, e);
-  if (result == 0) {
-    EVP_DigestFinal_ex(h.sha256, sha256, NULL);
-    file->digest = image_transport_digest(sha256, &tar->arena);
-    result = file->digest == NULL ? out_of_memory(e) : 0;
-  }
-  EVP_MD_CTX_free(h.sha256);
-  return result;
-}
-
 static struct slice folder_of(const char *name) {
   const char *slash = strrchr(name, '/');
   return slice_of(name, slash == NULL ? 0 : (size_t)(slash - name));
+}
+
+/* The next bytes of the entry. */
+static int pull(void *arg, struct slice *bytes, struct error *e) {
+  struct tar *tar = arg;
+  *bytes = tar->pending;
+  tar->pending = slice_of(NULL, 0);
+  return bytes->len > 0 ? 0 : tar_reader_piece(tar->reader, bytes, e);
+}
+
+/* Keeps a file of \p size bytes, of which \p first are read, and has pull() give it again. */
+static int keep(struct tar *tar, struct slice first, uint64_t size, const char **out,
+                struct error *e) {
+  char *text = arena_alloc(&tar->arena, size);
+  struct slice bytes = first;
+  size_t used = 0;
+  if (text == NULL) {
+    return out_of_memory(e);
+  }
+  while (bytes.len > 0 && bytes.len <= size - used) {
+    memcpy(text + used, bytes.ptr, bytes.len);
+    used += bytes.len;
+    if (tar_reader_piece(tar->reader, &bytes, e) != 0) {
+      return -1;
+    }
+  }
+  if (bytes.len > 0 || used < size) {
+    return refuse_holes(tar, e);
+  }
+  tar->kept += size;
+  tar->pending = slice_of(text, used);
+  *out = text;
+  return 0;
+}
+
+/* Documents are few and small, and read in the order in which they lead to each other. */
+static int keep_document(struct tar *tar, uint64_t size, const char **out, struct error *e) {
+  if (!tar_reader_is_packed(tar->reader) || size > IMAGE_MANIFEST_MAX ||
+      size > TAR_KEPT_MAX - tar->kept) {
+    return 0;
+  }
+  struct slice first;
+  if (tar_reader_piece(tar->reader, &first, e) != 0) {
+    return -1;
+  }
+  tar->pending = first;
+  return slice_starts(first, SLICE("{")) || slice_starts(first, SLICE("["))
+             ? keep(tar, first, size, out, e)
+             : 0;
+}
+
+static int take_bytes(struct tar *tar, uint64_t size, struct tar_file *file, struct error *e) {
+  tar->pending = slice_of(NULL, 0);
+  if (keep_document(tar, size, &file->kept, e) != 0) {
+    return -1;
+  }
+  if (!tar->hash) {
+    file->size = size;
+    return 0;
+  }
+  if (tar_digest_file(tar->reader, pull, tar, &tar->arena, file, e) != 0) {
+    return -1;
+  }
+  return file->size == size ? 0 : refuse_holes(tar, e);
 }
 
 /* Fills the next of tar->files from an entry; passed over is what is no file and no link, and what
@@ -193,16 +163,14 @@ static int take_entry(struct tar *tar, struct archive_entry *entry, struct error
                      TAR_FILES_MAX);
   }
   struct tar_file file = {.name = arena_copy(&tar->arena, slice_str(clean)),
-                          .position = tar->next - 1};
+                          .position = tar_reader_position(tar->reader) - 1};
   if (link != NULL) {
     file.link = arena_copy(&tar->arena, slice_str(clean_link));
   }
   if (file.name == NULL || (link != NULL && file.link == NULL)) {
     return out_of_memory(e);
   }
-  if (link == NULL && !tar->hash) {
-    file.size = (uint64_t)archive_entry_size(entry);
-  } else if (link == NULL && hash_file(tar, entry, &file, e) != 0) {
+  if (link == NULL && take_bytes(tar, (uint64_t)archive_entry_size(entry), &file, e) != 0) {
     return -1;
   }
   tar->files[tar->count++] = file;
@@ -216,10 +184,7 @@ static int by_name(const void *a, const void *b) {
 static int read_through(struct tar *tar, struct error *e) {
   struct archive_entry *entry;
   int more;
-  if (reader_open(tar, e) != 0) {
-    return -1;
-  }
-  while ((more = reader_next(tar, &entry, e)) > 0) {
+  while ((more = tar_reader_next(tar->reader, &entry, e)) > 0) {
     if (take_entry(tar, entry, e) != 0) {
       return -1;
     }
@@ -237,22 +202,22 @@ static int read_through(struct tar *tar, struct error *e) {
   return 0;
 }
 
+static int open_files(struct tar *tar, const char *path, struct error *e) {
+  tar->path = arena_copy(&tar->arena, slice_str(path));
+  tar->files = calloc(TAR_FILES_MAX, sizeof *tar->files);
+  if (tar->path == NULL || tar->files == NULL) {
+    return out_of_memory(e);
+  }
+  return tar_reader_open(path, &tar->reader, e) == 0 ? read_through(tar, e) : -1;
+}
+
 int tar_open(const char *path, bool hash, struct tar **out, struct error *e) {
-  struct stat stat;
-  CLEANUP_FD int fd = -1;
-  /* libarchive opens the path itself; this says what is wrong with it. */
-  if (image_transport_open_file(path, 0, &fd, &stat, e) != 0) {
-    return -1;
-  }
   struct tar *tar = calloc(1, sizeof *tar);
-  if (tar != NULL) {
-    tar->hash = hash;
-    tar->path = strdup(path);
-    tar->files = calloc(TAR_FILES_MAX, sizeof *tar->files);
+  if (tar == NULL) {
+    return out_of_memory(e);
   }
-  int result = tar == NULL || tar->path == NULL || tar->files == NULL ? out_of_memory(e)
-                                                                      : read_through(tar, e);
-  if (result != 0) {
+  tar->hash = hash;
+  if (open_files(tar, path, e) != 0) {
     tar_close(tar);
     return -1;
   }
@@ -262,10 +227,9 @@ int tar_open(const char *path, bool hash, struct tar **out, struct error *e) {
 
 void tar_close(struct tar *tar) {
   if (tar != NULL) {
-    reader_close(tar);
+    tar_reader_close(tar->reader);
     arena_free(&tar->arena);
     free(tar->files);
-    free(tar->path);
     free(tar);
   }
 }
@@ -294,15 +258,18 @@ const struct tar_file *tar_find_digest(const struct tar *tar, const char *digest
 int tar_read(struct tar *tar, const struct tar_file *file, image_sink *sink, void *arg,
              struct error *e) {
   struct archive_entry *entry = NULL;
-  if ((tar->reader == NULL || tar->next > file->position) && reader_open(tar, e) != 0) {
+  if (file->kept != NULL) {
+    return file->size > 0 ? sink(arg, slice_of(file->kept, file->size), e) : 0;
+  }
+  if (tar_reader_position(tar->reader) > file->position && tar_reader_rewind(tar->reader, e) != 0) {
     return -1;
   }
-  while (tar->next <= file->position) {
-    int more = reader_next(tar, &entry, e);
+  while (tar_reader_position(tar->reader) <= file->position) {
+    int more = tar_reader_next(tar->reader, &entry, e);
     if (more <= 0) {
       return more < 0 ? -1
                       : error_set(e, ERROR_FAILED, "%s has changed while it was read", tar->path);
     }
   }
-  return reader_stream(tar, file->size, sink, arg, e);
+  return stream(tar, file->size, sink, arg, e);
 }

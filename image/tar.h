@@ -1,16 +1,20 @@
 /**
- * A tar file, plain or compressed, whose regular files are read by name without unpacking it. Two
- * passes: tar_open() reads all of it once, tar_read() seeks a file again; in the order of
- * `position` that is one pass more, however many files there are.
+ * A tar file, plain or compressed, whose regular files are read by name without unpacking it.
+ * tar_open() reads all of it once, tar_read() goes to a file again; in the order of `position` that
+ * is one pass more, however many files there are. Of a compressed archive, where going back means
+ * to unpack all that is before, JSON documents are kept in memory by tar_open().
  */
 #pragma once
 
 #include "image/source.h"
+#include "image/unpacker.h"
 
 enum {
   TAR_FILES_MAX = 16 * 1024, /**< files and links in one archive */
   TAR_NAME_MAX = 1024,       /**< bytes of a name, and of what a link leads to */
   TAR_LINKS_MAX = 8,         /**< links on the way to a file */
+  /** Bytes of all documents that are kept, each of IMAGE_MANIFEST_MAX at most. */
+  TAR_KEPT_MAX = 32 * 1024 * 1024,
 };
 
 struct tar;
@@ -20,8 +24,11 @@ struct tar_file {
   const char *link;   /**< likewise, of a symbolic or hard link; else NULL */
   const char *digest; /**< of its bytes; NULL of links, and where tar_open() has not hashed */
   uint64_t size;
-  bool compressed; /**< it begins as gzip or zstd does; known where it was hashed */
-  size_t position; /**< among the archive's entries, from 0 */
+  enum packing packing; /**< how its bytes are compressed; known where they were hashed */
+  const char *unpacked; /**< of gzip and zstd: the digest of what they unpack to; NULL when they
+                             cannot be unpacked */
+  const char *kept;     /**< its bytes where they are kept; else NULL */
+  size_t position;      /**< among the archive's entries, from 0 */
 };
 
 /**

@@ -7,9 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-int image_transport_open_file(const char *path, int flags, int *fd, struct stat *s,
-                              struct error *e) {
-  *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+int image_transport_open_file(const char *path, int *fd, struct stat *s, struct error *e) {
+  *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (*fd < 0 || fstat(*fd, s) != 0) {
     int number = errno;
     error_errno(e, number, "cannot open %s", path);
@@ -45,8 +44,8 @@ int image_transport_read_file(int fd, const char *path, uint64_t size, image_sin
   return 0;
 }
 
-int image_transport_read_in(const char *folder, const char *name, int flags, image_sink *sink,
-                            void *arg, struct error *e) {
+int image_transport_read_in(const char *folder, const char *name, image_sink *sink, void *arg,
+                            struct error *e) {
   CLEANUP_FREE char *path = NULL;
   CLEANUP_FD int fd = -1;
   struct stat stat;
@@ -54,7 +53,7 @@ int image_transport_read_in(const char *folder, const char *name, int flags, ima
     path = NULL;
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (image_transport_open_file(path, flags, &fd, &stat, e) != 0) {
+  if (image_transport_open_file(path, &fd, &stat, e) != 0) {
     return -1;
   }
   return image_transport_read_file(fd, path, (uint64_t)stat.st_size, sink, arg, e);

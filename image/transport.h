@@ -64,13 +64,13 @@ int image_blob_open(const struct image_reference *r, const struct image_source_o
 int image_transport_resolve(struct image_source *s, const struct image_descriptor *top,
                             const struct image_source_options *o, struct error *e);
 
-/** Opens a regular file, and no other: a pipe does not block. \p flags are added to O_RDONLY. */
-int image_transport_open_file(const char *path, int flags, int *fd, struct stat *s,
-                              struct error *e);
+/** Opens a regular file, and no other: a pipe does not block. Links are followed: the operator has
+ * named the path, and where they lead are the bytes of the digest or it is an error. */
+int image_transport_open_file(const char *path, int *fd, struct stat *s, struct error *e);
 
-/** Streams the whole of the regular file \p name in \p folder, opened with \p flags. */
-int image_transport_read_in(const char *folder, const char *name, int flags, image_sink *sink,
-                            void *arg, struct error *e);
+/** Streams the whole of the regular file \p name in \p folder. */
+int image_transport_read_in(const char *folder, const char *name, image_sink *sink, void *arg,
+                            struct error *e);
 
 /** Streams at most \p size bytes from the start of \p fd; it is no error if there are fewer. */
 int image_transport_read_file(int fd, const char *path, uint64_t size, image_sink *sink, void *arg,

@@ -329,10 +329,9 @@ static void handle(struct http_exchange *x, struct tracker *t,
 
 void tracker_announce_handle(struct http_exchange *x, void *context) {
   if (http_request_peer(x)->sa_family == AF_UNSPEC) {
-    http_answer(
-        x, 400, NULL, 0,
-        SLICE("no address for the peers' list: a proxy that uses a Unix socket says whom it "
-              "speaks for by X-Forwarded-For or the PROXY protocol\n"));
+    http_answer(x, 400, NULL, 0,
+                SLICE("no address for the peers' list: the proxy has to say whom it speaks for, by "
+                      "X-Forwarded-For or an address in its PROXY header\n"));
     return;
   }
   handle(x, context, tracker_announce);

@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 
-static void check_descriptor(const struct image_descriptor *d) {
-  if (!image_digest_valid(slice_str(d->digest)) || d->size > IMAGE_BLOB_MAX) {
+static void check_descriptor(const struct image_descriptor *d, bool entry) {
+  bool valid = image_digest_valid(slice_str(d->digest));
+  if ((!valid && !entry) || valid != (image_descriptor_check(d, NULL) == 0) ||
+      d->size > IMAGE_BLOB_MAX) {
     abort();
   }
 }
@@ -17,7 +19,7 @@ static void check(const struct image_manifest *m, struct arena *arena) {
   struct error e = {0};
   size_t count = 0;
   for (size_t i = 0; i < m->layer_count; i++) {
-    check_descriptor(&m->layers[i]);
+    check_descriptor(&m->layers[i], m->is_index);
   }
   if (m->is_index) {
     const struct image_descriptor *entry = image_index_select(m, &platform, &e);
@@ -26,7 +28,7 @@ static void check(const struct image_manifest *m, struct arena *arena) {
     }
     return;
   }
-  check_descriptor(&m->config);
+  check_descriptor(&m->config, false);
   if (image_manifest_blobs(m, arena, &count, &e) != NULL && count > m->layer_count + 1) {
     abort();
   }

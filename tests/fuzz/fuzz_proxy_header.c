@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   union address client = {0}, again = {0};
   size_t len = 0, cut_len = 0;
   enum proxy_header found = read_copy(data, size, &len, &client);
-  bool whole = found == PROXY_CLIENT || found == PROXY_UNKNOWN;
+  bool whole = found == PROXY_CLIENT || found == PROXY_UNKNOWN || found == PROXY_LOCAL;
   check(!whole || (len > 0 && len <= size && len <= PROXY_HEADER_MAX));
   check(found != PROXY_MORE || size < PROXY_HEADER_MAX);
   check(found != PROXY_CLIENT || client.any.sa_family == AF_INET ||

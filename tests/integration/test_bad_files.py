@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
 import tarfile
@@ -30,14 +31,14 @@ def one_line(done, status, says):
 
 
 def create(source, out, status, says):
-    """swarmgate torrent create; with status 0 the blobs of its index, else no index."""
+    """swarmgate torrent create; with status 0 the blobs of its index, else there is nothing in `out`."""
     out.mkdir(exist_ok=True)
     done = tool("torrent", "create", source, "--output", out)
     if status == 0:
         assert done.returncode == 0, done.stderr
         return json.loads((out / "index.json").read_text())["blobs"]
     one_line(done, status, says)
-    assert all(name.endswith(".torrent") for name in os.listdir(out)), os.listdir(out)
+    assert os.listdir(out) == []
     return None
 
 
@@ -51,8 +52,8 @@ class Layout:
         self.blobs.mkdir(parents=True)
         (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
         self.layers = [self.put(data, LAYER) for data in (noise(1, 70_000), b"two")]
-        self.manifest = self.put(json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": self.put(b"{}", CONFIG),
-                                             "layers": self.layers}).encode(), MANIFEST)
+        self.document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": self.put(b"{}", CONFIG), "layers": self.layers}
+        self.manifest = self.put(json.dumps(self.document).encode(), MANIFEST)
         self.index(self.manifest)
 
     def put(self, data, media_type):
@@ -80,7 +81,8 @@ class Layout:
         make(self.path / name)
 
 
-def link_to_secret(path, data):
+def linked(path, data):
+    """As rules_oci makes them, and stores of blobs that several layouts share."""
     outside = path.parents[3] / "outside"
     outside.write_bytes(data)
     path.symlink_to(outside)
@@ -115,9 +117,14 @@ LAYOUTS = {
     "layer of other bytes": (lambda l: l.replace(0, lambda p, d: p.write_bytes(d[::-1])), 5, "digest"),
     "layer is a folder": (lambda l: l.replace(0, lambda p, d: p.mkdir()), 1, "regular file"),
     "layer is a pipe": (lambda l: l.replace(0, lambda p, d: os.mkfifo(p)), 1, "regular file"),
-    "layer is a link out": (lambda l: l.replace(0, link_to_secret), 1, "cannot open"),
+    "layer is a link": (lambda l: l.replace(0, linked), 0, ""),
+    "layer is a link to other bytes": (lambda l: l.replace(0, lambda p, d: linked(p, d[::-1])), 5, "digest"),
+    "layer is a link to nothing": (lambda l: l.replace(0, lambda p, d: p.symlink_to("none")), 4, "cannot open"),
+    "layer is a link to a pipe": (lambda l: l.replace(0, lambda p, d: (os.mkfifo(l.path / "pipe"), p.symlink_to(l.path / "pipe"))), 1, "regular file"),
+    "manifest is a link": (lambda l: l.replace_file("blobs/sha256/" + l.manifest["digest"][7:],
+                                                    lambda p: linked(p, json.dumps(l.document).encode())), 0, ""),
     "layer is a link to itself": (lambda l: l.replace(0, lambda p, d: p.symlink_to(p)), 1, "cannot open"),
-    "layer is a device": (lambda l: l.replace(0, lambda p, d: p.symlink_to("/dev/zero")), 1, "cannot open"),
+    "layer is a device": (lambda l: l.replace(0, lambda p, d: p.symlink_to("/dev/zero")), 1, "regular file"),
 }
 
 
@@ -189,6 +196,10 @@ ARCHIVES = {
     "too many layers": (saved(Layers=["0/layer.tar"] * 1025), 1, "1025 layers"),
     "layers swapped": (saved(Layers=["1/layer.tar", "0/layer.tar"]), 5, "digest"),
     "layer of other bytes": ([*without("1/layer.tar"), ("1/layer.tar", b"TWO")], 5, digest_of(b"two")),
+    "layer of gzip": ([*without("1/layer.tar"), ("1/layer.tar", gzip.compress(b"two"))], 0, ""),
+    "layer of gzip of other bytes": ([*without("1/layer.tar"), ("1/layer.tar", gzip.compress(b"TWO"))], 5, "unpacks to the digest " + digest_of(b"TWO")),
+    "layer of gzip cut": ([*without("1/layer.tar"), ("1/layer.tar", gzip.compress(noise(1, 70_000))[:-9])], 5, "damaged"),
+    "layer of xz": ([*without("1/layer.tar"), ("1/layer.tar", lzma.compress(b"two"))], 1, "only gzip and zstd are supported"),
     "link loop": ([*without("1/layer.tar"), ("1/layer.tar", tarfile.SYMTYPE, "../a"), ("a", tarfile.SYMTYPE, "b"), ("b", tarfile.SYMTYPE, "a")],
                   1, "no 1/layer.tar"),
     "link to itself": ([*without("1/layer.tar"), ("1/layer.tar", tarfile.LNKTYPE, "1/layer.tar")], 1, "no 1/layer.tar"),
@@ -294,7 +305,7 @@ def test_output_that_cannot_be(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "index.json").mkdir()
     one_line(tool("torrent", "create", f"blob:{tmp_path}/one", "--output", tmp_path / "out"), 1, "index.json")
-    assert sorted(os.listdir(tmp_path / "out")) == ["index.json", f"sha256-{hashlib.sha256(b'1').hexdigest()}.torrent"]
+    assert os.listdir(tmp_path / "out") == ["index.json"]
 
 
 # --- configurations ---

@@ -36,13 +36,13 @@ def create(evil, out, *more, reference="1"):
 
 
 def refused(done, status, says, out):
-    """The exit code, one line, all of `says` in it, and no index and nothing unfinished in `out`."""
+    """The exit code, one line, all of `says` in it, and nothing in `out`."""
     assert done.returncode == status, (done.returncode, done.stderr)
     assert done.stderr.startswith("swarmgate: ") and done.stderr.count("\n") == 1, done.stderr
     for text in [says] if isinstance(says, str) else says:
         assert text in done.stderr, (text, done.stderr)
     assert done.stdout == ""
-    assert all(name.endswith(".torrent") for name in os.listdir(out)), os.listdir(out)
+    assert os.listdir(out) == []
 
 
 def created(done, out):
@@ -414,10 +414,12 @@ def test_redirect_takes_no_credentials_along(tmp_path):
         storage.on("/data", answer(403, b"<Error/>"))
         (tmp_path / "out").mkdir()
         done = create(evil, tmp_path / "out", "--creds", "alice:secret")
-        refused(done, 4, layer["digest"], tmp_path / "out")
+        refused(done, 1, [layer["digest"], "redirects to answered 403"], tmp_path / "out")
         # A stranger's challenge is not answered.
         storage.on("/data", answer(401, b"", WWW_Authenticate='Basic realm="tell me"'))
-        refused(create(evil, tmp_path / "out", "--creds", "alice:secret"), 3, layer["digest"], tmp_path / "out")
+        refused(create(evil, tmp_path / "out", "--creds", "alice:secret"), 1, [layer["digest"], "redirects to answered 401"], tmp_path / "out")
+        storage.on("/data", answer(404))
+        refused(create(evil, tmp_path / "out", "--creds", "alice:secret"), 4, [layer["digest"], "redirects to answered 404"], tmp_path / "out")
         assert {request.authorization for request in storage.requests} == {None}
 
 
@@ -440,6 +442,19 @@ def test_https_stays_https(tmp_path):
         refused(create(evil, out, "--cert-dir", certificates, "--creds", "alice:secret"), 1, "from https to plain http", out)
         assert plain.requests == []
         refused(create(evil, out), 1, "certificate", out)
+
+
+def test_who_answers_over_https_is_not_asked_over_http(tmp_path):
+    """Neither what redirects for ever nor what has a token service that is not there: credentials would go along."""
+    with EvilRegistry(tls=str(tmp_path / "tls")) as evil:
+        (tmp_path / "out").mkdir()
+        path = "/v2/team/app/manifests/1"
+        for send, says in ((redirect(path), "more than 10 in a row"),
+                           (answer(401, b"", WWW_Authenticate='Bearer realm="https://127.0.0.1:1/token"'), "the token service")):
+            evil.on(path, send)
+            done = create(evil, tmp_path / "out", "--tls-verify=false", "--creds", "alice:secret")
+            refused(done, 1, says, tmp_path / "out")
+            assert "plain http" not in done.stderr, done.stderr
 
 
 # --- challenges and tokens ---

@@ -1,14 +1,16 @@
 """Bounds on what is given to the programs, end to end, where no unit test can see them; docs/limits.md has them all."""
 
+import contextlib
 import os
 import pathlib
 import re
+import resource
 import socket
 
 import pytest
-from support.announce import announce
+from support.announce import announce, get
 from support.gate import Gate
-from support.process import binary, run
+from support.process import Process, binary, run, wait_for
 
 INFOHASH = "ab" * 20
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -54,6 +56,71 @@ def test_connections_of_an_address(tracker):
     finally:
         for s in idle:
             s.close()
+
+
+# --- open files ---
+
+FILES = 100 + 30 * len(os.sched_getaffinity(0))
+
+
+def files_of(process):
+    return len(os.listdir(f"/proc/{process.popen.pid}/fd"))
+
+
+@contextlib.contextmanager
+def many_files():
+    """For ourselves, for a while."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@contextlib.contextmanager
+def flood(address, count):
+    """Connections that say nothing; those that are not accepted wait, or are not even there."""
+    host, port = address.rsplit(":", 1)
+    with contextlib.ExitStack() as all_:
+        for _ in range(count):
+            s = all_.enter_context(socket.socket())
+            s.setblocking(False)
+            s.connect_ex((host, int(port)))
+        yield
+
+
+def assert_serves(gate, process):
+    """Each loop, whichever a connection comes to, still accepts, and all of them end."""
+    for _ in range(20):
+        status, _, body = get(gate.tracker, "/scrape")
+        assert status == 200 and body.startswith(b"d14:failure reason"), body
+    assert process.stop() == 0, process.output()
+
+
+def test_connections_are_as_many_as_open_files_allow(tmp_path):
+    gate = Gate(str(tmp_path))
+    process = Process([binary("swarmgated"), "--config", gate.config],
+                      before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES)))
+    process.wait_line("raise LimitNOFILE=")
+    connections = int(re.search(r"up to (\d+) connections a role and loop, of (\d+) open files",
+                                process.wait_line("open files"))[1])
+    process.wait_line("ready")
+    idle = files_of(process)
+    with many_files(), flood(gate.tracker, 4 * FILES):
+        process.wait_line("as many are open as the limit allows")
+        wait_for("a loop that is full", 20, lambda: files_of(process) >= idle + connections)
+        assert files_of(process) < FILES - 20, "nothing is left for the rest of the server"
+    assert_serves(gate, process)
+
+
+def test_no_open_files_are_left(tmp_path):
+    """Fewer than there were at the start: every loop runs out of them, and goes on when there are some again."""
+    gate = Gate(str(tmp_path)).start()
+    process, gate.process = gate.process, None
+    few = files_of(process) + 15
+    resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE, (few, few))
+    with many_files(), flood(gate.tracker, 800):
+        process.wait_line("too many open files")
+    assert_serves(gate, process)
 
 
 UNITS = {None: 1, "KiB": 1024, "MiB": 1024 * 1024, "s": 1000}

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import socket
 import ssl
 import stat
@@ -12,7 +13,7 @@ from conftest import USERS, registry_row
 from support.announce import announce, announce_target, bdecode, get
 from support.certificates import Authority
 from support.gate import Gate
-from support.process import Process, binary, free_port, run
+from support.process import Process, binary, free_port, run, wait_for
 from support.proxies import Haproxy, Nginx
 
 INFOHASH = "ab" * 20
@@ -91,6 +92,18 @@ def test_strangers_are_not_believed(proxied):
             assert s.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
 
 
+def test_who_is_not_named_may_not_announce(proxied):
+    """A proxy that does not say for whom it hands on bytes: what they say of themselves is not believed."""
+    host, port = proxied.tracker.rsplit(":", 1)
+    target = announce_target(INFOHASH, proxied.token(INFOHASH))
+    for header in (b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8" + bytes(216)):
+        with socket.create_connection((host, int(port)), timeout=10) as s:
+            s.sendall(header + f"GET {target} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.66\r\n\r\n".encode()
+                      + b"GET /scrape HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            said = s.makefile("rb").read()
+        assert said.startswith(b"HTTP/1.1 400 ") and b"token required" in said
+
+
 def test_a_proxy_that_forwards_nonsense_is_told(proxied):
     status, _, body = get(proxied.tracker, "/announce", {"X-Forwarded-For": "unknown"})
     assert status == 400 and b"X-Forwarded-For" in body
@@ -139,6 +152,22 @@ def test_a_unix_socket_that_was_left_is_replaced_and_one_in_use_is_not(tmp_path)
         assert run(["curl", "-s", "--unix-socket", path, "http://a/scrape"]).stdout.startswith("d14:failure")
 
 
+def test_a_unix_socket_is_gone_as_soon_as_the_server_stops(tmp_path):
+    """While answers under way are finished, nobody new is kept waiting for what does not come."""
+    path = str(tmp_path / "tracker.sock")
+    gate = unix_gate(str(tmp_path / "gate"), path).start()
+    with socket.socket(socket.AF_UNIX) as held:
+        held.connect(path)
+        held.settimeout(20)
+        held.sendall(b"GET /scrape HTTP/1.1\r\nHost: a\r\n\r\nGET /scrape HTTP/1.1\r\n")
+        assert held.recv(4096).startswith(b"HTTP/1.1 200 ")
+        gate.process.popen.send_signal(signal.SIGTERM)
+        wait_for("the socket to be gone", 20, lambda: not os.path.exists(path))
+        held.sendall(b"Host: a\r\n\r\n")
+        assert held.recv(4096).startswith(b"HTTP/1.1 200 ")
+    gate.stop()
+
+
 # --- sockets that were passed, as systemd does it ---
 
 def start_with(sockets, gate, names=None):
@@ -165,6 +194,7 @@ def test_passed_sockets(tmp_path):
             socket.socket(socket.AF_UNIX) as local:
         path = str(tmp_path / "s")
         local.bind(path)
+        os.chmod(path, 0o660)
         local.listen()
         gate = Gate(str(tmp_path / "gate"), tracker={"listen": ["fd:tracker"], "url": "http://a/announce"})
         token = gate.token(INFOHASH)
@@ -199,6 +229,20 @@ def test_a_socket_that_was_not_passed(tmp_path):
         start_with([other], gate, names=["other"])
     with socket.socket() as deaf, pytest.raises(AssertionError, match="no stream socket that listens"):
         start_with([deaf], gate)
+
+
+def test_a_unix_socket_for_everybody_is_refused(tmp_path):
+    """systemd makes them with mode 0666, and whoever connects is believed."""
+    gate = Gate(str(tmp_path / "gate"), tracker={"listen": ["fd:tracker"], "url": "http://a/announce"})
+    path = str(tmp_path / "s")
+    for name, says in ((path, "SocketMode=0660"), ("\0swarmgate-test-" + path, "has no file")):
+        with socket.socket(socket.AF_UNIX) as open_to_all:
+            open_to_all.bind(name)
+            if name == path:
+                os.chmod(path, 0o662)
+            open_to_all.listen()
+            with pytest.raises(AssertionError, match="fd:tracker: .*" + says):
+                start_with([open_to_all], gate)
 
 
 def test_a_socket_of_another_family(tmp_path):

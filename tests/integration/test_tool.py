@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from conftest import registry_row
 from support.gate import Gate
+from support.image import small_image
 from support.jws import unb64
 from support.process import binary, run
 
@@ -38,6 +39,17 @@ def test_wrong_usage(argv, tmp_path):
     done = tool(*argv, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr, (argv, done)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("argv,says", [
+    (["https://alice:hunter2@host/name"], "***@host/name"), (["docker:alice:hunter2@host/name"], "***@host/name"),
+    (["docker://alice:hunter2@host/name"], "--creds"), (["docker://host/name", "--creds", "alice", "hunter2"], "one argument too many"),
+    (["docker://host/name", "--password=hunter2"], "--password: no such option"),
+    (["docker://host/name", "--announce", "alice:hunter2@host/announce?jwt=hunter2"], "--announce: a URL is wanted"),
+])
+def test_errors_tell_no_password(argv, says, tmp_path):
+    done = tool("torrent", "create", *argv, cwd=tmp_path)
+    assert says in one_line(done, 2) and "hunter2" not in done.stderr, done.stderr
 
 
 def test_help_and_version():
@@ -225,6 +237,96 @@ def test_list_remove_stats_check(gate, registry):
     gate.tool("torrent", "remove", "--config", gate.config, listed[0]["infohash"])
     assert len(json.loads(gate.tool("torrent", "list", "--config", gate.config, "--json").stdout)) == 2
     one_line(gate.tool("torrent", "remove", "--config", gate.config, listed[0]["infohash"], check=False), 4)
+
+
+@pytest.fixture
+def register(tmp_path):
+    """Registers a file of this name, and returns what came of it and what is registered then."""
+    gate = Gate(str(tmp_path / "gate"), [{"name": "registry.example", "url": "http://127.0.0.1:1"}])
+
+    def register_one(name, *more):
+        (tmp_path / name).write_bytes(b"some bytes")
+        done = gate.tool("torrent", "create", f"blob:{tmp_path / name}", "--register", "--config", gate.config, "--repository", "team/app",
+                         *more, check=False)
+        return done, json.loads(gate.tool("torrent", "list", "--config", gate.config, "--json").stdout)
+
+    return register_one
+
+
+def test_nothing_is_registered_that_cannot_be_written(register, tmp_path):
+    (tmp_path / "out" / "index.json").mkdir(parents=True)
+    done, listed = register("blob", "--output", tmp_path / "out")
+    assert "index.json" in one_line(done, 1) and listed == []
+    (tmp_path / "out" / "index.json").rmdir()
+    done, listed = register("blob", "--output", tmp_path / "out")
+    assert done.returncode == 0 and len(listed) == 1
+    assert json.loads((tmp_path / "out" / "index.json").read_text())["blobs"][0]["infohash"] == listed[0]["infohash"]
+
+
+def test_a_folder_that_is_used_again(tmp_path):
+    """index.json is of what is beside it: gone before another run's first torrent comes, back when all is well."""
+    out, layout = tmp_path / "out", tmp_path / "layout"
+    small_image(str(layout), "again")
+    (tmp_path / "blob").write_bytes(b"other bytes")
+    assert tool("torrent", "create", f"blob:{tmp_path}/blob", "--output", out).returncode == 0
+    other = set(os.listdir(out)) - {"index.json"}
+    # What fails before it has written anything changes nothing.
+    one_line(tool("torrent", "create", f"oci:{tmp_path}/none", "--output", out), 4)
+    assert set(os.listdir(out)) == other | {"index.json"}
+    layer = max((layout / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    data = layer.read_bytes()
+    layer.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    one_line(tool("torrent", "create", f"oci:{layout}", "--output", out), 5)
+    assert set(os.listdir(out)) == other
+    layer.write_bytes(data)
+    assert tool("torrent", "create", f"oci:{layout}", "--output", out).returncode == 0
+    assert len(os.listdir(out)) == 1 + 1 + 3
+
+
+def test_nothing_stays_that_could_not_be_registered(tmp_path):
+    """A name that no key of the database holds fails last."""
+    gate = Gate(str(tmp_path / "gate"))
+    (tmp_path / "blob").write_bytes(b"some bytes")
+    argv = ["torrent", "create", f"blob:{tmp_path}/blob", "--register", "--config", gate.config, "--repository", "team/app", "--output",
+            tmp_path / "out", "--json"]
+    done = gate.tool(*argv, "--registry", "x" * 600, check=False)
+    one_line(done, 2)
+    assert done.stdout == "" and os.listdir(tmp_path / "out") == []
+    gate.tool(*argv, "--registry", "x")
+    assert len(os.listdir(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("rows,host,more,says", [
+    # An image of a registry that is not configured is none of one that is, were it the only one.
+    (["http://127.0.0.1:2"], "127.0.0.1:1", [], (2, "has no registry 127.0.0.1:1: give --registry NAME")),
+    (["http://127.0.0.1:1"], "registry.example", [], (2, "has no registry registry.example: give --registry NAME")),
+    (["http://127.0.0.1:2", "http://127.0.0.1:3"], "127.0.0.1:1", [], (2, "--registry")),
+    (["http://127.0.0.1:2"], "127.0.0.1:1", ["--registry", "row0"], (1, "connect")),
+    (["http://127.0.0.1:2", "http://127.0.0.1:1/below"], "127.0.0.1:1", [], (1, "connect")),
+    (["http://127.0.0.1:2", "http://LOCALHOST:1"], "localhost:1", [], (1, "connect")),
+    (["https://127.0.0.1:443"], "127.0.0.1", [], (1, "connect")),
+    (["http://127.0.0.1:12"], "127.0.0.1:1", [], (2, "--registry")),
+    (["http://127.0.0.1:2", "https://registry-1.docker.io"], "docker.io", [], (1, "connect")),
+    (["http://127.0.0.1:2", "https://index.docker.io/"], "registry-1.docker.io", [], (1, "connect")),
+    (["http://127.0.0.1:2", "https://index.docker.io/"], "index.docker.io", [], (1, "connect")),
+])
+def test_registry_of_an_image(tmp_path, rows, host, more, says):
+    """A row of the configuration is found before the registry is asked, which fails here whatever its name is."""
+    gate = Gate(str(tmp_path / "gate"), [{"name": f"row{n}", "url": url} for n, url in enumerate(rows)])
+    proxy = {name: "http://127.0.0.1:1" for name in ("http_proxy", "https_proxy")}
+    done = gate.tool("torrent", "create", f"docker://{host}/team/app:1", "--register", "--config", gate.config, *more, check=False,
+                     env={"HOME": str(tmp_path), **proxy})
+    assert says[1] in one_line(done, says[0]), done.stderr
+
+
+def test_source_must_be_what_json_can_hold(register, tmp_path):
+    """A name in Latin-1 is refused before anything is hashed."""
+    for more in (["--output", tmp_path / "out"], ["--json"], []):
+        done, listed = register("lat\udce9", *more)
+        assert "not UTF-8" in one_line(done, 2) and listed == [] and done.stdout == ""
+    assert not (tmp_path / "out").exists()
+    done, listed = register("caf\u00e9", "--json")
+    assert json.loads(done.stdout)["image"] == f"blob:{tmp_path}/caf\u00e9" and len(listed) == 1
 
 
 @pytest.mark.parametrize("change,says", [

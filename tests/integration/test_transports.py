@@ -4,6 +4,7 @@ stands in a manifest; registries over TLS, with client certificates, behind redi
 in front of one.
 """
 
+import base64
 import bz2
 import gzip
 import hashlib
@@ -435,6 +436,24 @@ def test_client_certificates(storage, authorities, tmp_path, kind, status, says)
     with Registry(storage, USERS, tls=ca.server(), client_ca=ca) as registry:
         create(f"docker://{registry.address}/team/app:1", tmp_path / "out", "--cert-dir", folder, "--authfile",
                registry.auth_file("alice", str(tmp_path / "auth.json")), status=status, says=says)
+
+
+def test_a_token_service_is_shown_what_the_registry_is(authorities, tmp_path):
+    """Certificate and password, on whatever host it is: as skopeo and docker do, and the manual says."""
+    ca = authorities[0]
+    certificate, client = ca.server("nginx"), ca.client()
+    secure = f"ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key}; ssl_verify_client optional_no_ca;"
+    shown = "log_format shown '$request_method auth=$http_authorization cert=$ssl_client_s_dn';"
+    with Nginx(tmp_path / "realm", f"""{secure} access_log {tmp_path}/shown shown; return 200 '{{"token":"T0KEN"}}';""", http=shown,
+               listen="ssl") as realm:
+        challenge = f"""add_header WWW-Authenticate 'Bearer realm="https://{realm.address}/token",service="s"' always;"""
+        with Nginx(tmp_path / "registry", f"""{secure} {challenge} access_log {tmp_path}/asked shown;
+                   if ($http_authorization != "Bearer T0KEN") {{ return 401; }} return 404;""", http=shown, listen="ssl") as registry:
+            create(f"docker://{registry.address}/team/app:1", tmp_path / "out", "--creds", "alice:secret", "--cert-dir",
+                   cert_dir(tmp_path / "certs", ca, client), status=4, says="answered 404")
+    basic = base64.b64encode(b"alice:secret").decode()
+    assert (tmp_path / "shown").read_text() == f"GET auth=Basic {basic} cert=CN=client\n"
+    assert (tmp_path / "asked").read_text() == "GET auth=- cert=CN=client\nGET auth=Bearer T0KEN cert=CN=client\n"
 
 
 # --- redirects ---

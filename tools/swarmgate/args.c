@@ -58,8 +58,10 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
                        argv[0]);
     }
     if (got != 0) {
-      return error_set(e, ERROR_USAGE, "%s: no such option; see `swarmgate %s --help`",
-                       argv[optind - 1], argv[0]);
+      /* Without its value, which may be a password. */
+      const char *option = argv[optind - 1];
+      return error_set(e, ERROR_USAGE, "%.*s: no such option; see `swarmgate %s --help`",
+                       (int)strcspn(option, "="), option, argv[0]);
     }
     if (take(&options[index], optarg, e) != 0) {
       return -1;
@@ -71,8 +73,7 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
     return error_set(e, ERROR_USAGE, "an argument is missing; see `swarmgate %s --help`", argv[0]);
   }
   if (*operand_count > max) {
-    return error_set(e, ERROR_USAGE, "%s: one argument too many; see `swarmgate %s --help`",
-                     (*operands)[max], argv[0]);
+    return error_set(e, ERROR_USAGE, "one argument too many; see `swarmgate %s --help`", argv[0]);
   }
   return 0;
 }
@@ -101,7 +102,8 @@ int args_check_urls(const char *name, const struct args_list *urls, struct error
       good = *p > ' ' && *p < 0x7f;
     }
     if (!good) {
-      return error_set(e, ERROR_USAGE, "--%s %s: a URL is wanted", name, url);
+      /* What is given may hold a token. */
+      return error_set(e, ERROR_USAGE, "--%s: a URL is wanted, such as http://host/%s", name, name);
     }
   }
   return 0;

@@ -1,13 +1,14 @@
 #include "command.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/units.h"
-#include "db/torrent_store.h"
 #include "image/source.h"
+#include "output.h"
 #include "progress.h"
-#include "torrent/metainfo.h"
+#include "registration.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -19,19 +20,19 @@ enum { NAME_MAX_LEN = sizeof "sha256-" + 64 };
 
 /* What was asked for, and what comes of it. */
 struct creation {
-  const char *source, *output, *config_path, *registry, *repository;
+  const char *source, *config_path;
+  struct output output; /* without a folder nothing is written */
+  struct registration registration;
   struct args_list announce, webseeds;
   enum torrent_format format;
   uint32_t piece_length; /* 0: auto */
   bool json, registers;
 
   struct config config;
-  struct db *db;
   struct image_source *image;
   struct arena arena; /* holds the torrents until they are registered, all in one transaction */
-  struct torrent_record *records;
-  size_t record_count;
-  size_t begun; /* blobs, for the progress */
+  size_t begun;       /* blobs, for the progress */
+  json_t *name;       /* the source, as index.json has it */
   json_t *blobs;
 };
 
@@ -123,9 +124,7 @@ static int write_torrent(struct creation *c, struct metainfo m, const char *file
   m.webseed_count = c->webseeds.count;
   int result = metainfo_write(&m, &bytes, e);
   if (result == 0) {
-    struct slice joined = arena_printf(&c->arena, "%s/%s", c->output, file);
-    result = joined.ptr == NULL ? error_set(e, ERROR_FAILED, "cannot write %s: out of memory", file)
-                                : file_write(joined.ptr, buf_view(&bytes), 0644, e);
+    result = output_torrent(&c->output, file, buf_view(&bytes), e);
   }
   buf_free(&bytes);
   return result;
@@ -157,19 +156,6 @@ static int add_entry(struct creation *c, const struct image_descriptor *blob,
   return 0;
 }
 
-static int keep_record(struct creation *c, const struct metainfo *m, const char *digest,
-                       struct error *e) {
-  struct torrent_record *r = &c->records[c->record_count++];
-  *r = (struct torrent_record){.format = (uint8_t)m->format,
-                               .digest = slice_str(arena_copy(&c->arena, slice_str(digest))),
-                               .size = m->size,
-                               .info = m->info,
-                               .piece_layers = m->piece_layers};
-  memcpy(r->infohash, m->infohash, sizeof r->infohash);
-  memcpy(r->infohash_v2, m->infohash_v2, sizeof r->infohash_v2);
-  return r->digest.ptr == NULL ? error_set(e, ERROR_FAILED, "%s: out of memory", digest) : 0;
-}
-
 static int create_one(struct creation *c, const struct image_descriptor *blob, struct error *e) {
   struct hashes hashes = {0};
   struct metainfo m = {0};
@@ -188,105 +174,31 @@ static int create_one(struct creation *c, const struct image_descriptor *blob, s
   snprintf(file, sizeof file, "%s.torrent", name);
   int result = metainfo_make(&hashes, slice_str(name), &c->arena, &m, e);
   hashes_free(&hashes);
-  if (result == 0 && c->output != NULL) {
+  if (result == 0 && c->output.folder != NULL) {
     result = write_torrent(c, m, file, e);
   }
   if (result == 0) {
-    result = add_entry(c, blob, &m, c->output == NULL ? NULL : file, e);
+    result = add_entry(c, blob, &m, c->output.folder == NULL ? NULL : file, e);
   }
   if (result == 0 && c->registers) {
-    result = keep_record(c, &m, blob->digest, e);
+    result = registration_add(&c->registration, &m, blob->digest, &c->arena, e);
   }
   return result;
 }
 
-static int register_all(struct db_txn *txn, void *arg, struct error *e) {
-  struct creation *c = arg;
-  for (size_t i = 0; i < c->record_count; i++) {
-    const struct torrent_record *r = &c->records[i];
-    if (torrent_store_put(txn, r, e) != 0 ||
-        torrent_store_allow(txn, r->infohash, slice_str(c->registry), slice_str(c->repository),
-                            e) != 0) {
-      return -1;
-    }
-  }
-  return 0;
-}
-
-/* Which of the configuration's registries a docker:// host is: by name, or by its url. */
-static const char *registry_of_host(const struct config *config, const char *host) {
-  for (size_t i = 0; i < config->registry_count; i++) {
-    const struct config_registry *r = &config->registries[i];
-    const char *authority = strstr(r->url.text, "://");
-    if (strcmp(r->name.text, host) == 0 ||
-        (authority != NULL && strncmp(authority + 3, host, strlen(host)) == 0 &&
-         strchr("/", authority[3 + strlen(host)]) != NULL)) {
-      return r->name.text;
-    }
-  }
-  return NULL;
-}
-
-/* Settles registry and repository that the torrents are registered to. */
-static int open_registration(struct creation *c, const struct image_reference *reference,
-                             struct error *e) {
-  const struct config *config = &c->config;
-  if (c->registry == NULL && reference->transport == IMAGE_DOCKER) {
-    c->registry = registry_of_host(config, reference->host);
-  }
-  if (c->registry == NULL && config->registry_count == 1) {
-    c->registry = config->registries[0].name.text;
-  }
-  if (c->registry == NULL) {
-    return error_set(e, ERROR_USAGE,
-                     "--registry NAME is missing: which registry of %s the torrents belong to",
-                     config->file);
-  }
-  bool known = config->registry_count == 0; /* a tracker that stands alone lists none */
-  for (size_t i = 0; i < config->registry_count; i++) {
-    known = known || strcmp(config->registries[i].name.text, c->registry) == 0;
-  }
-  if (!known) {
-    return error_set(e, ERROR_USAGE, "--registry %s: %s has no registry of that name", c->registry,
-                     config->file);
-  }
-  if (c->repository == NULL) {
-    c->repository = reference->repository;
-  }
-  if (c->repository == NULL || !image_name_valid(slice_str(c->repository))) {
-    return error_set(e, ERROR_USAGE,
-                     "--repository NAME is %s: which repository the torrents "
-                     "belong to",
-                     c->repository == NULL ? "missing" : "no valid name");
-  }
-  return db_open(config->data_dir.text, &c->db, e);
-}
-
-static int write_index(struct creation *c, struct error *e) {
-  json_t *index = json_pack("{s:s, s:s*, s:O}", "image", c->source, "digest",
+/* What index.json holds. */
+static int render_index(const struct creation *c, struct buf *out, struct error *e) {
+  json_t *index = json_pack("{s:O, s:s*, s:O}", "image", c->name, "digest",
                             image_source_digest(c->image), "blobs", c->blobs);
   char *text = index == NULL ? NULL : json_dumps(index, JSON_INDENT(2));
-  struct slice path = {0};
-  int result = 0;
-  json_decref(index);
-  if (text == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot write index.json: out of memory");
+  if (text != NULL) {
+    buf_str(out, text);
+    buf_str(out, "\n");
   }
-  struct buf line = {0};
-  buf_str(&line, text);
-  buf_str(&line, "\n");
+  bool failed = text == NULL || out->failed;
   free(text);
-  if (c->output != NULL) {
-    path = arena_printf(&c->arena, "%s/index.json", c->output);
-    result = path.ptr == NULL || line.failed
-                 ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory")
-                 : file_write(path.ptr, buf_view(&line), 0644, e);
-  }
-  if (result == 0 && c->json) {
-    fwrite(line.ptr, 1, line.len, stdout);
-  }
-  buf_free(&line);
-  return result;
+  json_decref(index);
+  return failed ? error_set(e, ERROR_FAILED, "cannot write index.json: out of memory") : 0;
 }
 
 static void print_lines(const struct creation *c) {
@@ -323,8 +235,7 @@ static struct turn *take_turns(struct creation *c, size_t *count) {
   const struct image_descriptor *blobs = image_source_blobs(c->image, count);
   struct turn *turns = arena_alloc(&c->arena, (*count + 1) * sizeof *turns);
   c->blobs = json_array();
-  c->records = arena_alloc(&c->arena, (*count + 1) * sizeof *c->records);
-  if (turns == NULL || c->blobs == NULL || c->records == NULL) {
+  if (turns == NULL || c->blobs == NULL) {
     return NULL;
   }
   for (size_t i = 0; i < *count; i++) {
@@ -343,7 +254,7 @@ static int create_all(struct creation *c, struct error *e) {
   if (turns == NULL) {
     return error_set(e, ERROR_FAILED, "%s: out of memory", c->source);
   }
-  if (c->output != NULL && file_make_folders(c->output, e) != 0) {
+  if (c->output.folder != NULL && file_make_folders(c->output.folder, e) != 0) {
     return -1;
   }
   for (size_t i = 0; i < count; i++) {
@@ -351,10 +262,11 @@ static int create_all(struct creation *c, struct error *e) {
       return -1;
     }
   }
-  if (c->registers && db_write_now(c->db, register_all, c, e) != 0) {
-    return -1;
-  }
-  if (write_index(c, e) != 0) {
+  /* Registered last: nothing that may fail comes behind it. */
+  CLEANUP(buf_free) struct buf index = {0};
+  if (render_index(c, &index, e) != 0 ||
+      (c->output.folder != NULL && output_index(&c->output, buf_view(&index), e) != 0) ||
+      (c->registers && registration_commit(&c->registration, e) != 0)) {
     return -1;
   }
   size_t foreign = image_source_foreign(c->image);
@@ -364,7 +276,9 @@ static int create_all(struct creation *c, struct error *e) {
             "followed\n",
             foreign, foreign == 1 ? " is" : "s are");
   }
-  if (!c->json) {
+  if (c->json) {
+    fwrite(index.ptr, 1, index.len, stdout);
+  } else {
     print_lines(c);
   }
   return 0;
@@ -377,7 +291,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   const char *piece_length = NULL;
   const char *platform_text = NULL;
   const struct args_option options[] = {
-      {.name = "output", .value = &c.output},
+      {.name = "output", .value = &c.output.folder},
       {.name = "announce", .list = &c.announce},
       {.name = "webseed", .list = &c.webseeds},
       {.name = "format", .value = &format},
@@ -387,8 +301,8 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
       {.name = "json", .flag = &c.json},
       {.name = "register", .flag = &c.registers},
       {.name = "config", .value = &c.config_path},
-      {.name = "registry", .value = &c.registry},
-      {.name = "repository", .value = &c.repository},
+      {.name = "registry", .value = &c.registration.registry},
+      {.name = "repository", .value = &c.registration.repository},
       {.name = "authfile", .value = &from.authfile},
       {.name = "creds", .value = &from.creds},
       {.name = "cert-dir", .value = &from.cert_dir},
@@ -411,10 +325,13 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
                      "--all takes every platform, --platform one: give one of them");
   }
   c.source = operands[0];
-  if (c.output == NULL && !c.registers) {
-    c.output = ".";
+  if (c.output.folder == NULL && !c.registers) {
+    c.output.folder = ".";
   }
-  int result = image_reference_parse(c.source, &c.arena, &reference, e);
+  c.name = json_string(c.source);
+  int result = c.name == NULL
+                   ? error_set(e, ERROR_USAGE, "SOURCE is not UTF-8, as index.json has to be")
+                   : image_reference_parse(c.source, &c.arena, &reference, e);
   if (result == 0 && platform_text != NULL) {
     result = image_platform_parse(platform_text, &c.arena, &platform, e);
     from.platform = &platform;
@@ -424,22 +341,23 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
     if (result == 0) {
       /* What the gateway of that configuration hands out. */
       c.format = format == NULL ? (enum torrent_format)c.config.gateway.format : c.format;
-      result = open_registration(&c, &reference, e);
+      result = registration_open(&c.registration, &c.config, &reference, e);
     }
-  } else if (result == 0 && (c.config_path != NULL || c.registry != NULL || c.repository != NULL)) {
+  } else if (result == 0 && (c.config_path != NULL || c.registration.registry != NULL ||
+                             c.registration.repository != NULL)) {
     result = error_set(e, ERROR_USAGE, "--config, --registry and --repository go with --register");
   }
   if (result == 0) {
     result = image_source_open(&reference, &from, &c.image, e);
   }
-  if (result == 0) {
-    result = create_all(&c, e);
+  if (result == 0 && (result = create_all(&c, e)) != 0) {
+    output_discard(&c.output);
   }
+  output_close(&c.output);
+  json_decref(c.name);
   json_decref(c.blobs);
   image_source_close(c.image);
-  if (c.db != NULL) {
-    db_close(c.db);
-  }
+  registration_close(&c.registration);
   config_free(&c.config);
   arena_free(&c.arena);
   return result;

@@ -4,13 +4,24 @@
 
 #include <stdlib.h>
 
+static const char *fault_of(int64_t from, int64_t until) {
+  const int64_t now = clock_now();
+  return now > until ? "has run out" : now < from ? "does not hold yet" : NULL;
+}
+
 static void warn_of_dates(const struct config *c, const struct config_tls *tls,
                           struct http_tls *loaded) {
-  const struct http_tls_validity validity = http_tls_validity(loaded);
-  const int64_t now = clock_now();
-  if (now < validity.from || now > validity.until) {
+  const struct http_tls_validity v = http_tls_validity(loaded);
+  const char *own = fault_of(v.from, v.until);
+  const char *chain = fault_of(v.chain_from, v.chain_until);
+  if (own != NULL) {
     log_write(&c->log, LOG_LEVEL_WARN, "%s: the certificate %s, so that clients will refuse it",
-              tls->certificate.text, now > validity.until ? "has run out" : "does not hold yet");
+              tls->certificate.text, own);
+  }
+  if (chain != NULL) {
+    log_write(&c->log, LOG_LEVEL_WARN,
+              "%s: a certificate of its chain %s; clients refuse it that know no other way to a CA",
+              tls->certificate.text, chain);
   }
 }
 
@@ -52,6 +63,10 @@ int entrance_open(const struct config *config, const char *role, const struct co
     }
   }
   return 0;
+}
+
+void entrance_close(struct entrance *entrance) {
+  http_places_close(&entrance->places);
 }
 
 void entrance_free(struct entrance *entrance) {

@@ -24,5 +24,8 @@ int entrance_load(const struct config *config, const char *role, const struct co
 int entrance_open(const struct config *config, const char *role, const struct config_texts *listen,
                   struct entrance *entrance, struct error *e);
 
+/** Lets nobody in any more, as far as that is not up to the loops; when they are told to stop. */
+void entrance_close(struct entrance *entrance);
+
 /** When the loops have ended. */
 void entrance_free(struct entrance *entrance);

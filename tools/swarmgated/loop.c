@@ -1,5 +1,6 @@
 #include "loop.h"
 
+#include "base/clock.h"
 #include "sweep.h"
 
 #include <stdlib.h>
@@ -63,18 +64,31 @@ static void on_stop(uv_async_t *async) {
   on_server_stopped(loop);
 }
 
+static void forget_sessions(const struct entrance *entrance) {
+  if (entrance->tls != NULL) {
+    http_tls_forget(entrance->tls, clock_now());
+  }
+}
+
+/* What one of the loops does for all. */
+static void tick_first(struct loop *loop) {
+  const struct shared *shared = loop->shared;
+  revocation_watch_poll(shared->watch, &loop->uv);
+  sweep_tick(&loop->sweep, &loop->uv);
+  if (shared->tracker != NULL) {
+    tracker_expire(shared->tracker);
+  }
+  forget_sessions(&shared->tracker_entrance);
+  forget_sessions(&shared->gateway_entrance);
+}
+
 static void on_tick(uv_timer_t *timer) {
   struct loop *loop = timer->data;
-  const struct shared *shared = loop->shared;
   if (loop->gateway != NULL) {
     gateway_tick(loop->gateway);
   }
   if (loop->first) {
-    revocation_watch_poll(shared->watch, &loop->uv);
-    sweep_tick(&loop->sweep, &loop->uv);
-  }
-  if (loop->first && shared->tracker != NULL) {
-    tracker_expire(shared->tracker);
+    tick_first(loop);
   }
 }
 
@@ -82,12 +96,14 @@ static void on_tick(uv_timer_t *timer) {
 static int listen_all(struct loop *loop, const struct entrance *entrance,
                       const struct http_route *routes, size_t route_count, struct http_server **out,
                       struct error *e) {
-  const struct http_server_options options = {.routes = routes,
-                                              .route_count = route_count,
-                                              .tls = entrance->tls,
-                                              .trusted = entrance->trusted,
-                                              .trusted_count = entrance->trusted_count,
-                                              .log = &loop->shared->config->log};
+  const struct http_server_options options = {
+      .routes = routes,
+      .route_count = route_count,
+      .limits = {.connections_max = loop->shared->connections_max},
+      .tls = entrance->tls,
+      .trusted = entrance->trusted,
+      .trusted_count = entrance->trusted_count,
+      .log = &loop->shared->config->log};
   *out = http_server_new(&loop->uv, &options);
   if (*out == NULL) {
     return error_set(e, ERROR_FAILED, "cannot make a server: out of memory");

@@ -17,6 +17,7 @@ struct shared {
   const struct gateway_options *gateway;
   struct token_service *token_service; /**< on the gateway's listener */
   struct entrance tracker_entrance, gateway_entrance;
+  unsigned connections_max; /**< of a role and loop */
 };
 
 /**

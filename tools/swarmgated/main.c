@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "descriptors.h"
 #include "gateway/delegate_cache.h"
 #include "image/certificates.h"
 #include "session_key.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum {
@@ -293,18 +293,19 @@ static int start_token_service(struct server *s, struct error *e) {
   return s->shared.token_service == NULL ? -1 : 0;
 }
 
-/* A connection takes a descriptor: as many as we may have. */
-static void raise_descriptors(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
+static void divide_descriptors(struct server *s, unsigned loops) {
+  struct shared *shared = &s->shared;
+  shared->connections_max = descriptors_divide(
+      loops, shared->tracker_entrance.places.count + shared->gateway_entrance.places.count,
+      (shared->tracker != NULL ? DESCRIPTORS_TRACKER : 0U) +
+          (shared->gateway != NULL ? DESCRIPTORS_GATEWAY : 0U),
+      &s->config.log);
 }
 
 static int start(struct server *s, struct error *e) {
   const struct config *c = &s->config;
   unsigned loops = uv_available_parallelism();
+  loops = loops < LOOPS_MAX ? loops : LOOPS_MAX;
   if (file_make_folders(c->data_dir.text, e) != 0 || db_open(c->data_dir.text, &s->db, e) != 0) {
     return -1;
   }
@@ -339,7 +340,8 @@ static int start(struct server *s, struct error *e) {
       return -1;
     }
   }
-  for (unsigned i = 0; i < loops && i < LOOPS_MAX; i++) {
+  divide_descriptors(s, loops);
+  for (unsigned i = 0; i < loops; i++) {
     struct loop *loop = loop_new(&s->shared, i == 0, e);
     if (loop == NULL) {
       return -1;
@@ -425,11 +427,12 @@ static sigset_t block_signals(void) {
 }
 
 static int serve(struct server *s, const char *path, const sigset_t *signals, struct error *e) {
-  raise_descriptors();
   int result = start(s, e);
   if (result == 0) {
     wait_for_end(s, path, signals);
   }
+  entrance_close(&s->shared.tracker_entrance);
+  entrance_close(&s->shared.gateway_entrance);
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_stop(s->loops[i]);
   }

@@ -44,6 +44,44 @@ static union address parsed(const char *text) {
   return a;
 }
 
+static void with_ports(void **state) {
+  (void)state;
+  static const char *const right[][2] = {{"127.0.0.1:80", "127.0.0.1:80"},
+                                         {"127.0.0.1:080", "127.0.0.1:80"},
+                                         {"0.0.0.0:0", "0.0.0.0:0"},
+                                         {"[0:0:0:0:0:0:0:1]:65535", "[::1]:65535"}};
+  static const char *const wrong[] = {"",
+                                      ":80",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:65536",
+                                      "::1:80",
+                                      "[::1]",
+                                      "[::1]80",
+                                      "127.0.0.1:-1",
+                                      "127.0.0.1:80x",
+                                      "[]:80",
+                                      "[::1:80",
+                                      "1.2.3.4.5:6",
+                                      "127.0.0.1: 80",
+                                      "[::ffff:127.0.0.1]:80",
+                                      "localhost:1",
+                                      "[127.0.0.1]:80"};
+  char text[ADDRESS_TEXT_MAX];
+  union address a = {0};
+  for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+    assert_true(address_parse_port(slice_str(right[i][0]), &a));
+    address_print(&a.any, text);
+    assert_string_equal(text, right[i][1]);
+  }
+  a.any.sa_family = AF_UNSPEC;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    assert_false(address_parse_port(slice_str(wrong[i]), &a));
+    assert_int_equal(a.any.sa_family, AF_UNSPEC);
+  }
+  assert_false(address_parse_port((struct slice){NULL, 0}, &a));
+}
+
 static void literals(void **state) {
   (void)state;
   char text[ADDRESS_TEXT_MAX];
@@ -133,6 +171,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mapped_addresses_become_ipv4),
       cmocka_unit_test(literals),
+      cmocka_unit_test(with_ports),
       cmocka_unit_test(ranges_hold_what_begins_alike),
       cmocka_unit_test(wrong_ranges_say_why),
       cmocka_unit_test(both_families),

@@ -200,6 +200,15 @@ static const struct {
      "3: gateway.listen[1]: [::1]:1 is in tracker.listen", NULL},
     {BOTH "tracker: {listen: ['127.0.0.1:8080']}, gateway: {}}\n",
      " gateway.listen[0]: 127.0.0.1:8080 is in tracker.listen", NULL},
+    /* The same by another name. */
+    {BOTH "tracker: {listen: ['fd:a', '127.0.0.1:1']}, gateway: {listen: ['127.0.0.1:01']}}\n",
+     "1: gateway.listen[0]: 127.0.0.1:01 overlaps 127.0.0.1:1 of tracker.listen", NULL},
+    {BOTH "tracker: {listen: ['[::1]:1']}, gateway: {listen: ['[0:0:0:0:0:0:0:1]:1']}}\n",
+     "1: gateway.listen[0]: [0:0:0:0:0:0:0:1]:1 overlaps [::1]:1 of tracker.listen", NULL},
+    {BOTH "tracker: {listen: ['0.0.0.0:1']}, gateway: {listen: ['127.0.0.1:1']}}\n",
+     "1: gateway.listen[0]: 127.0.0.1:1 overlaps 0.0.0.0:1 of tracker.listen", NULL},
+    {BOTH "tracker: {listen: ['[::1]:1']}, gateway: {listen: ['[::]:1']}}\n",
+     "1: gateway.listen[0]: [::]:1 overlaps [::1]:1 of tracker.listen", NULL},
 };
 
 static void refuse(const char *text, size_t len, const char *begins, const char *holds) {

@@ -2,6 +2,7 @@
 
 #include "unit/cmocka_all.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@ enum { ADDRESSES = 5000, MAX = 3 };
 
 static struct sockaddr_in6 v6(unsigned i) {
   struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)i)};
-  memcpy(a.sin6_addr.s6_addr + 12, &i, sizeof i);
+  memcpy(a.sin6_addr.s6_addr + 4, &i, sizeof i);
   return a;
 }
 
@@ -71,8 +72,47 @@ static void test_ports_do_not_matter(void **state) {
   addresses_free(&a);
 }
 
+static struct sockaddr_in6 literal(const char *text) {
+  struct sockaddr_in6 a = {.sin6_family = AF_INET6};
+  assert_int_equal(inet_pton(AF_INET6, text, &a.sin6_addr), 1);
+  return a;
+}
+
+/* Whoever has one address of a network has all of its 2^64. */
+static void test_an_ipv6_network_counts_as_one(void **state) {
+  (void)state;
+  static const struct {
+    const char *a, *b;
+    bool same;
+  } pairs[] = {
+      {"2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true},
+      {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+      {"2001:db8:1:2::1", "2001:db9:1:2::1", false},
+      {"::ffff:192.0.2.1", "::ffff:192.0.2.1", true},
+      {"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+      {"::ffff:192.0.2.1", "::1", false},
+  };
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+    struct addresses a;
+    addresses_init(&a);
+    const struct sockaddr_in6 one = literal(pairs[i].a), two = literal(pairs[i].b);
+    assert_true(addresses_add(&a, (const struct sockaddr *)&one, 1));
+    assert_int_equal(addresses_add(&a, (const struct sockaddr *)&two, 1), !pairs[i].same);
+    addresses_free(&a);
+  }
+  /* A mapped address is that of IPv4. */
+  struct addresses a;
+  addresses_init(&a);
+  const struct sockaddr_in6 mapped = literal("::ffff:0.0.0.1");
+  const struct sockaddr_in four = v4(0);
+  assert_true(addresses_add(&a, (const struct sockaddr *)&mapped, 1));
+  assert_false(addresses_add(&a, (const struct sockaddr *)&four, 1));
+  addresses_free(&a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_counts),
-                                     cmocka_unit_test(test_ports_do_not_matter)};
+                                     cmocka_unit_test(test_ports_do_not_matter),
+                                     cmocka_unit_test(test_an_ipv6_network_counts_as_one)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,14 +108,26 @@ static void assert_who(const char *from, const char *request, const char *body) 
   }
 }
 
-#define WHO "GET /who HTTP/1.1\r\nHost: a\r\n"
+#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
+#define ADDRESSES "\xc0\0\x02\x01\xc6\x33\x64\x02\x12\x67\x01\xbb" /* of TCP or UDP over IPv4 */
+#define WHO       "GET /who HTTP/1.1\r\nHost: a\r\n"
+
+/* What comes last of the answer to \p request behind a header. */
+static void assert_answer(const struct sockaddr *from, struct slice header, const char *request,
+                          const char *end) {
+  const struct http_server_options options = behind_proxies();
+  struct http_memory *m = http_memory_new(NULL, &options, from);
+  http_memory_feed(m, header);
+  http_memory_feed(m, slice_str(request));
+  assert_true(slice_ends(http_memory_output(m), slice_str(end)));
+  http_memory_free(m);
+}
 
 static void test_a_trusted_proxy_says_for_whom(void **state) {
   (void)state;
   assert_who("10.0.0.1", WHO "\r\n", "\r\n10.0.0.1:1");
   assert_who("10.0.0.1", "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n" WHO "\r\n",
              "\r\n192.0.2.1:4711");
-  assert_who("10.0.0.1", "PROXY UNKNOWN\r\n" WHO "\r\n", "\r\n10.0.0.1:1");
   assert_who("10.0.0.1", WHO "X-Forwarded-For: 192.0.2.1\r\n\r\n", "\r\n192.0.2.1:0");
   /* Several fields are one list. */
   assert_who("10.0.0.1",
@@ -143,6 +155,30 @@ static void test_others_do_not(void **state) {
   assert_who("10.0.0.1", "PROXY UNKNOWN\r\nPROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n" WHO "\r\n",
              NULL);
   assert_who("10.0.0.1", "PROXY nonsense\r\n" WHO "\r\n", NULL);
+}
+
+/* Where a header names nobody, the client is not known, and is not the proxy: whatever it says of
+ * itself is not believed. Only LOCAL is the proxy's own. */
+static void test_who_is_not_named_is_nobody(void **state) {
+  (void)state;
+  static const struct slice nameless[] = {
+      {"PROXY UNKNOWN\r\n", 15},
+      {SIGNATURE "\x21\0\0\0", 16},               /* of no family */
+      {SIGNATURE "\x21\x12\0\x0c" ADDRESSES, 28}, /* datagrams */
+      {SIGNATURE "\x21\x31\0\0", 16},             /* a Unix socket's */
+  };
+  const struct slice local = {SIGNATURE "\x20\0\0\0", 16};
+  const struct sockaddr_in proxy = v4("10.0.0.1");
+  const struct sockaddr none = {.sa_family = AF_UNIX};
+  const struct sockaddr *from[] = {(const struct sockaddr *)&proxy, &none};
+  for (size_t i = 0; i < 2; i++) {
+    for (size_t j = 0; j < sizeof nameless / sizeof *nameless; j++) {
+      assert_answer(from[i], nameless[j], WHO "\r\n", "\r\n?");
+      assert_answer(from[i], nameless[j], WHO "X-Forwarded-For: 192.0.2.1\r\n\r\n", "\r\n?");
+    }
+    assert_answer(from[i], local, WHO "X-Forwarded-For: 192.0.2.1\r\n\r\n", "\r\n192.0.2.1:0");
+  }
+  assert_answer(from[0], local, WHO "\r\n", "\r\n10.0.0.1:1");
 }
 
 static void test_a_unix_socket_is_trusted(void **state) {
@@ -442,6 +478,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_trusted_proxy_says_for_whom),
       cmocka_unit_test(test_others_do_not),
+      cmocka_unit_test(test_who_is_not_named_is_nobody),
       cmocka_unit_test(test_a_unix_socket_is_trusted),
       cmocka_unit_test(test_connections_are_counted_for_the_client),
       cmocka_unit_test(test_a_header_has_its_time),

@@ -128,12 +128,12 @@ static void test_version_2(void **state) {
                                 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x12\x67\x01\xbb"),
                 "192.0.2.1:4711");
   union address client = {0};
-  assert_int_equal(read_in_cuts(SLICE(SIGNATURE "\x20\0\0\0"), &client), PROXY_UNKNOWN);
+  assert_int_equal(read_in_cuts(SLICE(SIGNATURE "\x20\0\0\0"), &client), PROXY_LOCAL);
   /* LOCAL: what addresses say does not matter. */
   assert_int_equal(
       read_in_cuts(SLICE(SIGNATURE "\x20\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x12\x67\x01\xbb"),
                    &client),
-      PROXY_UNKNOWN);
+      PROXY_LOCAL);
   assert_int_equal(read_in_cuts(SLICE(SIGNATURE "\x21\0\0\x03xyz"), &client), PROXY_UNKNOWN);
   assert_int_equal(
       read_in_cuts(SLICE(SIGNATURE "\x21\x12\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x12\x67\x01\xbb"),

@@ -8,11 +8,20 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOPS = 3, BODY = 8 * 1024 * 1024, PIECE = 128 * 1024 };
+enum {
+  LOOPS = 3,
+  BODY = 8 * 1024 * 1024,
+  PIECE = 128 * 1024,
+  SPARE_DESCRIPTORS = 9, /* of all loops together, in a flood */
+  FLOOD = 20,
+  ASKED_IN_FLOOD = 20,
+};
 
 struct worker {
   pthread_t thread;
@@ -142,11 +151,19 @@ static int start_v6(void **state) {
 }
 
 /* A socket in a folder of its own; the folder is left to who stops the servers. */
-static int start_unix(void **state) {
+static int start_at_unix(void **state, struct http_limits limits) {
   char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
   assert_non_null(mkdtemp(folder));
   snprintf(address, sizeof address, "unix:%s/socket", folder);
-  return start(state, address, short_of_time);
+  return start(state, address, limits);
+}
+
+static int start_unix(void **state) {
+  return start_at_unix(state, short_of_time);
+}
+
+static int start_patient_unix(void **state) {
+  return start_at_unix(state, (struct http_limits){0});
 }
 
 static int start_narrow(void **state) {
@@ -168,8 +185,7 @@ static int stop_servers(void **state) {
   return 0;
 }
 
-static int dial(const struct world *world) {
-  const struct http_place *place = &world->places.items[0];
+static int dial_place(const struct http_place *place) {
   struct sockaddr_un local = {.sun_family = AF_UNIX};
   const struct sockaddr *to = &place->address.any;
   socklen_t len = to->sa_family == AF_INET6 ? sizeof place->address.v6 : sizeof place->address.v4;
@@ -182,6 +198,10 @@ static int dial(const struct world *world) {
   assert_true(fd >= 0);
   assert_int_equal(connect(fd, to, len), 0);
   return fd;
+}
+
+static int dial(const struct world *world) {
+  return dial_place(&world->places.items[0]);
 }
 
 static void send_all(int fd, struct slice text) {
@@ -238,6 +258,61 @@ static void test_connections_that_wait_are_served(void **state) {
     assert_non_null(strstr(first, "\r\n\r\nhello"));
     close(fds[i]);
   }
+}
+
+/* From a process of its own, which has descriptors. \return its exit status: 0 when all of
+ * ASKED_IN_FLOOD requests were answered while the others, who have sent \p each, stayed open. */
+static int flood_and_ask(const struct world *world, struct slice each) {
+  const struct slice request = SLICE("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  const struct timeval patience = {.tv_sec = 60};
+  char first[256];
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  for (unsigned i = 0; i < FLOOD; i++) {
+    int fd = dial(world);
+    send(fd, each.ptr, each.len, MSG_NOSIGNAL);
+  }
+  for (unsigned i = 0; i < ASKED_IN_FLOOD; i++) {
+    int fd = dial(world);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (send(fd, request.ptr, request.len, MSG_NOSIGNAL) != (ssize_t)request.len ||
+        recv(fd, first, sizeof first, 0) <= 12 || memcmp(first, "HTTP/1.1 200", 12) != 0) {
+      return 1;
+    }
+    close(fd);
+  }
+  return 0;
+}
+
+static void out_of_descriptors(struct world *world, struct slice each) {
+  struct rlimit before;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  int next = dup(0);
+  assert_true(next >= 0);
+  close(next);
+  const struct rlimit few = {.rlim_cur = (rlim_t)next + SPARE_DESCRIPTORS,
+                             .rlim_max = before.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+  pid_t client = fork();
+  if (client == 0) {
+    _exit(flood_and_ask(world, each));
+  }
+  int status = -1;
+  assert_int_equal(waitpid(client, &status, 0), client);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+  assert_int_equal(status, 0);
+}
+
+/* Those that say nothing give way, long before their time is up. */
+static void test_out_of_descriptors_by_idle_connections(void **state) {
+  out_of_descriptors(*state, SLICE(""));
+}
+
+/* There is nobody to give way until their time is up. */
+static void test_out_of_descriptors_by_busy_connections(void **state) {
+  out_of_descriptors(*state, SLICE("GET /hel"));
 }
 
 static void test_every_byte_in_its_own_packet(void **state) {
@@ -380,6 +455,60 @@ static void test_a_unix_socket_is_ours_alone(void **state) {
   close(fd);
 }
 
+/* --- servers that start at once --- */
+
+enum { RACERS = 4, RACES = 200 };
+
+struct racer {
+  pthread_t thread;
+  const char *address;
+  pthread_barrier_t *start;
+  struct http_places places;
+  bool won;
+};
+
+static void *race(void *arg) {
+  struct racer *r = arg;
+  pthread_barrier_wait(r->start);
+  r->won = http_listen(r->address, &r->places, NULL) == 0;
+  return NULL;
+}
+
+/* Each finds what a server has left behind, one replaces it. */
+static void test_one_of_several_has_a_unix_socket(void **state) {
+  (void)state;
+  char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
+  pthread_barrier_t at_once;
+  assert_non_null(mkdtemp(folder));
+  snprintf(address, sizeof address, "unix:%s/socket", folder);
+  pthread_barrier_init(&at_once, NULL, RACERS);
+  for (unsigned round = 0; round < RACES; round++) {
+    struct sockaddr_un left = {.sun_family = AF_UNIX};
+    snprintf(left.sun_path, sizeof left.sun_path, "%s", address + 5);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&left, sizeof left), 0);
+    close(fd);
+    struct racer racers[RACERS] = {0};
+    unsigned won = 0;
+    for (size_t i = 0; i < RACERS; i++) {
+      racers[i].address = address;
+      racers[i].start = &at_once;
+      assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    for (size_t i = 0; i < RACERS; i++) {
+      pthread_join(racers[i].thread, NULL);
+      won += racers[i].won;
+    }
+    for (size_t i = 0; i < RACERS; i++) {
+      http_places_free(&racers[i].places);
+    }
+    assert_int_equal(won, 1);
+    assert_int_equal(access(address + 5, F_OK), -1);
+  }
+  pthread_barrier_destroy(&at_once);
+  assert_int_equal(rmdir(folder), 0); /* which holds nothing else either */
+}
+
 static void test_a_place_that_is_taken_is_refused(void **state) {
   (void)state;
   uv_loop_t loop;
@@ -401,12 +530,117 @@ static void test_a_place_that_is_taken_is_refused(void **state) {
   http_places_free(&places);
 }
 
+/* --- two places of one server, in the test's own thread --- */
+
+enum { QUEUE = 10 };
+
+struct turns {
+  unsigned crowd, before_lonely;
+};
+
+static void on_crowd(struct http_exchange *x, void *context) {
+  ((struct turns *)context)->crowd++;
+  http_answer(x, 200, NULL, 0, SLICE(""));
+}
+
+static void on_lonely(struct http_exchange *x, void *context) {
+  struct turns *turns = context;
+  turns->before_lonely = turns->crowd;
+  http_answer(x, 200, NULL, 0, SLICE(""));
+  uv_stop(http_exchange_loop(x));
+}
+
+/* While a crowd waits at one place, who comes to the other has its turn all the same. */
+static void take_turns(size_t crowded) {
+  uv_loop_t loop;
+  struct turns turns = {.before_lonely = QUEUE};
+  const struct http_route routes[] = {{"GET", "/crowd", on_crowd, &turns},
+                                      {"GET", "/lonely", on_lonely, &turns}};
+  const struct http_server_options options = {
+      .routes = routes, .route_count = 2, .limits = {.connections_max = 1}};
+  struct http_places places = {0};
+  int fds[QUEUE + 1];
+  assert_int_equal(uv_loop_init(&loop), 0);
+  struct http_server *server = http_server_new(&loop, &options);
+  for (size_t i = 0; i < 2; i++) {
+    assert_int_equal(http_listen("127.0.0.1:0", &places, NULL), 0);
+    assert_int_equal(http_server_listen(server, &places.items[i], NULL), 0);
+  }
+  for (size_t i = 0; i < QUEUE; i++) {
+    fds[i] = dial_place(&places.items[crowded]);
+    send_all(fds[i], SLICE("GET /crowd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  }
+  fds[QUEUE] = dial_place(&places.items[1 - crowded]);
+  send_all(fds[QUEUE], SLICE("GET /lonely HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_in_range(turns.before_lonely, 0, 2);
+  http_server_stop(server, 0, NULL, NULL);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(uv_loop_close(&loop), 0);
+  http_places_free(&places);
+  for (size_t i = 0; i <= QUEUE; i++) {
+    close(fds[i]);
+  }
+}
+
+static void test_a_crowd_keeps_nobody_out(void **state) {
+  (void)state;
+  take_turns(0);
+  take_turns(1);
+}
+
+/* Of a socket that loops share, none takes what it has no room for from another. */
+static void test_a_full_loop_leaves_it_to_others(void **state) {
+  (void)state;
+  uv_loop_t loops[2];
+  struct http_server *servers[2];
+  struct turns turns = {0};
+  const struct http_route route = {"GET", "/crowd", on_crowd, &turns};
+  const struct http_server_options options = {
+      .routes = &route, .route_count = 1, .limits = {.connections_max = 1}};
+  char folder[] = "/tmp/test_sockets.XXXXXX", address[64];
+  struct http_places places = {0};
+  int fds[2];
+  assert_non_null(mkdtemp(folder));
+  snprintf(address, sizeof address, "unix:%s/socket", folder);
+  assert_int_equal(http_listen(address, &places, NULL), 0);
+  for (size_t i = 0; i < 2; i++) {
+    assert_int_equal(uv_loop_init(&loops[i]), 0);
+    servers[i] = http_server_new(&loops[i], &options);
+    assert_int_equal(http_server_listen(servers[i], &places.items[0], NULL), 0);
+  }
+  for (unsigned i = 0; i < 2; i++) {
+    fds[i] = dial_place(&places.items[0]);
+    send_all(fds[i], SLICE("GET /crowd HTTP/1.1\r\nHost: a\r\n\r\n"));
+    for (unsigned turn = 0; turn < 5; turn++) { /* the first is asked first, full or not */
+      uv_run(&loops[0], UV_RUN_NOWAIT);
+    }
+    uv_run(&loops[1], UV_RUN_NOWAIT);
+    uv_run(&loops[1], UV_RUN_NOWAIT);
+    assert_int_equal(turns.crowd, i + 1);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    http_server_stop(servers[i], 0, NULL, NULL);
+    uv_run(&loops[i], UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loops[i]), 0);
+    close(fds[i]);
+  }
+  http_places_free(&places);
+  assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_many_connections, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_many_connections, start_v6, stop_servers),
       cmocka_unit_test_setup_teardown(test_connections_that_wait_are_served, start_narrow,
+                                      stop_servers),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors_by_idle_connections,
+                                      start_patient_unix, stop_unix),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors_by_busy_connections, start_unix,
+                                      stop_unix),
+      cmocka_unit_test_setup_teardown(test_out_of_descriptors_by_busy_connections, start_v4,
                                       stop_servers),
       cmocka_unit_test_setup_teardown(test_every_byte_in_its_own_packet, start_v4, stop_servers),
       cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_v4, stop_servers),
@@ -417,7 +651,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_many_connections, start_unix, stop_unix),
       cmocka_unit_test_setup_teardown(test_a_stream_to_a_slow_reader, start_unix, stop_unix),
       cmocka_unit_test_setup_teardown(test_a_unix_socket_is_ours_alone, start_unix, stop_unix),
+      cmocka_unit_test(test_a_crowd_keeps_nobody_out),
+      cmocka_unit_test(test_a_full_loop_leaves_it_to_others),
       cmocka_unit_test(test_addresses),
+      cmocka_unit_test(test_one_of_several_has_a_unix_socket),
       cmocka_unit_test(test_a_place_that_is_taken_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,23 +164,26 @@ static void test_validity(void **state) {
   v = http_tls_validity(tls);
   assert_in_range(v.until, from_now(-DAY - 120), from_now(-DAY));
   http_tls_free(tls);
-  /* Of a chain the shortest, wherever it is. */
-  static const char *const chains[][2] = {{"one", "two"}, {"two", "one"}};
-  for (size_t i = 0; i < 2; i++) {
-    char first[16];
-    char second[16];
-    char key[16];
-    snprintf(first, sizeof first, "%s.crt", chains[i][0]);
-    snprintf(second, sizeof second, "%s.crt", chains[i][1]);
-    snprintf(key, sizeof key, "%s.key", chains[i][0]);
-    write_both("mixed.crt", first, second);
-    tls = http_tls_new(files_path(&files, "mixed.crt"), files_path(&files, key), NULL);
-    assert_non_null(tls);
-    v = http_tls_validity(tls);
-    assert_in_range(v.until, from_now(DAY - 120), from_now(DAY));
-    http_tls_free(tls);
-  }
   http_tls_free(NULL);
+}
+
+/* The server's own certificate counts for itself, and of the others the one with the least. */
+static void test_validity_of_a_chain(void **state) {
+  (void)state;
+  struct http_tls *tls = files_load(&files, "one");
+  struct http_tls_validity v = http_tls_validity(tls);
+  assert_true(v.chain_from < 0 && v.chain_until > from_now(1000L * DAY));
+  http_tls_free(tls);
+  write_both("chain.crt", "two.crt", "lapsed.crt");
+  write_both("long_chain.crt", "chain.crt", "one.crt");
+  tls = http_tls_new(files_path(&files, "long_chain.crt"), files_path(&files, "two.key"), NULL);
+  assert_non_null(tls);
+  v = http_tls_validity(tls);
+  assert_in_range(v.from, from_now(-DAY - 120), from_now(-DAY));
+  assert_in_range(v.until, from_now(2L * DAY - 120), from_now(2L * DAY));
+  assert_in_range(v.chain_from, from_now(-DAY - 120), from_now(-DAY));
+  assert_in_range(v.chain_until, from_now(-DAY - 120), from_now(-DAY));
+  http_tls_free(tls);
 }
 
 static void test_new_connections_see_what_replaced_it(void **state) {
@@ -265,6 +268,7 @@ int main(void) {
       cmocka_unit_test(test_one_file_may_hold_both),
       cmocka_unit_test(test_the_chain_is_sent),
       cmocka_unit_test(test_validity),
+      cmocka_unit_test(test_validity_of_a_chain),
       cmocka_unit_test(test_new_connections_see_what_replaced_it),
       cmocka_unit_test(test_sessions_are_bounded),
       cmocka_unit_test(test_threads),

@@ -1,6 +1,8 @@
 /* A stream against OpenSSL's own client: what is spoken, and what others may send. */
 #include "tls_client.h"
 
+#include "base/clock.h"
+
 #include <openssl/err.h>
 #include <stdlib.h>
 
@@ -292,6 +294,50 @@ static void test_a_session_is_kept_by_the_server(void **state) {
   assert_int_equal(SSL_SESSION_get_max_early_data(session), 0);
   assert_int_equal(SSL_SESSION_get_ticket_lifetime_hint(session), 3600);
   SSL_SESSION_free(session);
+}
+
+/* A session of TLS 1.2 opens what was sent under it: it is kept for minutes, one of 1.3 for an
+ * hour. */
+static void test_sessions_are_forgotten(void **state) {
+  (void)state;
+  static const int64_t seconds[] = {300, 3600};
+  for (size_t i = 0; i < VERSIONS; i++) {
+    struct http_tls *tls = files_load(&files, "ecdsa");
+    SSL_SESSION *first = connect(tls, versions[i], NULL, false);
+    http_tls_forget(tls, clock_now() + seconds[i] - 60);
+    SSL_SESSION *second = connect(tls, versions[i], first, true);
+    http_tls_forget(tls, clock_now() + seconds[i] + 1);
+    SSL_SESSION_free(connect(tls, versions[i], second, false));
+    SSL_SESSION_free(first);
+    SSL_SESSION_free(second);
+    http_tls_free(tls);
+  }
+}
+
+/* Connections that go on with the old certificate keep none of its sessions, nor do handshakes that
+ * had begun add any. */
+static void test_sessions_go_with_the_certificate(void **state) {
+  (void)state;
+  for (size_t i = 0; i < VERSIONS; i++) {
+    struct http_tls *tls = files_load(&files, "ecdsa");
+    struct pair open, begun;
+    SSL *ssl = http_tls_connection(tls);
+    SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+    pair_new(&open, tls, versions[i]);
+    pair_request(&open, "x");
+    pair_answer(&open, "y");
+    assert_int_equal(SSL_CTX_sess_number(ctx), 1);
+    pair_new(&begun, tls, versions[i]);
+    http_tls_replace(tls, files_load(&files, "ecdsa"));
+    assert_int_equal(SSL_CTX_sess_number(ctx), 0);
+    pair_request(&begun, "x");
+    pair_answer(&begun, "y");
+    assert_int_equal(SSL_CTX_sess_number(ctx), 0);
+    pair_free(&open);
+    pair_free(&begun);
+    SSL_free(ssl);
+    http_tls_free(tls);
+  }
 }
 
 static void test_a_session_does_not_outlive_the_certificate(void **state) {
@@ -592,6 +638,8 @@ int main(void) {
       cmocka_unit_test(test_protocols),
       cmocka_unit_test(test_sessions_are_resumed),
       cmocka_unit_test(test_a_session_is_kept_by_the_server),
+      cmocka_unit_test(test_sessions_are_forgotten),
+      cmocka_unit_test(test_sessions_go_with_the_certificate),
       cmocka_unit_test(test_a_session_does_not_outlive_the_certificate),
       cmocka_unit_test(test_large_answers),
       cmocka_unit_test(test_the_client_ends_first),

@@ -49,6 +49,19 @@ static const struct {
     {INDEX(ENTRY("1", PLATFORM("amd64", ""))), OCI "index.v1+json", true, 1},
     {"{'schemaVersion':2,'mediaType':'" DOCKER "list.v2+json','manifests':[]}",
      DOCKER "list.v2+json", true, 0},
+    /* What JSON null stands for, and Go makes empty. */
+    {"{'schemaVersion':2,'mediaType':null,'config':" CONFIG ",'layers':null,'manifests':null}",
+     NULL, false, 0},
+    {"{'schemaVersion':2,'manifests':null}", OCI "index.v1+json", true, 0},
+    {"{'schemaVersion':2,'fsLayers':null,'layers':null,'manifests':[]}", NULL, true, 0},
+    {INDEX(ENTRY("1", ",'platform':null,'annotations':null")), NULL, true, 1},
+    {INDEX(ENTRY("1", PLATFORM("amd64", ",'variant':null"))), NULL, true, 1},
+    {INDEX(ENTRY("1", ",'annotations':{'org.opencontainers.image.ref.name':null}")), NULL, true, 1},
+    {MANIFEST(
+         "{'mediaType':'text/plain; charset=\\'utf-8\\'','digest':'" DIGEST("1") "','size':1}"),
+     NULL, false, 1},
+    {INDEX("{'mediaType':'" OCI "manifest.v1+json','digest':'sha512:" HEX "0" HEX "0','size':9}"),
+     NULL, true, 1},
 };
 
 static void test_reads(void **state) {
@@ -118,6 +131,17 @@ static const struct {
     {MANIFEST("{'digest':'" DIGEST("1") "','size':1}"), NULL, "mediaType is missing"},
     {MANIFEST("{'mediaType':'tar','digest':'" DIGEST("1") "','size':1}"), NULL, "no media type"},
     {MANIFEST("{'mediaType':'a/b\\r\\nc','digest':'" DIGEST("1") "','size':1}"), NULL, "no media"},
+    {MANIFEST("{'mediaType':'a/b;c=\\u001b[2J','digest':'" DIGEST("1") "','size':1}"), NULL,
+     "no media"},
+    {MANIFEST("{'mediaType':'a/b;c=\\u00e9','digest':'" DIGEST("1") "','size':1}"), NULL,
+     "no media"},
+    {MANIFEST("{'mediaType':';a/b','digest':'" DIGEST("1") "','size':1}"), NULL, "no media"},
+    {MANIFEST("{'mediaType':null,'digest':'" DIGEST("1") "','size':1}"), NULL,
+     "mediaType is missing"},
+    {MANIFEST("{'mediaType':'a/b','digest':null,'size':1}"), NULL, "digest is missing"},
+    {MANIFEST("{'mediaType':'a/b','digest':'sha512:" HEX "0" HEX "0','size':1}"), NULL,
+     "only sha256"},
+    {INDEX("{'mediaType':'a/b','size':9}"), NULL, "digest is missing"},
     {INDEX(ENTRY("1", ",'platform':'linux/amd64'")), NULL, "platform"},
     {INDEX(ENTRY("1", ",'platform':{'os':1}")), NULL, "os is not"},
     {INDEX(ENTRY("1", ",'annotations':{'org.opencontainers.image.ref.name':[]}")), NULL,
@@ -243,6 +267,30 @@ static void test_blobs(void **state) {
   arena_free(&arena);
 }
 
+/* A config is in the registry wherever else it may be: no image is without. */
+static void test_config_is_never_foreign(void **state) {
+  (void)state;
+  static const char *const types[] = {"a/b", OCI "layer.nondistributable.v1.tar"};
+  for (size_t i = 0; i < 2; i++) {
+    struct arena arena = {0};
+    struct image_manifest m;
+    struct error e = {0};
+    size_t count = 0;
+    const char *text =
+        arena_printf(&arena,
+                     "{'schemaVersion':2,'config':{'mediaType':'%s','digest':'" DIGEST(
+                         "0") "','size':7,'urls':['http://h/x']},'layers':[" WITH_URLS "]}",
+                     types[i])
+            .ptr;
+    assert_int_equal(parse(text, NULL, &arena, &m, &e), 0);
+    struct image_descriptor *blobs = image_manifest_blobs(&m, &arena, &count, &e);
+    assert_non_null(blobs);
+    assert_int_equal(count, 1);
+    assert_string_equal(blobs[0].digest, DIGEST("0"));
+    arena_free(&arena);
+  }
+}
+
 #define SPDX        "{'mediaType':'application/spdx+json','digest':'" DIGEST("9") "','size':9}"
 #define ATTESTATION ENTRY("1", ",'platform':{'os':'unknown','architecture':'unknown'}")
 #define ARM_V6      ENTRY("2", PLATFORM("arm", ",'variant':'v6'"))
@@ -281,6 +329,20 @@ static void test_select(void **state) {
   expect(INDEX(""), "linux/amd64", NULL);
   expect(INDEX(ENTRY("1", "") "," ENTRY("2", PLATFORM("amd64", ""))), "linux/amd64", DIGEST("2"));
   expect(INDEX(ENTRY("1", "") "," ENTRY("2", PLATFORM("amd64", ""))), "linux/arm", DIGEST("1"));
+}
+
+#define SIGNATURE ENTRY("8", ",'artifactType':'a/b'")
+
+/* What says that it is an artifact is no image of any platform. */
+static void test_artifacts_are_not_selected(void **state) {
+  (void)state;
+  expect(INDEX(SIGNATURE "," AMD64), "linux/amd64", DIGEST("5"));
+  expect(INDEX(SIGNATURE "," AMD64), "linux/arm64", NULL);
+  expect(INDEX(SIGNATURE), "linux/amd64", NULL);
+  expect(INDEX(SIGNATURE "," ENTRY("1", "")), "linux/amd64", DIGEST("1"));
+  expect(INDEX(ENTRY("8", PLATFORM("amd64", "") ",'artifactType':'a/b'")), "linux/amd64", NULL);
+  expect(INDEX(ENTRY("1", ",'artifactType':''")), "linux/amd64", DIGEST("1"));
+  expect(INDEX(ENTRY("1", ",'artifactType':null")), "linux/amd64", DIGEST("1"));
 }
 
 static void test_select_lists_what_there_is(void **state) {
@@ -323,7 +385,9 @@ int main(void) {
       cmocka_unit_test(test_bound_of_media_types),
       cmocka_unit_test(test_values_in_strings_do_not_count),
       cmocka_unit_test(test_blobs),
+      cmocka_unit_test(test_config_is_never_foreign),
       cmocka_unit_test(test_select),
+      cmocka_unit_test(test_artifacts_are_not_selected),
       cmocka_unit_test(test_entries_that_are_no_manifests),
       cmocka_unit_test(test_type),
       cmocka_unit_test(test_select_lists_what_there_is),

@@ -122,6 +122,33 @@ static void test_all_must_be_there(void **state) {
   fixture_must_fail(f, oci(f), ERROR_FAILED, "schema 1 manifest");
 }
 
+/* A digest of another kind is no reason to refuse the other platforms. */
+static void test_other_digests(void **state) {
+  struct fixture *f = *state;
+  struct slice manifest = layout_put(f);
+  const char *right = layout_entry(f, MANIFEST_TYPE, manifest, PLATFORM("linux", "amd64"));
+  const char *other =
+      arena_printf(&f->arena,
+                   "{'mediaType':'" MANIFEST_TYPE
+                   "','digest':'sha512:%0128d','size':9" PLATFORM("linux", "%s") "}",
+                   0, "s390x")
+          .ptr;
+  put_top(f, arena_printf(&f->arena, "%s,%s", other, right).ptr);
+  fixture_must_open(f, oci(f));
+  assert_string_equal(image_source_digest(f->source), fixture_digest(f, manifest));
+  f->all = true;
+  fixture_must_fail(f, oci(f), ERROR_FAILED, "only sha256");
+  f->all = false;
+  put_top(f, arena_printf(&f->arena,
+                          "{'mediaType':'" MANIFEST_TYPE
+                          "','digest':'sha512:%0128d','size':9" PLATFORM("linux", "amd64") "}",
+                          0)
+                 .ptr);
+  fixture_must_fail(f, oci(f), ERROR_FAILED, "only sha256");
+  layout_put_index(f, other);
+  fixture_must_fail(f, oci(f), ERROR_FAILED, "only sha256");
+}
+
 static void test_foreign_layers(void **state) {
   struct fixture *f = *state;
   layout_put(f);
@@ -161,6 +188,34 @@ static void test_artifact(void **state) {
   const struct slice all[] = {LAYOUT_CONFIG, SLICE("")};
   must_hold(f, all, 2);
   assert_string_equal(fixture_blob(f, 0)->media_type, "application/vnd.oci.empty.v1+json");
+}
+
+/* An entry without a platform may be for any, but where others name theirs it is no artifact. */
+static void test_artifact_of_no_platform(void **state) {
+  struct fixture *f = *state;
+  struct slice image = layout_put(f);
+  const char *empty = "application/vnd.oci.empty.v1+json";
+  const char *configs[] = {"application/vnd.oci.image.config.v1+json", empty};
+  const char *types[] = {",'artifactType':'a/b'", ""};
+  for (size_t i = 0; i < 2; i++) {
+    struct slice artifact =
+        fixture_json(f, arena_printf(&f->arena, "{'schemaVersion':2%s,'config':%s,'layers':[]}",
+                                     types[i], fixture_descriptor(f, configs[i], LAYOUT_CONFIG))
+                            .ptr);
+    layout_put_blob(f, artifact);
+    const char *entry = layout_entry(f, MANIFEST_TYPE, artifact, "");
+    const char *arm64 = layout_entry(f, MANIFEST_TYPE, image, PLATFORM("linux", "arm64"));
+    put_top(f, arena_printf(&f->arena, "%s,%s", arm64, entry).ptr);
+    fixture_must_fail(f, oci(f), ERROR_NOT_FOUND,
+                      "not there for linux/amd64; there is: linux/arm64");
+    put_top(f,
+            arena_printf(&f->arena, "%s,%s", arm64, layout_entry(f, MANIFEST_TYPE, image, "")).ptr);
+    fixture_must_open(f, oci(f));
+    put_top(f, entry);
+    fixture_must_open(f, oci(f));
+    layout_put_index(f, entry);
+    fixture_must_open(f, oci(f));
+  }
 }
 
 /* A number, and what makes a digest of it. */
@@ -219,8 +274,10 @@ static void test_bound_of_blobs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_all_platforms),      TEST(test_all_of_a_manifest), TEST(test_all_nested),
-      TEST(test_all_must_be_there),  TEST(test_foreign_layers),    TEST(test_artifact),
+      TEST(test_all_platforms),      TEST(test_all_of_a_manifest),
+      TEST(test_all_nested),         TEST(test_all_must_be_there),
+      TEST(test_other_digests),      TEST(test_foreign_layers),
+      TEST(test_artifact),           TEST(test_artifact_of_no_platform),
       TEST(test_bound_of_manifests), TEST(test_bound_of_blobs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

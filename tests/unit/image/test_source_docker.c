@@ -198,6 +198,52 @@ static void test_status(void **state) {
   }
 }
 
+/* Who the registry redirects to is not the registry: its refusal says nothing of a login here. */
+static void test_status_elsewhere(void **state) {
+  struct fixture *f = *state;
+  static const struct {
+    const char *head;
+    enum error_kind kind;
+    const char *why;
+  } rows[] = {
+      {"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n",
+       ERROR_FAILED, " redirects to answered 401"},
+      {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n", ERROR_FAILED,
+       " redirects to answered 403"},
+      {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND,
+       " redirects to answered 404"},
+      {"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n", ERROR_FAILED, " redirects to answered 500"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    struct registry_thread r = {0};
+    struct registry_thread elsewhere = {0};
+    add(&elsewhere, "/x", rows[i].head, SLICE(""));
+    registry_run(&elsewhere);
+    add(&r, TAG,
+        arena_printf(
+            &f->arena,
+            "HTTP/1.1 307 There\r\nContent-Length: 0\r\nLocation: http://127.0.0.1:%u/x\r\n",
+            elsewhere.port)
+            .ptr,
+        SLICE(""));
+    registry_run(&r);
+    fixture_must_fail(f, reference(f, &r, ":1"), rows[i].kind, rows[i].why);
+    registry_end(&r);
+    registry_end(&elsewhere);
+  }
+}
+
+/* Another path of the same host is the registry still. */
+static void test_status_behind_a_redirect(void **state) {
+  struct fixture *f = *state;
+  struct registry_thread r = {0};
+  add(&r, TAG, "HTTP/1.1 307 There\r\nContent-Length: 0\r\nLocation: /x\r\n", SLICE(""));
+  add(&r, "/x", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n", SLICE(""));
+  registry_run(&r);
+  fixture_must_fail(f, reference(f, &r, ":1"), ERROR_DENIED, "log in");
+  registry_end(&r);
+}
+
 static void test_manifest_lies(void **state) {
   struct fixture *f = *state;
   struct slice manifest = fixture_manifest(f, CONFIG, LAYER);
@@ -284,6 +330,31 @@ static void test_nobody_there(void **state) {
   fixture_must_fail(f, reference(f, &r, ":1"), ERROR_FAILED, "https://127.0.0.1");
 }
 
+/* What speaks plain http alone fails over https first: both are told, the answer counts. */
+static void test_plain_http_says_both(void **state) {
+  struct fixture *f = *state;
+  static const struct {
+    const char *head;
+    enum error_kind kind;
+    const char *why;
+  } rows[] = {
+      {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n", ERROR_FAILED, "answered 400"},
+      {"HTTP/1.1 401 No\r\nContent-Length: 0\r\n", ERROR_DENIED, "answered 401"},
+      {"HTTP/1.1 404 No\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND, "answered 404"},
+      {"HTTP/1.1 500 No\r\nContent-Length: 0\r\n", ERROR_FAILED, "answered 500"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    struct registry_thread r = {0};
+    add(&r, TAG, rows[i].head, SLICE(""));
+    registry_run(&r);
+    fixture_must_fail(f, reference(f, &r, ":1"), rows[i].kind, "GET https://127.0.0.1");
+    const char *plain = strstr(f->e.text, "; and over plain http: the registry 127.0.0.1");
+    assert_non_null(plain);
+    assert_non_null(strstr(plain, rows[i].why));
+    registry_end(&r);
+  }
+}
+
 /* The plain http that a loopback host is asked over next has errors of its own to tell. */
 static void test_plain_http_fails_too(void **state) {
   struct fixture *f = *state;
@@ -305,10 +376,17 @@ static void test_plain_http_fails_too(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_image),        TEST(test_index),
-      TEST(test_status),       TEST(test_manifest_lies),
-      TEST(test_blob_lies),    TEST(test_sink_gives_up),
-      TEST(test_nobody_there), TEST(test_plain_http_fails_too),
+      TEST(test_image),
+      TEST(test_index),
+      TEST(test_status),
+      TEST(test_status_elsewhere),
+      TEST(test_status_behind_a_redirect),
+      TEST(test_manifest_lies),
+      TEST(test_blob_lies),
+      TEST(test_sink_gives_up),
+      TEST(test_nobody_there),
+      TEST(test_plain_http_fails_too),
+      TEST(test_plain_http_says_both),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,98 @@
+/* Memory that runs out, and memory that is not asked for. */
+#include "http/memory.h"
+
+#include "support/heap.h"
+#include "unit/http/tls_client.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static struct files files;
+
+/* A server with TLS and room for one connection. */
+struct world {
+  uv_loop_t loop;
+  struct http_tls *tls;
+  struct http_server *server;
+};
+
+static int make(void **state) {
+  static struct world w;
+  files_new(&files);
+  files_issue(&files, "a", 0, -60, 3600);
+  w.tls = files_load(&files, "a");
+  const struct http_server_options options = {.tls = w.tls, .limits = {.connections_max = 1}};
+  assert_int_equal(uv_loop_init(&w.loop), 0);
+  w.server = http_server_new(&w.loop, &options);
+  assert_non_null(w.server);
+  *state = &w;
+  return 0;
+}
+
+static int take_down(void **state) {
+  struct world *w = *state;
+  http_server_stop(w->server, 0, NULL, NULL);
+  uv_run(&w->loop, UV_RUN_DEFAULT);
+  assert_int_equal(uv_loop_close(&w->loop), 0);
+  http_tls_free(w->tls);
+  files_free(&files);
+  return 0;
+}
+
+/* Of a flood, each that a limit keeps out costs as little as can be. */
+static void who_is_kept_out_costs_no_tls(void **state) {
+  const struct world *w = *state;
+  struct http_memory *one = http_memory_connect(w->server, NULL);
+  assert_non_null(one);
+  heap_fail(HEAP_NONE, 0);
+  assert_null(http_memory_connect(w->server, NULL));
+  assert_int_equal(heap_allocations(), 1); /* http_memory_connect()'s own */
+  http_memory_free(one);
+}
+
+static int connect_once(void *arg, struct error *e) {
+  struct http_memory *m = http_memory_connect(arg, NULL);
+  if (m == NULL) {
+    return error_set(e, ERROR_FAILED, "not let in");
+  }
+  http_memory_free(m);
+  return 0;
+}
+
+/* It leaves nothing behind, no place among the connections either. */
+static void a_connection_without_memory(void **state) {
+  const struct world *w = *state;
+  heap_exhaust(connect_once, w->server);
+  heap_exhaust_openssl(connect_once, w->server);
+}
+
+static int listen_once(void *arg, struct error *e) {
+  struct http_places places = {0};
+  int status = http_listen(arg, &places, e);
+  http_places_free(&places);
+  return status;
+}
+
+/* Nor a socket that nobody listens at. */
+static void a_unix_socket_without_memory(void **state) {
+  char address[128];
+  snprintf(address, sizeof address, "unix:%s", files_path(&files, "socket"));
+  (void)state;
+  heap_exhaust(listen_once, address);
+  for (unsigned failing = 0; failing < 2; failing++) {
+    heap_fail(failing == 0 ? HEAP_NONE : HEAP_REST, 0);
+    listen_once(address, NULL);
+    heap_fail(HEAP_NONE, 0);
+    assert_int_equal(access(files_path(&files, "socket"), F_OK), -1);
+  }
+}
+
+int main(void) {
+  heap_watch_openssl();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(who_is_kept_out_costs_no_tls, make, take_down),
+      cmocka_unit_test_setup_teardown(a_connection_without_memory, make, take_down),
+      cmocka_unit_test_setup_teardown(a_unix_socket_without_memory, make, take_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
