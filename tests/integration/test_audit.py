@@ -60,6 +60,55 @@ def test_tokens_of_the_tool(tmp_path):
         assert not any(part in text for part in token.strip().split(".")[:3])
 
 
+def test_changes_of_the_tool(tmp_path):
+    gate = Gate(str(tmp_path))
+
+    def tool(*words, stdin=None, check=True):
+        return gate.tool(*words, "--config", gate.config, input=stdin, check=check)
+
+    tool("user", "add", "alice", stdin="a canary of a password\n")
+    tool("user", "grant", "alice", "team/*", "pull,push")
+    tool("user", "ungrant", "alice", "team/*", "push")
+    tool("user", "passwd", "alice", stdin="another canary\n")
+    tool("user", "remove", "alice")
+    tool("revoke", "--sub", "registry.example/alice", "--for", "1h")
+    tool("revoke", "--infohash", INFOHASH)
+    tool("revoke", "--jti", "one", )
+    tool("revoke", "--sub", "registry.example/bob", "--ban")
+    tool("revoke", "remove", "--jti", "one")
+    kid = json.loads(gate.tool("key", "jwks", os.path.join(gate.folder, "announce.pem")).stdout)["keys"][0]["kid"]
+    tool("key", "rotate", "--use", "announce")
+    happened = events(gate)
+    assert all(event["from"] == "tool" and event["who"] != "" for event in happened)
+    short = [{name: value for name, value in event.items() if name not in ("time", "from", "who", "until")} for event in happened]
+    assert short == [
+        {"event": "user", "action": "add", "user": "alice"},
+        {"event": "grant", "action": "add", "access": ["pull,push"], "user": "alice", "pattern": "team/*"},
+        {"event": "grant", "action": "remove", "access": ["push"], "user": "alice", "pattern": "team/*"},
+        {"event": "user", "action": "passwd", "user": "alice"},
+        {"event": "user", "action": "remove", "user": "alice"},
+        {"event": "revoke", "sub": "registry.example/alice"},
+        {"event": "revoke", "infohashes": [INFOHASH]},
+        {"event": "revoke", "jti": "one"},
+        {"event": "ban", "sub": "registry.example/bob"},
+        {"event": "unrevoke", "jti": "one"},
+        {"event": "key", "action": "rotate", "kid": kid}]
+    assert [("until" in event) for event in happened] == [event is happened[5] for event in happened]
+    with open(current(gate), encoding="ascii") as f:
+        assert "canary" not in f.read()
+
+
+def test_a_change_that_cannot_be_recorded_is_not_made(tmp_path):
+    gate = Gate(str(tmp_path))
+    os.makedirs(current(gate))
+    for words, stdin in ((["user", "add", "alice"], "secret\n"), (["revoke", "--jti", "one"], None), (["key", "rotate", "--use", "announce"], None)):
+        done = gate.tool(*words, "--config", gate.config, input=stdin, check=False)
+        fails(done, 1, "audit")
+    assert gate.tool("user", "list", "--config", gate.config).stdout == ""
+    assert gate.tool("revoke", "list", "--config", gate.config).stdout == ""
+    assert not os.path.exists(os.path.join(gate.folder, "announce.pem.next"))
+
+
 def test_what_is_asked_for(tmp_path):
     gate = Gate(str(tmp_path))
     for sub in ("registry/alice", "registry/bob", "registry/a b\u00e9"):

@@ -122,10 +122,23 @@ static void print_rotation(const struct key_file_rotation *done, enum key_use us
   puts("the server goes on with the old key until it reloads: systemctl reload swarmgated");
 }
 
+/* Before it is done: the key that is to be retired. */
+static int record_rotation(const struct config *config, enum key_use use, struct error *e) {
+  struct key key;
+  if (issuers_signing_key(config, use, &key, e) != 0) {
+    return -1;
+  }
+  const struct audit_event event = {
+      .event = SLICE("key"), .action = SLICE("rotate"), .kid = slice_str(key.kid)};
+  int result = command_record(config, event, e);
+  key_free(&key);
+  return result;
+}
+
 static int rotate(const struct config *config, enum key_use use, const char *certificate,
                   struct error *e) {
   const struct config_text *file = issuers_key_file(config, use, e);
-  if (file == NULL) {
+  if (file == NULL || record_rotation(config, use, e) != 0) {
     return -1;
   }
   const struct key_file_plan plan = {.use = use,

@@ -41,6 +41,28 @@ static void print_target(const struct revoke_target *t) {
   }
 }
 
+/* Recorded before it is done: an event for each value, under the name of its kind. */
+static int record(const struct revoke_target *t, const char *event, int64_t until,
+                  struct error *e) {
+  for (size_t i = 0; i < t->count; i++) {
+    struct audit_event record = {.event = slice_str(event), .until = until};
+    struct slice *member = t->kind == REVOCATION_JTI          ? &record.jti
+                           : t->kind == REVOCATION_SUB        ? &record.sub
+                           : t->kind == REVOCATION_REPOSITORY ? &record.repository
+                                                              : &record.kid;
+    if (t->kind == REVOCATION_INFOHASH) {
+      record.infohashes = &t->values[i];
+      record.infohash_count = 1;
+    } else {
+      *member = t->values[i];
+    }
+    if (command_record(&t->config, record, e) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
 /* --- revoke --- */
 
 struct revoking {
@@ -104,7 +126,9 @@ static int write_revocation(struct db *db, struct revoking *r, struct error *e) 
 static int make_revocation(const struct revoke_target *t, int64_t bar, struct error *e) {
   struct db *db = NULL;
   struct revoking r = {.target = t, .bar = bar, .kept = retention_seconds(&t->config)};
-  if (db_open(t->config.data_dir.text, &db, e) != 0) {
+  int64_t until = bar == 0 || bar == REVOCATION_BAN ? 0 : clock_now() + bar;
+  if (record(t, bar == REVOCATION_BAN ? "ban" : "revoke", until, e) != 0 ||
+      db_open(t->config.data_dir.text, &db, e) != 0) {
     return -1;
   }
   int result = write_revocation(db, &r, e);
@@ -207,6 +231,9 @@ int command_revoke_remove(int argc, char **argv, struct error *e) {
     return -1;
   }
   int result = revoke_target_find(&selection, &target, e);
+  if (result == 0) {
+    result = record(&target, "unrevoke", 0, e);
+  }
   if (result == 0) {
     result = db_open(target.config.data_dir.text, &db, e);
   }

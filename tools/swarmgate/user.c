@@ -23,6 +23,7 @@ struct request {
   bool json;
   struct slice name, pattern;
   unsigned actions;
+  struct slice allowed; /* the actions, for the audit log */
   char hash[PASSWORD_HASH_SPACE];
   bool known; /* there is such a user */
 };
@@ -60,9 +61,20 @@ static int in_db(struct request *r,
   return rc;
 }
 
-/* The last that a command does. */
-static int finish(struct request *r, db_write_fn *work, struct error *e) {
-  int rc = in_db(r, db_write_now, work, r, e);
+/* The last that a command does: it records the change, then makes it. What fails after it was
+ * recorded is in the log all the same. */
+static int finish(struct request *r, const char *event, const char *action, db_write_fn *work,
+                  struct error *e) {
+  const struct audit_event record = {.event = slice_str(event),
+                                     .action = slice_str(action),
+                                     .user = r->name,
+                                     .pattern = r->pattern,
+                                     .access = &r->allowed,
+                                     .access_count = r->allowed.len > 0 ? 1 : 0};
+  int rc = command_record(&r->config, record, e);
+  if (rc == 0) {
+    rc = in_db(r, db_write_now, work, r, e);
+  }
   config_free(&r->config);
   return rc;
 }
@@ -99,7 +111,8 @@ static int hash_input(struct request *r, struct error *e) {
 /* Nobody types a password for nothing: whether the user is there is looked up first, and once more
  * when it is set. In between the database is closed, for its thread would take signals while the
  * terminal does not show what is typed. */
-static int with_password(int argc, char **argv, bool known, db_write_fn *work, struct error *e) {
+static int with_password(int argc, char **argv, bool known, const char *action, db_write_fn *work,
+                         struct error *e) {
   struct request r = {0};
   if (begin(argc, argv, 1, 1, &r, e) != 0) {
     return -1;
@@ -112,15 +125,15 @@ static int with_password(int argc, char **argv, bool known, db_write_fn *work, s
     config_free(&r.config);
     return -1;
   }
-  return finish(&r, work, e);
+  return finish(&r, "user", action, work, e);
 }
 
 int command_user_add(int argc, char **argv, struct error *e) {
-  return with_password(argc, argv, false, add, e);
+  return with_password(argc, argv, false, "add", add, e);
 }
 
 int command_user_passwd(int argc, char **argv, struct error *e) {
-  return with_password(argc, argv, true, set_password, e);
+  return with_password(argc, argv, true, "passwd", set_password, e);
 }
 
 static int remove_user(struct db_txn *txn, void *arg, struct error *e) {
@@ -130,7 +143,7 @@ static int remove_user(struct db_txn *txn, void *arg, struct error *e) {
 
 int command_user_remove(int argc, char **argv, struct error *e) {
   struct request r = {0};
-  return begin(argc, argv, 1, 1, &r, e) != 0 ? -1 : finish(&r, remove_user, e);
+  return begin(argc, argv, 1, 1, &r, e) != 0 ? -1 : finish(&r, "user", "remove", remove_user, e);
 }
 
 static int grant(struct db_txn *txn, void *arg, struct error *e) {
@@ -144,7 +157,8 @@ static int ungrant(struct db_txn *txn, void *arg, struct error *e) {
 }
 
 /* \param fewest arguments: without the last all actions are meant. */
-static int change_grant(int argc, char **argv, int fewest, db_write_fn *work, struct error *e) {
+static int change_grant(int argc, char **argv, int fewest, const char *action, db_write_fn *work,
+                        struct error *e) {
   struct request r = {0};
   if (begin(argc, argv, fewest, 3, &r, e) != 0) {
     return -1;
@@ -156,15 +170,18 @@ static int change_grant(int argc, char **argv, int fewest, db_write_fn *work, st
     config_free(&r.config);
     return error_set(e, ERROR_USAGE, "%s: pull or pull,push is wanted", actions);
   }
-  return finish(&r, work, e);
+  r.allowed = (r.actions & SCOPE_PUSH) == 0   ? SLICE("pull")
+              : (r.actions & SCOPE_PULL) == 0 ? SLICE("push")
+                                              : SLICE("pull,push");
+  return finish(&r, "grant", action, work, e);
 }
 
 int command_user_grant(int argc, char **argv, struct error *e) {
-  return change_grant(argc, argv, 3, grant, e);
+  return change_grant(argc, argv, 3, "add", grant, e);
 }
 
 int command_user_ungrant(int argc, char **argv, struct error *e) {
-  return change_grant(argc, argv, 2, ungrant, e);
+  return change_grant(argc, argv, 2, "remove", ungrant, e);
 }
 
 /* RFC 3339 in UTC; `?` of a time that has no such form. */
