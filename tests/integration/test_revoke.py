@@ -172,6 +172,6 @@ def test_beside_a_running_server(tmp_path):
         revoke(gate, "--jti", "a")
         revoke(gate, "--infohash", "ab" * 32)
         assert values(gate) == [("jti", "a"), ("infohash", "ab" * 32)]
-        assert "revocations   2\n" in gate.tool("db", "stats", "--config", gate.config).stdout
+        assert "revocations     2\n" in gate.tool("db", "stats", "--config", gate.config).stdout
         assert "all sound" in gate.tool("db", "check", "--config", gate.config).stdout
     assert len(values(gate)) == 2
