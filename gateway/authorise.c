@@ -40,12 +40,10 @@ static struct delegate_answer answer_of(const struct request *r,
                                         const struct delegate_answer *said) {
   struct delegate_answer answer = *said;
   bool yes = said->verdict == DELEGATE_YES || said->verdict == DELEGATE_YES_IF_SIZE;
-  if (yes && !standing_good(r)) {
-    answer.verdict = DELEGATE_HIDDEN;
-  } else if (r->right == BEARER_INVALID && yes) {
+  if (r->right == BEARER_INVALID && yes) {
     answer.verdict = DELEGATE_CHALLENGE;
     answer.challenge = SLICE("Bearer error=\"invalid_token\"");
-  } else if (r->right == BEARER_NARROW && yes) {
+  } else if (yes && (r->right == BEARER_NARROW || !standing_good(r))) {
     answer.verdict = DELEGATE_HIDDEN;
   } else if (r->right == BEARER_NARROW && said->verdict == DELEGATE_CHALLENGE) {
     answer.challenge = challenges_narrow(said->challenge, r->repository, http_exchange_arena(r->x));

@@ -9,6 +9,7 @@
 #include "auth/revocation_set.h"
 #include "base/log.h"
 #include "db/audit.h"
+#include "gateway/feed.h"
 #include "gateway/revocation_watch.h"
 #include "http/client.h"
 #include "http/server.h"
@@ -47,6 +48,7 @@ struct gateway_options {
   struct delegate_cache *delegate_cache; /**< the registries' answers, for all loops */
   struct revocations *revocations;       /**< what tokens and callers are held against */
   struct revocation_watch *watch;        /**< keeps it up with \ref db */
+  struct feed *feed;                     /**< `GET /v1/revocations` */
   struct db *db;
   struct audit *audit; /**< has what is handed out before it leaves */
   const struct log *log;
@@ -69,10 +71,11 @@ void gateway_free(struct gateway *gateway);
  *  answers under way to tokens that are revoked now. */
 void gateway_tick(struct gateway *gateway);
 
-enum { GATEWAY_ROUTES = 5 };
+enum { GATEWAY_ROUTES = 6 };
 
 /**
- * Fills in the routes `GET, POST /v1/`, `GET, HEAD /webseed/` and `GET /.well-known/jwks.json` for
- * an http_server on the loop of the client given to gateway_new(). They refer to \p gateway.
+ * Fills in the routes `GET /v1/revocations`, `GET, POST /v1/`, `GET, HEAD /webseed/` and
+ * `GET /.well-known/jwks.json` for an http_server on the loop of the client given to gateway_new().
+ * They refer to \p gateway.
  */
 void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]);

@@ -28,6 +28,7 @@ static struct world {
   struct keyring *keyring;
   struct revocations *revocations;
   struct revocation_watch *watch;
+  struct feed *feed;
   struct log log;
   struct door {
     struct gateway_registry registry;
@@ -140,6 +141,7 @@ static void open_door(struct door *door, struct http_client *client, struct db *
                                            .delegate_cache = w.cache,
                                            .revocations = w.revocations,
                                            .watch = w.watch,
+                                           .feed = w.feed,
                                            .db = db,
                                            .audit = audit,
                                            .log = &w.log};
@@ -159,7 +161,9 @@ static void set_up(void) {
   struct db *db = open_nameless();
   const struct revocation_watch_options watch = {db, w.revocations, w.cache, &w.log};
   struct audit *audit = open_audit();
-  check(w.cache != NULL && client != NULL && w.revocations != NULL &&
+  const struct feed_options feed = {w.keyring, w.revocations, db, &w.log};
+  w.feed = feed_new(&feed);
+  check(w.feed != NULL && w.cache != NULL && client != NULL && w.revocations != NULL &&
         revocation_watch_new(&watch, &w.watch, NULL) == 0);
   for (size_t i = 0; i < 2; i++) {
     open_door(&w.doors[i], client, db, audit);

@@ -5,6 +5,8 @@ nobody's answer, read no blob and are handed out nothing anew.
 SWARMGATE_REVOCATIONS=200 measures as many; `-s` prints the worst.
 """
 
+import hashlib
+import json
 import os
 import socket
 import time
@@ -15,6 +17,7 @@ from support.announce import announce, bdecode, failure, get, scrape
 from support.clients import Libtorrent
 from support.gate import Gate
 from support.image import small_image
+from support.jws import unb64
 from support.process import wait_for
 from support.registry import Registry
 from test_gateway import blob_path, bytes_of, create, webseed_of
@@ -194,6 +197,21 @@ def test_a_transfer_under_way_is_cut(gate, registry):
 
     assert rest_of(readers["alice"]) < large["size"] - 4096
     assert rest_of(readers["bob"]) >= large["size"] - 4096
+
+
+def test_feed(gate):
+    """The list for trackers elsewhere names nobody: it has SHA-256 of what is revoked."""
+    def listed():
+        status, headers, body = get(gate.gateway, "/v1/revocations")
+        assert status == 200 and headers["Content-Type"] == "application/jwt"
+        header, claims = (json.loads(unb64(part)) for part in body.decode().split(".")[:2])
+        assert header["typ"] == "revocations+jwt" and claims["exp"] == claims["iat"] + 300
+        assert ALICE.encode() not in body
+        return [row["sha256"] for row in claims["revocations"].get("sub", [])]
+
+    assert listed() == []
+    revoke(gate, "--sub", ALICE)
+    awaits("its row", lambda: listed() == [hashlib.sha256(ALICE.encode()).hexdigest()])
 
 
 def test_how_soon(gate):

@@ -30,6 +30,7 @@ struct server {
   struct audit *audit;
   struct revocations *revocations;
   struct revocation_watch *watch;
+  struct feed *feed;
   struct tracker *tracker;
   struct gateway_registry *registries;
   struct image_credentials *credentials; /* one a registry */
@@ -49,6 +50,7 @@ static void server_free(struct server *s) {
   token_service_free(s->shared.token_service);
   free(s->anonymous);
   tracker_free(s->tracker);
+  feed_free(s->feed);
   revocation_watch_free(s->watch);
   revocations_free(s->revocations);
   delegate_cache_free(s->delegate_cache);
@@ -250,8 +252,14 @@ static int start_watch(struct server *s, struct error *e) {
   return revocation_watch_new(&options, &s->watch, e);
 }
 
-static void prepare_gateway(struct server *s) {
+static int prepare_gateway(struct server *s, struct error *e) {
   const struct config *c = &s->config;
+  const struct feed_options feed = {
+      .keyring = s->keyring, .revocations = s->revocations, .db = s->db, .log = &c->log};
+  s->feed = feed_new(&feed);
+  if (s->feed == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->registries,
@@ -264,9 +272,11 @@ static void prepare_gateway(struct server *s) {
                                         .delegate_cache = s->delegate_cache,
                                         .revocations = s->revocations,
                                         .watch = s->watch,
+                                        .feed = s->feed,
                                         .db = s->db,
                                         .audit = s->audit,
                                         .log = &c->log};
+  return 0;
 }
 
 static int start_token_service(struct server *s, struct error *e) {
@@ -328,11 +338,8 @@ static int start(struct server *s, struct error *e) {
     s->shared.tracker = s->tracker;
   }
   if (c->gateway.present) {
-    if (audit_open(c->data_dir.text, &s->audit, e) != 0) {
-      return -1;
-    }
-    prepare_gateway(s);
-    if (entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
+    if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
+        entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
       return -1;
     }
     s->shared.gateway = &s->gateway;

@@ -99,16 +99,16 @@ static void is_refused_by_each_of_its_names(void **state) {
   struct rig *rig = *state;
   const char *kid = rig->trust.rows[0].keys.keys[0].kid;
   const struct {
-    enum revocation_kind kind;
     const char *value;
+    enum revocation_kind kind;
     enum token_verdict verdict;
   } rows[] = {
-      {REVOCATION_JTI, JTI, TOKEN_REVOKED},
-      {REVOCATION_SUB, "registry.example/alice", TOKEN_REVOKED},
-      {REVOCATION_REPOSITORY, "registry.example/team/app", TOKEN_REVOKED},
-      {REVOCATION_KID, kid, TOKEN_REVOKED},
-      {REVOCATION_SUB, "registry.example/bob", TOKEN_VALID},
-      {REVOCATION_SUB, JTI, TOKEN_VALID},
+      {JTI, REVOCATION_JTI, TOKEN_REVOKED},
+      {"registry.example/alice", REVOCATION_SUB, TOKEN_REVOKED},
+      {"registry.example/team/app", REVOCATION_REPOSITORY, TOKEN_REVOKED},
+      {kid, REVOCATION_KID, TOKEN_REVOKED},
+      {"registry.example/bob", REVOCATION_SUB, TOKEN_VALID},
+      {JTI, REVOCATION_SUB, TOKEN_VALID},
   };
   struct desk d = open_desk(rig);
   struct slice before = swarm_token(rig, RIG_NOW - 1), after = swarm_token(rig, RIG_NOW + 1);
@@ -214,14 +214,14 @@ static void upholds_whom_it_let_in(void **state) {
   assert_true(token_cache_upholds(d.cache, swarm, infohashes[0]));
   assert_true(token_cache_upholds(d.cache, registry, infohashes[0]));
   const struct {
-    enum revocation_kind kind;
     const char *value;
+    enum revocation_kind kind;
     bool upheld[2][2]; /* swarm, registry; by infohash */
   } rows[] = {
-      {REVOCATION_JTI, JTI, {{false, false}, {true, true}}},
-      {REVOCATION_SUB, "registry.example/alice", {{false, false}, {false, false}}},
-      {REVOCATION_INFOHASH, RIG_HEX_V1, {{false, true}, {false, true}}},
-      {REVOCATION_REPOSITORY, BASE, {{true, true}, {false, false}}},
+      {JTI, REVOCATION_JTI, {{false, false}, {true, true}}},
+      {"registry.example/alice", REVOCATION_SUB, {{false, false}, {false, false}}},
+      {RIG_HEX_V1, REVOCATION_INFOHASH, {{false, true}, {false, true}}},
+      {BASE, REVOCATION_REPOSITORY, {{true, true}, {false, false}}},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     put_in_force(d.revocations, rows[i].kind, rows[i].value, RIG_NOW);

@@ -1,6 +1,7 @@
 /* Revocations at the gateway: nothing is issued to the revoked, and no blob goes on to them. */
 #include "world.h"
 
+#include "auth/revocation_feed.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "db/revocation_store.h"
@@ -96,13 +97,13 @@ static void assert_routes(struct world *w, const char *fields, int status) {
 /* The first request after the write sees it: nobody has polled. */
 static void gives_nothing_to_who_is_barred(void **state) {
   static const struct {
-    enum revocation_kind kind;
     const char *value;
+    enum revocation_kind kind;
     int status;
   } rows[] = {
-      {REVOCATION_SUB, ALICE, 404},      {REVOCATION_SUB, WORLD_REGISTRY "/bob", 200},
-      {REVOCATION_REPOSITORY, APP, 404}, {REVOCATION_REPOSITORY, WORLD_REGISTRY "/team/app2", 200},
-      {REVOCATION_JTI, ALICE, 200},
+      {ALICE, REVOCATION_SUB, 404},      {WORLD_REGISTRY "/bob", REVOCATION_SUB, 200},
+      {APP, REVOCATION_REPOSITORY, 404}, {WORLD_REGISTRY "/team/app2", REVOCATION_REPOSITORY, 200},
+      {ALICE, REVOCATION_JTI, 200},
   };
   struct world *w = *state;
   world_register(w, TORRENT_V1, WORLD_REPOSITORY);
@@ -215,17 +216,17 @@ static void a_webseed_token_is_refused_by_each_of_its_names(void **state) {
   void *find[] = {w, v1, v2};
   assert_int_equal(db_read(w->db, find_infohash, find, NULL), 0);
   const struct {
-    enum revocation_kind kind;
     const char *value;
+    enum revocation_kind kind;
     int status;
   } rows[] = {
-      {REVOCATION_JTI, JTI, 403},
-      {REVOCATION_SUB, ALICE, 403},
-      {REVOCATION_REPOSITORY, APP, 403},
-      {REVOCATION_INFOHASH, v1, 403},
-      {REVOCATION_INFOHASH, v2, 403},
-      {REVOCATION_INFOHASH, "0102030405060708090a0b0c0d0e0f1011121314", 200},
-      {REVOCATION_SUB, WORLD_REGISTRY "/bob", 200},
+      {JTI, REVOCATION_JTI, 403},
+      {ALICE, REVOCATION_SUB, 403},
+      {APP, REVOCATION_REPOSITORY, 403},
+      {v1, REVOCATION_INFOHASH, 403},
+      {v2, REVOCATION_INFOHASH, 403},
+      {"0102030405060708090a0b0c0d0e0f1011121314", REVOCATION_INFOHASH, 200},
+      {WORLD_REGISTRY "/bob", REVOCATION_SUB, 200},
   };
   assert_webseed(w, 200);
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -270,6 +271,46 @@ static void cuts_what_is_under_way(void **state) {
   http_memory_free(running);
 }
 
+/* The list, as a tracker elsewhere reads it. */
+static void read_feed(struct world *w, struct revocation_list *list, struct buf *text) {
+  struct http_memory *m = world_send(w, "GET /v1/revocations HTTP/1.1\r\nHost: g\r\n\r\n");
+  struct reply r = world_wait(w, m);
+  struct keyring_state *keys = keyring_hold(w->keyring);
+  struct error e = {0};
+  int64_t issued;
+  assert_int_equal(r.status, 200);
+  assert_slice(reply_field(&r, "Content-Type"), "application/jwt");
+  if (revocation_feed_read(&keys->trust, r.body, 0, clock_now(), list, &issued, &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+  keyring_release(keys);
+  text->len = 0;
+  buf_append(text, r.body.ptr, r.body.len);
+  http_memory_free(m);
+}
+
+static void tells_trackers_elsewhere(void **state) {
+  struct world *w = *state;
+  struct revocation_list list = {0};
+  struct buf first = {0}, again = {0};
+  struct http_memory *gone = world_send(w, "GET /v1/revocations HTTP/1.1\r\nHost: g\r\n\r\n");
+  http_memory_free(gone);
+  read_feed(w, &list, &first);
+  assert_int_equal(list.count, 0);
+  read_feed(w, &list, &again); /* kept: ES256 signs no text twice the same */
+  assert_true(slice_equal(buf_view(&first), buf_view(&again)));
+  put_revocation(w, REVOCATION_SUB, ALICE, 600);
+  second(w);
+  read_feed(w, &list, &again);
+  assert_int_equal(list.count, 1);
+  assert_int_equal(list.items[0].kind, REVOCATION_SUB);
+  uint64_t name = revocation_name(SLICE(ALICE));
+  assert_memory_equal(list.items[0].hash, &name, sizeof name);
+  revocation_list_free(&list);
+  buf_free(&first);
+  buf_free(&again);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void) {
@@ -280,6 +321,7 @@ int main(void) {
       TEST(forgets_what_registries_said),
       TEST(a_webseed_token_is_refused_by_each_of_its_names),
       TEST(cuts_what_is_under_way),
+      TEST(tells_trackers_elsewhere),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,6 +293,9 @@ int world_setup(void **state) {
     fail_msg("%s", e.text);
   }
   w->options.watch = w->watch;
+  const struct feed_options feed = {w->keyring, w->revocations, w->db, &w->log};
+  w->options.feed = feed_new(&feed);
+  assert_non_null(w->options.feed);
   world_put_blob(w, SLICE("a small layer"), 0);
   return 0;
 }
@@ -325,6 +328,7 @@ int world_teardown(void **state) {
   audit_close(w->audit);
   uv_run(&w->loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&w->loop), 0);
+  feed_free(w->options.feed);
   revocation_watch_free(w->watch);
   revocations_free(w->revocations);
   delegate_cache_free(w->options.delegate_cache);

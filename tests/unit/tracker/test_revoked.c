@@ -16,7 +16,7 @@ static void with_revocations(struct tracker_options *o) {
   revocations = revocations_new();
   assert_non_null(revocations);
   o->revocations = revocations;
-  o->max_peers = 2 * PEERS;
+  o->max_peers = PEERS + 1;
 }
 
 static int set_up(void **state) {
@@ -151,7 +151,7 @@ static void put_peer(struct swarm_store *store, unsigned swarm, uint16_t port, b
 /* Each is asked about once, whatever goes on the way. */
 static void goes_through_all_swarms(void **state) {
   (void)state;
-  struct swarm_store *store = swarm_store_new(10 * SWARMS, 100);
+  struct swarm_store *store = swarm_store_new(8000, 100);
   static const unsigned char good[PEER_TOKEN] = "good", bad[PEER_TOKEN] = "bad";
   struct judge j = {.bad = bad};
   for (unsigned i = 0; i < SWARMS; i++) {
