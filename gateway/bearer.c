@@ -2,7 +2,7 @@
 
 enum bearer_right bearer_judge(struct keyring *keyring, struct slice authorization,
                                struct slice registry, struct slice repository, int64_t now,
-                               struct arena *arena, struct error *why) {
+                               struct arena *arena, struct slice *key_id, struct error *why) {
   struct slice jws = authorization;
   struct slice scheme = slice_cut(&jws, ' ');
   struct token token;
@@ -18,6 +18,7 @@ enum bearer_right bearer_judge(struct keyring *keyring, struct slice authorizati
     error_set(why, ERROR_DENIED, "a token of another registry");
     return BEARER_INVALID;
   }
+  *key_id = token.key_id;
   for (size_t i = 0; i < token.access_count; i++) {
     if (slice_equal(token.access[i].repository, repository)) {
       return BEARER_PULL;

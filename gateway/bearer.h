@@ -19,9 +19,10 @@ enum bearer_right {
  *
  * \param now NumericDate.
  * \param arena holds what is read of the token.
+ * \param key_id set to that of the key that verified it, unless it is BEARER_INVALID.
  * \param why says to the operator why it is BEARER_INVALID; ERROR_DENIED unless it is about memory.
  * \return anything but BEARER_UNREAD.
  */
 enum bearer_right bearer_judge(struct keyring *keyring, struct slice authorization,
                                struct slice registry, struct slice repository, int64_t now,
-                               struct arena *arena, struct error *why);
+                               struct arena *arena, struct slice *key_id, struct error *why);

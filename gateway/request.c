@@ -133,8 +133,9 @@ static bool read_right(struct request *r) {
   if (!r->upstream->by_token || caller->authorization.len == 0) {
     return true;
   }
-  r->right = bearer_judge(r->gateway->options->keyring, caller->authorization, r->upstream->name,
-                          r->repository, clock_now(), http_exchange_arena(r->x), &why);
+  r->right =
+      bearer_judge(r->gateway->options->keyring, caller->authorization, r->upstream->name,
+                   r->repository, clock_now(), http_exchange_arena(r->x), &r->verified_by, &why);
   if (r->right == BEARER_INVALID && why.kind == ERROR_FAILED) {
     request_fail(r, "cannot read a token for", r->reference, &why);
     return false;

@@ -21,6 +21,7 @@ struct request {
   struct slice reference;
   char from[ADDRESS_TEXT_MAX]; /**< the address that asks */
   struct caller caller;        /**< named, but not authorised yet: authorise.h */
+  struct slice verified_by;    /**< the key that verified the caller's token here; or empty */
   enum bearer_right right;     /**< BEARER_UNREAD unless the registry's tokens are verified here */
 };
 

@@ -22,6 +22,7 @@ static bool is_good(const struct request *r, const struct revocation_set *set) {
       .jti = name_of(caller->token_id),
       .sub = revocation_name(caller->subject),
       .repository = revocation_name_in(r->upstream->name, r->repository),
+      .kid = name_of(r->verified_by),
       .header_kid = name_of(caller->key_id),
   };
   int64_t until;

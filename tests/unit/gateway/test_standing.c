@@ -7,6 +7,7 @@
 #include "db/revocation_store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define ALICE WORLD_REGISTRY "/alice"
 #define APP   WORLD_REGISTRY "/" WORLD_REPOSITORY
@@ -175,6 +176,24 @@ static void a_token_from_before_a_revocation_gives_nothing(void **state) {
   }
 }
 
+/* By what the token calls it, and, where it is verified here, by what the key is called. */
+static void a_token_of_a_revoked_key_gives_nothing(void **state) {
+  struct world *w = *state;
+  char field[TOKEN_REGISTRY_MAX];
+  char *names[] = {key_libtrust_id(&w->key), key_thumbprint(&w->key)};
+  const struct token t = world_registry_token();
+  w->registries[0].authorise = GATEWAY_TOKEN;
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  for (size_t i = 0; i < 2; i++) {
+    assert_routes(w, bearer(w, &t, field), 200);
+    put_revocation(w, REVOCATION_KID, names[i], 0);
+    assert_routes(w, field, 404);
+    forgive(w, REVOCATION_KID, names[i]);
+    second(w);
+    free(names[i]);
+  }
+}
+
 static void forgets_what_registries_said(void **state) {
   struct world *w = *state;
   world_register(w, TORRENT_V1, WORLD_REPOSITORY);
@@ -318,6 +337,7 @@ int main(void) {
       TEST(gives_nothing_to_who_is_barred),
       TEST(reads_the_list_for_whoever_waits),
       TEST(a_token_from_before_a_revocation_gives_nothing),
+      TEST(a_token_of_a_revoked_key_gives_nothing),
       TEST(forgets_what_registries_said),
       TEST(a_webseed_token_is_refused_by_each_of_its_names),
       TEST(cuts_what_is_under_way),
