@@ -1,0 +1,193 @@
+/* Passwords: which are looked at, remembered, counted, held up. */
+#include "base/base64.h"
+#include "gateway/guesses.h"
+#include "gateway/login.h"
+
+#include "token_rig.h"
+
+#include <stdio.h>
+
+static void tells_wrong_and_unknown_not_apart(void **state) {
+  struct rig *r = *state;
+  static const char *const fields[] = {MALLORY, UNKNOWN, "Authorization: Basic /zpzZWNyZXQ=\r\n"};
+  struct buf first = {0};
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    struct http_memory *m = token_rig_get(r, "scope=repository:public/tool:pull", fields[i]);
+    struct reply reply = world_wait(r->w, m);
+    assert_problem(&reply, 401, "UNAUTHORIZED");
+    assert_int_equal(r->looks, i + 1);
+    if (i == 0) {
+      buf_slice(&first, reply.body);
+    }
+    assert_true(slice_equal(buf_view(&first), reply.body));
+    http_memory_free(m);
+  }
+  buf_free(&first);
+}
+
+/* As containerd shows an identity token that was refused. */
+static void no_name_is_not_nobody(void **state) {
+  struct rig *r = *state;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "scope=repository:public/tool:pull",
+                                                     "Authorization: Basic OnRva2Vu\r\n")),
+                   401);
+  assert_int_equal(r->looks, 0);
+}
+
+static void remembers_what_was_right(void **state) {
+  struct rig *r = *state;
+  struct user_change changed = {"alice", "another", NULL, 0};
+  for (unsigned i = 0; i < 5; i++) {
+    assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+    assert_int_equal(r->looks, 1);
+  }
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", MALLORY)), 401);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", MALLORY)), 401);
+  assert_int_equal(r->looks, 3);
+  r->now_ms += LOGIN_REMEMBER_MS - 1;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  assert_int_equal(r->looks, 3);
+  r->now_ms += 1;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  assert_int_equal(r->looks, 4);
+  token_rig_change(r, token_rig_set_password, &changed);
+  r->looks = 0;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 401);
+  assert_int_equal(r->looks, 1);
+  char name[] = "alice";
+  token_rig_change(r, token_rig_remove_user, name);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 401);
+}
+
+static void looks_at_the_same_once(void **state) {
+  struct rig *r = *state;
+  struct http_memory *m[20];
+  r->waits = true;
+  for (size_t i = 0; i < 20; i++) {
+    m[i] = token_rig_get(r, "scope=" APP "pull", i % 2 == 0 ? ALICE : MALLORY);
+  }
+  token_rig_wait_for_looks(r, 2);
+  token_rig_let_go(r, 2);
+  for (size_t i = 0; i < 20; i++) {
+    assert_int_equal(token_rig_status(r, m[i]), i % 2 == 0 ? 200 : 401);
+  }
+  assert_int_equal(r->looks, 2);
+}
+
+/* One waits on, one has left, and what is wrong counts although nobody waits. */
+static void survives_callers_who_leave_while_it_hashes(void **state) {
+  struct rig *r = *state;
+  r->waits = true;
+  struct http_memory *leaves = token_rig_get(r, "", ALICE), *stays = token_rig_get(r, "", ALICE);
+  struct http_memory *alone = token_rig_get(r, "", UNKNOWN);
+  token_rig_wait_for_looks(r, 2);
+  http_memory_free(leaves);
+  http_memory_free(alone);
+  world_idle(r->w);
+  assert_int_equal(http_memory_output(stays).len, 0);
+  token_rig_let_go(r, 2);
+  assert_int_equal(token_rig_status(r, stays), 200);
+}
+
+static void guess(struct rig *r, unsigned times, int status) {
+  for (unsigned i = 0; i < times; i++) {
+    assert_int_equal(token_rig_status(r, token_rig_get(r, "", MALLORY)), status);
+  }
+}
+
+static void holds_up_who_guesses(void **state) {
+  struct rig *r = *state;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", BOB)), 200);
+  guess(r, GUESSES_FREE + 1, 401);
+  r->looks = 0;
+  struct http_memory *m = token_rig_get(r, "", MALLORY);
+  struct reply reply = world_wait(r->w, m);
+  assert_problem(&reply, 429, "TOOMANYREQUESTS");
+  assert_slice(reply_field(&reply, "Retry-After"), "1");
+  http_memory_free(m);
+  /* The right one too, for it might be guessed; but nobody else. */
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 429);
+  assert_int_equal(r->looks, 0);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", BOB)), 200);
+  m = token_rig_send(r, "192.0.2.2", "GET /token HTTP/1.1\r\nHost: g\r\n" ALICE "\r\n");
+  assert_int_equal(token_rig_status(r, m), 200);
+  /* It is remembered now as right, and so not held up where it was. */
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", MALLORY)), 429);
+}
+
+static void holds_up_for_a_while_only(void **state) {
+  struct rig *r = *state;
+  guess(r, GUESSES_FREE + 1, 401);
+  r->now_ms += 999;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 429);
+  r->now_ms += 1;
+  guess(r, 1, 401);
+  r->now_ms += 1001;
+  struct http_memory *m = token_rig_get(r, "", ALICE);
+  struct reply reply = world_wait(r->w, m);
+  assert_problem(&reply, 429, "TOOMANYREQUESTS");
+  assert_slice(reply_field(&reply, "Retry-After"), "1");
+  http_memory_free(m);
+  r->now_ms += 999;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  /* The right one makes good for all. */
+  guess(r, GUESSES_FREE, 401);
+  r->now_ms += LOGIN_REMEMBER_MS;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+}
+
+/* A guess whose sender does not wait for the answer. */
+static void counts_guesses_that_were_left(void **state) {
+  struct rig *r = *state;
+  for (unsigned i = 0; i <= GUESSES_FREE; i++) {
+    http_memory_free(token_rig_get(r, "", MALLORY));
+    while (r->w->loop.active_reqs.count > 0) {
+      uv_run(&r->w->loop, UV_RUN_ONCE);
+    }
+  }
+  guess(r, 1, 429);
+}
+
+static void few_wait_at_once(void **state) {
+  struct rig *r = *state;
+  struct http_memory *m[LOGIN_WAITING_PLACE_MAX];
+  char request[512], credentials[64], encoded[128];
+  r->waits = true;
+  for (size_t i = 0; i < LOGIN_WAITING_PLACE_MAX; i++) {
+    int n = snprintf(credentials, sizeof credentials, "user%zu:secret", i);
+    base64_encode(BASE64_STANDARD, credentials, (size_t)n, encoded);
+    snprintf(request, sizeof request,
+             "GET /token HTTP/1.1\r\nHost: g\r\nAuthorization: Basic %s\r\n\r\n", encoded);
+    m[i] = token_rig_send(r, "192.0.2.1", request);
+  }
+  struct http_memory *late = token_rig_get(r, "", ALICE);
+  struct reply reply = world_wait(r->w, late);
+  assert_problem(&reply, 503, "UNAVAILABLE");
+  assert_slice(reply_field(&reply, "Retry-After"), "1");
+  http_memory_free(late);
+  struct http_memory *other =
+      token_rig_send(r, "192.0.2.2", "GET /token HTTP/1.1\r\nHost: g\r\n" ALICE "\r\n");
+  assert_int_equal(http_memory_output(other).len, 0);
+  token_rig_let_go(r, LOGIN_WAITING_PLACE_MAX + 1);
+  for (size_t i = 0; i < LOGIN_WAITING_PLACE_MAX; i++) {
+    assert_int_equal(token_rig_status(r, m[i]), 401);
+  }
+  assert_int_equal(token_rig_status(r, other), 200);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, token_rig_setup, token_rig_teardown)
+  const struct CMUnitTest tests[] = {
+      TEST(tells_wrong_and_unknown_not_apart),
+      TEST(no_name_is_not_nobody),
+      TEST(remembers_what_was_right),
+      TEST(looks_at_the_same_once),
+      TEST(survives_callers_who_leave_while_it_hashes),
+      TEST(holds_up_who_guesses),
+      TEST(holds_up_for_a_while_only),
+      TEST(counts_guesses_that_were_left),
+      TEST(few_wait_at_once),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
