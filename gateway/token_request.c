@@ -54,14 +54,14 @@ static enum parameter parameter_of(struct slice name) {
 static int read_parameters(struct slice text, struct arena *arena, struct parameters *out,
                            struct scope_list *scopes, struct error *e) {
   struct slice rest = text;
-  struct slice name;
-  struct slice value;
+  struct slice name = {0};
+  struct slice value = {0};
   while (query_next(&rest, &name, &value)) {
     enum parameter p = parameter_of(name);
     if (p == PARAMETERS) {
       continue;
     }
-    struct slice decoded;
+    struct slice decoded = {0};
     if (decode(names[p], value, arena, &decoded, e) != 0) {
       return -1;
     }
@@ -168,6 +168,7 @@ int token_request_read(const struct token_request_input *in, struct arena *arena
 void token_request_wipe(struct token_request *r) {
   /* The arena's own memory, which \ref password only shows as constant. */
   if (r->password.len > 0) {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
     explicit_bzero((void *)(uintptr_t)r->password.ptr, r->password.len);
   }
   r->password = slice_of("", 0);
