@@ -135,6 +135,39 @@ static void bounds_names(void **state) {
   check_bearer(claims, NULL);
 }
 
+/* What a bearer is held against revocations by; odd times are none, and so as old as can be. */
+static void reads_what_a_bearer_can_be_revoked_by(void **state) {
+  static const struct {
+    const char *claims, *id;
+    int64_t issued;
+  } rows[] = {
+      {"{\"sub\":\"a\",\"jti\":\"x\",\"iat\":1700000000}", "x", 1700000000},
+      {"{\"sub\":\"a\",\"iat\":1700000000.9}", "", 1700000000},
+      {"{\"iat\":-1}", "", 0},
+      {"{\"iat\":1e300,\"jti\":1}", "", 0},
+      {"{\"iat\":\"1700000000\"}", "", 0},
+      {"{}", "", 0},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    static const char header[] = "{\"alg\":\"ES256\",\"kid\":\"k\"}";
+    char value[512] = "Bearer ";
+    struct arena arena = {0};
+    struct caller caller;
+    size_t at = strlen(value);
+    at += base64_encode(BASE64_URL, header, strlen(header), value + at);
+    value[at++] = '.';
+    at += base64_encode(BASE64_URL, rows[i].claims, strlen(rows[i].claims), value + at);
+    memcpy(value + at, ".AAAA", 6);
+    assert_int_equal(caller_read(slice_str(value), SLICE(REGISTRY), &arena, &caller, NULL), 0);
+    assert_true(caller.bearer);
+    assert_true(slice_equal(caller.key_id, SLICE("k")));
+    assert_true(slice_equal(caller.token_id, slice_str(rows[i].id)));
+    assert_int_equal(caller.issued, rows[i].issued);
+    arena_free(&arena);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(names_basic_users),
@@ -142,6 +175,7 @@ int main(void) {
       cmocka_unit_test(names_others_by_their_hash),
       cmocka_unit_test(passes_nothing_else_on),
       cmocka_unit_test(bounds_names),
+      cmocka_unit_test(reads_what_a_bearer_can_be_revoked_by),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
