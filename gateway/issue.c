@@ -108,7 +108,7 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
       .repository = grant->repository,
       .digest = digest,
   };
-  struct slice token;
+  struct slice token = {0};
   struct slice url = slice_str(o->url);
   if (sign(o, &t, grant->from, arena, issued, &token, e) != 0) {
     return -1;
@@ -121,8 +121,8 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
 int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
                   const struct torrent_record *record, int64_t now, struct arena *arena,
                   struct issued *issued, struct buf *out, struct error *e) {
-  struct slice swarm;
-  struct slice webseed;
+  struct slice swarm = {0};
+  struct slice webseed = {0};
   if (issue_swarm(o, grant, record, 1, now, arena, issued, &swarm, e) != 0 ||
       issue_webseed(o, grant, record->digest, now, arena, issued, &webseed, e) != 0) {
     return -1;

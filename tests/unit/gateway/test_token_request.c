@@ -142,7 +142,8 @@ static void malformed_is_refused(void **state) {
       {NULL, NULL, long_name},
   };
   memset(long_name, 'a', sizeof long_name - 1);
-  memcpy(long_name, "grant_type=refresh_token&refresh_token=", 39);
+  static const struct slice begins = {"grant_type=refresh_token&refresh_token=", 39};
+  memcpy(long_name, begins.ptr, begins.len);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     struct token_request r;
     struct error e = {0};

@@ -144,8 +144,8 @@ static void nobody_gets_what_is_public(void **state) {
   give_back(&g);
   assert_access(r, token_rig_get(r, "scope=repository:public/tool:pull,push&scope=" APP "pull", ""),
                 "[" ENTRY("public/tool", "\"pull\"") "]");
-  static const char *const queries[] = {"", "scope=" APP "pull",
-                                        "scope=repository:public/tool:push",
+  static const char app[] = "scope=" APP "pull";
+  static const char *const queries[] = {"", app, "scope=repository:public/tool:push",
                                         "scope=registry:catalog:*", "offline_token=true"};
   for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
     struct http_memory *m = token_rig_get(r, queries[i], "");
