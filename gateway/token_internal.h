@@ -15,6 +15,9 @@ struct token_service {
 
 struct token_issue;
 
+/** What is said of a refresh token that is no good. */
+#define TOKEN_REFRESH_ENDED "the refresh token is not known, or has ended: log in again"
+
 /** One request; in the exchange's arena. */
 struct token_asking {
   const struct token_service *service;
@@ -25,11 +28,13 @@ struct token_asking {
   struct user_record user;       /**< whose; zeroed when there is none */
   struct refresh_record refresh; /**< that was shown */
   struct login *login;           /**< while a password is looked at */
+  int64_t now;                   /**< of what is issued; from before the revocations were asked */
+  struct revocation_wait *wait;  /**< while they are */
   struct token_issue *issue;     /**< while something is being written */
 };
 
-/** Gives out what the caller, nobody or a user who has shown so, may have: decides, signs, records,
- *  answers. */
+/** Gives out what the caller, nobody or a user who has shown so, may have: waits for all that is
+ *  revoked by now, decides, signs, records, answers. */
 void token_issue_start(struct token_asking *a);
 
 /** Nobody waits for it any more. */

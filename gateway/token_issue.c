@@ -280,7 +280,16 @@ static bool is_barred(const struct revocation_set *set, struct slice registry, s
          revocation_set_bars(set, revocation_name_in(registry, user), 0, now, &until) != 0;
 }
 
-void token_issue_start(struct token_asking *a) {
+/* A refresh token that is older than a revocation of its user. */
+static bool is_outdated(const struct token_asking *a, const struct revocation_set *set) {
+  return set != NULL && a->request.proof == TOKEN_REQUEST_REFRESH &&
+         revocation_set_refuses_name(
+             set, REVOCATION_SUB,
+             revocation_name_in(slice_str(a->service->options->registry), a->user.name),
+             a->refresh.issued);
+}
+
+static void decide(struct token_asking *a) {
   const struct token_service_options *o = a->service->options;
   struct arena *arena = http_exchange_arena(a->x);
   const struct revocation_set *set =
@@ -293,9 +302,10 @@ void token_issue_start(struct token_asking *a) {
       .registry = slice_str(o->registry),
       .revocations = set,
   };
-  int64_t now = clock_now();
+  int64_t now = a->now;
   struct token_grant grant;
   struct error e = {0};
+  bool outdated = is_outdated(a, set);
   bool barred = is_barred(set, rules.registry, a->user.name, now);
   int result = token_grant_decide(&rules, &a->request.scopes, now, arena, &grant, &e);
   if (set != NULL) {
@@ -305,6 +315,9 @@ void token_issue_start(struct token_asking *a) {
   if (result != 0 || subject.ptr == NULL) {
     error_set(&e, ERROR_FAILED, "out of memory");
     token_fail(a, 500, &e);
+  } else if (outdated) {
+    token_refuse(a, TOKEN_REFRESH_ENDED,
+                 "the refresh token is older than a revocation of its user");
   } else if (barred) {
     log_write(o->log, LOG_LEVEL_DEBUG, "no registry token for %.*s: revoked", SLICE_ARG(subject));
     problem_answer(a->x, 403, "DENIED", "nothing is issued to this user now: it was revoked");
@@ -313,5 +326,30 @@ void token_issue_start(struct token_asking *a) {
                  "nobody may have any of what is asked for");
   } else {
     issue_token(a, &grant, subject, now);
+  }
+}
+
+static void on_known(void *arg, const struct error *e) {
+  struct token_asking *a = arg;
+  a->wait = NULL;
+  if (e != NULL) {
+    token_fail(a, 503, e);
+  } else {
+    decide(a);
+  }
+}
+
+/* What is revoked after this is later than what is issued here says that it was. */
+void token_issue_start(struct token_asking *a) {
+  struct revocation_watch *watch = a->service->options->watch;
+  struct error e = {0};
+  a->now = clock_now();
+  if (watch != NULL) {
+    a->wait = revocation_wait_start(watch, http_exchange_loop(a->x), on_known, a, &e);
+  }
+  if (e.kind != ERROR_NONE) {
+    token_fail(a, 503, &e);
+  } else if (a->wait == NULL) {
+    decide(a);
   }
 }

@@ -177,32 +177,16 @@ static int find_refresh(struct db_txn *txn, void *arg, struct error *e) {
              : user_store_get(txn, a->refresh.user, arena, &a->user, e);
 }
 
-/* A refresh token that is older than a revocation of its user. */
-static bool is_revoked(const struct token_asking *a) {
-  const struct token_service_options *o = a->service->options;
-  if (o->revocations == NULL) {
-    return false;
-  }
-  bool revoked = revocation_set_refuses_name(
-      revocations_hold(o->revocations, NULL), REVOCATION_SUB,
-      revocation_name_in(slice_str(o->registry), a->user.name), a->refresh.issued);
-  revocations_release(o->revocations);
-  return revoked;
-}
-
 static void take_refresh(struct token_asking *a) {
-  static const char message[] = "the refresh token is not known, or has ended: log in again";
   struct error e = {0};
   if (db_read(a->service->options->db, find_refresh, a, &e) != 0) {
     if (e.kind == ERROR_NOT_FOUND) {
-      token_refuse(a, message, "no such refresh token, or it has expired");
+      token_refuse(a, TOKEN_REFRESH_ENDED, "no such refresh token, or it has expired");
     } else {
       token_fail(a, 500, &e);
     }
   } else if (!slice_equal(a->refresh.service, slice_str(a->service->options->service))) {
-    token_refuse(a, message, "the refresh token is of another service");
-  } else if (is_revoked(a)) {
-    token_refuse(a, message, "the refresh token is older than a revocation of its user");
+    token_refuse(a, TOKEN_REFRESH_ENDED, "the refresh token is of another service");
   } else {
     a->named = true;
     token_issue_start(a);
@@ -216,6 +200,7 @@ static void on_abandoned(void *arg) {
   if (a->login != NULL) {
     login_cancel(a->login);
   }
+  revocation_wait_leave(a->wait);
   if (a->issue != NULL) {
     token_issue_abandon(a->issue);
   }

@@ -9,6 +9,7 @@
 #include "auth/revocation_set.h"
 #include "base/log.h"
 #include "db/audit.h"
+#include "gateway/revocation_watch.h"
 #include "http/server.h"
 
 enum {
@@ -27,6 +28,7 @@ struct token_service_options {
   struct db *db;                   /**< users, grants, refresh tokens */
   struct audit *audit;             /**< has what is handed out before it leaves */
   struct revocations *revocations; /**< NULL: none */
+  struct revocation_watch *watch;  /**< keeps them up; NULL: they are as they are */
   const struct log *log;
 };
 

@@ -67,6 +67,27 @@ def test_changes_count_at_once(service):
     assert service.realm.ask(user="bob", password="another")[0] == 401
 
 
+def test_a_revoked_user_logs_in_anew(service):
+    """What was given out before a revocation is worthless, also once the revocation is gone."""
+    def refresh(token):
+        form = f"grant_type=refresh_token&refresh_token={token}&service=registry.example"
+        return get(service.gate.gateway, "/token", {"Content-Type": "application/x-www-form-urlencoded"}, method="POST", body=form.encode())[0]
+
+    def offline():
+        return json.loads(get(service.gate.gateway, "/token?offline_token=true", basic("alice", USERS["alice"]))[2])["refresh_token"]
+
+    first = offline()
+    assert refresh(first) == 200
+    service.gate.tool("revoke", "--config", service.gate.config, "--sub", "alice", "--for", "1h")
+    # No wait: it is known before anything is issued.
+    assert status_of(service, "alice", USERS["alice"])[0] == 403
+    assert refresh(first) == 401
+    service.gate.tool("revoke", "remove", "--config", service.gate.config, "--sub", "alice")
+    assert refresh(first) == 401
+    assert status_of(service, "alice", USERS["alice"])[0] == 200
+    assert refresh(offline()) == 200
+
+
 def test_what_is_written_down(service):
     """Every token is in the audit log, and no secret is there or in the log."""
     status, body = service.realm.ask([APP + "push,pull"], "alice", USERS["alice"], offline_token="true")

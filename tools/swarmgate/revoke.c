@@ -1,8 +1,10 @@
 #include "command.h"
 
 #include "base/clock.h"
+#include "db/refresh_store.h"
 #include "db/revocation_store.h"
 #include "revoke_target.h"
+#include "tools/issuers.h"
 #include "tools/retention.h"
 
 #include <jansson.h>
@@ -76,6 +78,20 @@ static int64_t later(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
+/* The refresh tokens of a user of ours outlive any record. */
+static int end_refresh_tokens(struct db_txn *txn, const struct revoking *r, struct slice value,
+                              struct error *e) {
+  const struct config *config = &r->target->config;
+  if (r->target->kind != REVOCATION_SUB || !config->token_service.present) {
+    return 0;
+  }
+  struct slice registry = slice_str(issuers_service_registry(config));
+  struct slice user = slice_from(value, registry.len + 1);
+  return user.len > 0 && slice_starts(value, registry) && value.ptr[registry.len] == '/'
+             ? refresh_store_remove_user(txn, user, e)
+             : 0;
+}
+
 static int put_one(struct db_txn *txn, struct revoking *r, struct slice value, struct error *e) {
   bool ban = r->bar == REVOCATION_BAN;
   int64_t until = ban ? REVOCATION_BAN : r->bar == 0 ? 0 : r->now + r->bar;
@@ -84,7 +100,7 @@ static int put_one(struct db_txn *txn, struct revoking *r, struct slice value, s
                                      .at = r->now,
                                      .until = until,
                                      .expires = later(until, r->now + r->kept)};
-  if (revocation_store_put(txn, &record, e) != 0 ||
+  if (end_refresh_tokens(txn, r, value, e) != 0 || revocation_store_put(txn, &record, e) != 0 ||
       revocation_store_get(txn, record.kind, value, &record, e) != 0) {
     return -1;
   }

@@ -298,6 +298,7 @@ static int start_token_service(struct server *s, struct error *e) {
                                               .db = s->db,
                                               .audit = s->audit,
                                               .revocations = s->revocations,
+                                              .watch = s->watch,
                                               .log = &c->log};
   s->shared.token_service = token_service_new(&s->service, e);
   return s->shared.token_service == NULL ? -1 : 0;

@@ -73,6 +73,19 @@ static void names_bearers_by_their_subject(void **state) {
   check_bearer("{\"sub\":\"J\xc3\xb6rg\"}", REGISTRY "/J\xc3\xb6rg");
 }
 
+/* Of the bits of a signature's last character registries look at some only. */
+static void names_bearers_whatever_their_signature(void **state) {
+  /* {"alg":"ES256"} . {"sub":"alice"} */
+  static const char token[] = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.";
+  static const char *const signatures[] = {"AA", "AB", "A", "=", "AA=", "A+/A"};
+  char field[128];
+  (void)state;
+  for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
+    snprintf(field, sizeof field, "Bearer %s%s", token, signatures[i]);
+    check(field, REGISTRY "/alice", true);
+  }
+}
+
 static void names_others_by_their_hash(void **state) {
   (void)state;
   /* sha256 of "opaque-token" */
@@ -172,6 +185,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(names_basic_users),
       cmocka_unit_test(names_bearers_by_their_subject),
+      cmocka_unit_test(names_bearers_whatever_their_signature),
       cmocka_unit_test(names_others_by_their_hash),
       cmocka_unit_test(passes_nothing_else_on),
       cmocka_unit_test(bounds_names),
