@@ -203,6 +203,32 @@ static void a_repository_of_several_covers_nothing(void **state) {
   close_desk(&d);
 }
 
+static bool is_registered_to_both(void *arg, struct slice registry, struct slice repository,
+                                  const unsigned char infohash[20]) {
+  (void)arg;
+  (void)registry;
+  (void)repository;
+  (void)infohash;
+  return true;
+}
+
+static void another_repository_will_do(void **state) {
+  struct rig *rig = *state;
+  struct desk d = open_desk(rig);
+  const struct token_question question = {.kinds = TOKEN_REGISTRY,
+                                          .now = RIG_NOW,
+                                          .infohashes = infohashes[0],
+                                          .count = 1,
+                                          .registered = is_registered_to_both};
+  put_in_force(d.revocations, REVOCATION_REPOSITORY, "registry.example/team/app", RIG_NOW);
+  assert_int_equal(
+      token_cache_check(d.cache, registry_token(rig), &question, &d.grant, d.covers, NULL),
+      TOKEN_VALID);
+  assert_true(d.covers[0]);
+  assert_false(d.grant.withheld);
+  close_desk(&d);
+}
+
 static void upholds_whom_it_let_in(void **state) {
   struct rig *rig = *state;
   struct desk d = open_desk(rig);
@@ -286,6 +312,7 @@ int main(void) {
       cmocka_unit_test(is_held_against_a_new_set_where_it_lies),
       cmocka_unit_test(an_infohash_is_withheld_by_itself),
       cmocka_unit_test(a_repository_of_several_covers_nothing),
+      cmocka_unit_test(another_repository_will_do),
       cmocka_unit_test(upholds_whom_it_let_in),
       cmocka_unit_test(threads_meet_new_sets),
   };
