@@ -29,6 +29,7 @@ struct sample {
   int key;
   struct token token;
   struct slice jws;
+  size_t filled; /* bytes of the arena that are taken already */
 };
 
 static const struct slice infohashes[] = {{RIG_HEX_V1, sizeof RIG_HEX_V1 - 1},
@@ -67,6 +68,9 @@ static const enum token_kind kinds[] = {TOKEN_SWARM, TOKEN_REGISTRY, TOKEN_WEBSE
 static int verify_sample(const struct sample *s, struct slice jws, struct error *e) {
   struct arena arena = {0};
   struct token got;
+  if (s->filled > 0 && arena_alloc(&arena, s->filled) == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
   enum token_verdict verdict =
       token_verify(&s->rig->trust, jws, s->token.kind, RIG_NOW, &arena, &got, e);
   if (verdict == TOKEN_VALID) {
@@ -119,7 +123,7 @@ static void tokens_of_any_length(void **state) {
     access[i] = repositories[0];
   }
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    for (size_t len = 0; len < sizeof subject; len += kinds[i] == TOKEN_SWARM ? 32 : 128) {
+    for (size_t len = 0; len < sizeof subject; len += 128) {
       struct sample s = sample(*state, kinds[i]);
       s.token.subject = slice_of(subject, len);
       s.token.infohash_texts = texts;
@@ -129,6 +133,14 @@ static void tokens_of_any_length(void **state) {
       s.jws = rig_sign(s.rig, s.key, &s.token);
       heap_exhaust(verify, &s);
     }
+  }
+}
+
+/* Wherever the arena is when it is given. */
+static void arenas_in_use(void **state) {
+  struct sample s = sample(*state, TOKEN_SWARM);
+  for (s.filled = 16; s.filled <= 4096; s.filled += 16) {
+    heap_exhaust(verify, &s);
   }
 }
 
@@ -413,6 +425,7 @@ int main(void) {
   heap_watch_openssl();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tokens),
+      cmocka_unit_test(arenas_in_use),
       cmocka_unit_test(tokens_of_any_length),
       cmocka_unit_test(tokens_of_openssl),
       cmocka_unit_test(a_libtrust_kid),
