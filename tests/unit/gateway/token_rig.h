@@ -22,10 +22,10 @@
 
 struct rig {
   struct world *w;
-  atomic_uint looks;    /**< passwords that were hashed */
-  atomic_bool waits;    /**< they wait for token_rig_let_go() */
-  atomic_bool db_fails; /**< to take a write */
-  uint64_t now_ms;      /**< of the clock that never goes back */
+  atomic_uint looks;       /**< passwords that were hashed */
+  atomic_bool waits;       /**< they wait for token_rig_let_go() */
+  atomic_bool db_fails;    /**< to take a write */
+  _Atomic uint64_t now_ms; /**< of the clock that never goes back, which the database asks too */
   struct slice anonymous[1];
   struct token_service_options options;
   struct token_service *service;
