@@ -429,7 +429,7 @@ def test_a_chain_that_has_run_out_is_told_as_such(own):
     leaf, lapsed = own.ca.server("tracker", folder=own.below.folder), own.ca.expired("lapsed")
     with open(leaf.cert, "ab") as chain, open(lapsed.cert, "rb") as more:
         chain.write(more.read())
-    own.reload("reloaded the certificates")
+    own.gate.reload("reloaded the certificates")
     assert any("tracker.crt: a certificate of its chain has run out" in line for line in own.gate.process.lines)
     assert not any("the certificate has run out" in line for line in own.gate.process.lines)
     assert serial(own.gate.tracker, own.context) == leaf.serial

@@ -163,7 +163,7 @@ def test_registry_token(tmp_path):
     assert claims["access"] == [{"type": "repository", "name": "team/app", "actions": ["pull"]}]
     assert claims["aud"] == "registry.example" and len(head["kid"].split(":")) == 12
     refused = run([binary("swarmgated"), "--config", gate.config], check=False)
-    assert refused.returncode == 2 and "not supported yet" in refused.stderr
+    assert refused.returncode == 2 and "there is no gateway" in refused.stderr
 
 
 @pytest.mark.parametrize("keys", ["keys.json", "issuer/registry.pem"])
