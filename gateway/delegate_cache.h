@@ -7,11 +7,11 @@
 #pragma once
 
 #include "gateway/delegate.h"
+#include "gateway/memo.h"
 
 enum {
   DELEGATE_CACHE_MAX = 65536,     /**< answers remembered, some 64 bytes each; the oldest goes */
   DELEGATE_CACHE_KEEP_MS = 60000, /**< how long, counted from when the registry was asked */
-  DELEGATE_CACHE_HASH = 32,       /**< bytes */
 };
 
 struct delegate_cache;
@@ -23,9 +23,8 @@ void delegate_cache_free(struct delegate_cache *cache);
 
 /** A question as it is remembered, and when it was asked. */
 struct delegate_ticket {
-  unsigned char hash[DELEGATE_CACHE_HASH];
-  uint64_t asked;      /**< clock_monotonic_ms() */
-  uint64_t generation; /**< how often all was forgotten before; 0: not to be remembered */
+  struct memo_key key;
+  uint64_t asked; /**< clock_monotonic_ms() */
 };
 
 /**

@@ -182,7 +182,7 @@ static void hashes_with_a_key_of_its_own(void **state) {
   assert_non_null(second);
   delegate_cache_find(*state, SLICE("r"), &question, 0, &tickets[0], &answer);
   delegate_cache_find(second, SLICE("r"), &question, 0, &tickets[1], &answer);
-  assert_memory_not_equal(tickets[0].hash, tickets[1].hash, DELEGATE_CACHE_HASH);
+  assert_memory_not_equal(tickets[0].key.hash, tickets[1].key.hash, MEMO_HASH);
   delegate_cache_free(second);
 }
 
