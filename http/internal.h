@@ -260,6 +260,13 @@ int request_refuse(struct http_exchange *x, int status, const char *why);
  * what is refused.
  */
 size_t head_scan(struct http_exchange *x, struct slice bytes, bool *ended);
+/** Whether it is a uri-host and perhaps a port (RFC 9110, section 7.2), without percent-encodings.
+ * It is not used, but what else it holds is an attempt to mean different things to different
+ * readers (RFC 9112, section 3.2). */
+bool target_is_host(struct slice host);
+/** Splits the target of a head, origin-form or absolute-form of RFC 9112, section 3.2, into path
+ * and query. \return 0, or -1: refused. */
+int target_split(struct http_exchange *x);
 /**
  * Reads on.
  *

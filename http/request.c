@@ -1,7 +1,5 @@
 #include "http/internal.h"
 
-#include "base/hex.h"
-
 int request_refuse(struct http_exchange *x, int status, const char *why) {
   x->refusal = status;
   x->refusal_why = why;
@@ -116,56 +114,6 @@ static struct slice text(const struct http_exchange *x, struct span span) {
   return slice_of(x->head.ptr + span.at, span.len);
 }
 
-/* Whether all of it is ASCII letters, digits and those marks. */
-static bool consists_of(struct slice s, const char *marks) {
-  for (size_t i = 0; i < s.len; i++) {
-    char c = s.ptr[i];
-    bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!alnum && (c == '\0' || strchr(marks, c) == NULL)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-/* An IPv6 address without its brackets, a port perhaps behind it: libtorrent and qBittorrent write
- * that for `http://[::1]:6969/`. */
-static bool is_bare_v6(struct slice host) {
-  size_t colons = 0;
-  bool shortened = false;
-  for (size_t i = 0; i < host.len; i++) {
-    char c = host.ptr[i];
-    if (hex_digit(c) < 0 && c != '.' && c != ':') {
-      return false;
-    }
-    colons += c == ':';
-    shortened = shortened || (c == ':' && i > 0 && host.ptr[i - 1] == ':');
-  }
-  return shortened || colons >= 7;
-}
-
-/* uri-host and port of RFC 9110, section 7.2, without percent-encodings; it is not used, but what
- * else it holds is an attempt to mean different things to different readers (RFC 9112, section
- * 3.2). */
-static bool is_host(struct slice host) {
-  if (is_bare_v6(host)) {
-    return true;
-  }
-  const bool literal = slice_starts(host, SLICE("["));
-  struct slice rest = host;
-  struct slice name = slice_cut(&rest, literal ? ']' : ':');
-  if (literal) {
-    if (rest.ptr == NULL || (rest.len > 0 && rest.ptr[0] != ':')) {
-      return false;
-    }
-    name = slice_from(name, 1);
-    rest = slice_from(rest, rest.len > 0 ? 1 : 0);
-  }
-  uint64_t port = 0;
-  return consists_of(name, literal ? ":." : "-._~!$&'()*+,;=") &&
-         (rest.len == 0 || (slice_u64(rest, &port) && port <= UINT16_MAX));
-}
-
 /* Whether a list has that member (RFC 9110, section 5.6.1), case ignored. */
 static bool has_member(struct slice list, struct slice member) {
   while (list.ptr != NULL) {
@@ -174,47 +122,6 @@ static bool has_member(struct slice list, struct slice member) {
     }
   }
   return false;
-}
-
-/* Splits the target: origin-form and absolute-form of RFC 9112, section 3.2. */
-static int split_target(struct http_exchange *x) {
-  struct span path = x->target;
-  struct slice target = text(x, path);
-  if (target.len == 0 || memchr(target.ptr, '#', target.len) != NULL) {
-    return request_refuse(x, 400, "the request's target is not a path or an http URL");
-  }
-  if (target.ptr[0] != '/') {
-    size_t scheme =
-        slice_equal_nocase(slice_of(target.ptr, target.len < 7 ? target.len : 7), SLICE("http://"))
-            ? 7
-        : slice_equal_nocase(slice_of(target.ptr, target.len < 8 ? target.len : 8),
-                             SLICE("https://"))
-            ? 8
-            : 0;
-    size_t end = scheme;
-    while (end < target.len && target.ptr[end] != '/' && target.ptr[end] != '?') {
-      end++;
-    }
-    if (scheme == 0 || end == scheme || !is_host(slice_of(target.ptr + scheme, end - scheme))) {
-      return request_refuse(x, 400, "the request's target is not a path or an http URL");
-    }
-    path.at += (uint32_t)end;
-    path.len -= (uint32_t)end;
-    target = slice_from(target, end);
-  }
-  const char *mark = target.len == 0 ? NULL : memchr(target.ptr, '?', target.len);
-  x->path = path;
-  x->query = (struct span){path.at + path.len, 0};
-  if (mark != NULL) {
-    x->path.len = (uint32_t)(mark - target.ptr);
-    x->query = (struct span){path.at + x->path.len + 1, path.len - x->path.len - 1};
-  }
-  if (x->path.len == 0) {
-    /* http://host and http://host?query ask for `/`. */
-    x->path = (struct span){(uint32_t)x->head.len, 1};
-    buf_append(&x->head, "/", 1);
-  }
-  return x->head.failed ? request_refuse(x, 503, "out of memory") : 0;
 }
 
 static int on_headers_complete(llhttp_t *parser) {
@@ -241,7 +148,7 @@ static int on_headers_complete(llhttp_t *parser) {
     }
     if (slice_equal_nocase(name, SLICE("host"))) {
       hosts++;
-      if (!is_host(value)) {
+      if (!target_is_host(value)) {
         return request_refuse(x, 400, "Host is not a host");
       }
     } else if (slice_equal_nocase(name, SLICE("content-length"))) {
@@ -273,7 +180,7 @@ static int on_headers_complete(llhttp_t *parser) {
   if (parser->method == HTTP_CONNECT) {
     return request_refuse(x, 400, "no tunnel is made here");
   }
-  if (split_target(x) != 0) {
+  if (target_split(x) != 0) {
     return -1;
   }
   if (length > body_max) {
@@ -334,6 +241,42 @@ static bool execute(struct http_exchange *x, struct slice bytes, size_t *used) {
   return false;
 }
 
+/* The first byte from p on that ends a target, or may not be in one. (A fragment may not either,
+ * but target_split() sees to that.) */
+static const char *skip_query(const char *p, const char *end) {
+  while (p<end && * p> ' ' && *p < '\x7f') {
+    p++;
+  }
+  return p;
+}
+
+/* Gives a head to llhttp, but for the bytes of a query. They are most of an announce, llhttp looks
+ * each of them up in a table, and none changes where it is. Only for a query that begins in these
+ * bytes; the others go the long way. */
+static bool execute_head(struct http_exchange *x, struct slice bytes, size_t *used) {
+  const char *mark = x->target.len > 0 ? NULL : memchr(bytes.ptr, '?', bytes.len);
+  if (mark == NULL) {
+    return execute(x, bytes, used);
+  }
+  const char *end = bytes.ptr + bytes.len;
+  size_t first = (size_t)(mark + 1 - bytes.ptr);
+  bool whole = execute(x, slice_of(bytes.ptr, first), used);
+  if (x->refusal != 0 || *used < first) {
+    return whole;
+  }
+  const char *query = mark + 1;
+  /* Unless it is the mark of a field, the target ends with it by now. */
+  if (x->field_count == 0) {
+    query = skip_query(query, end);
+    if (append(x, &x->target, mark + 1, (size_t)(query - mark - 1)) != 0) {
+      return false;
+    }
+  }
+  whole = execute(x, slice_of(query, (size_t)(end - query)), used);
+  *used += (size_t)(query - bytes.ptr);
+  return whole;
+}
+
 enum request_state request_read(struct http_exchange *x, struct slice bytes, size_t *used) {
   size_t done = 0;
   *used = 0;
@@ -349,7 +292,7 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
     /* llhttp's error comes first when it lies before what the scan found, in whatever cuts the
      * bytes come. */
     x->refusal = 0;
-    bool whole = execute(x, slice_of(bytes.ptr, head), used);
+    bool whole = execute_head(x, slice_of(bytes.ptr, head), used);
     if (x->refusal == 0 && found != 0) {
       request_refuse(x, found, why);
     }

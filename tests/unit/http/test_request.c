@@ -252,6 +252,19 @@ static const struct expected bad[] = {
     {"other expectation", R(GET "Expect: tea\r\n\r\n"), "417", true, NULL},
 };
 
+/* Whatever the cuts, the answer is the same. */
+static void check_cuts(const char *name, struct slice request, const char *whole, bool closed) {
+  for (size_t piece = 1; piece <= 7; piece += 3) {
+    bool closed_too = false;
+    char *cut = answer_to(request, piece, &closed_too);
+    if (strcmp(cut, whole) != 0 || closed != closed_too) {
+      fail_msg("%s: in pieces of %zu, %s, got:\n%s\ninstead of:\n%s", name, piece,
+               closed_too ? "closed" : "open", cut, whole);
+    }
+    free(cut);
+  }
+}
+
 static void check(const struct expected *t) {
   bool closed = false;
   char *whole = answer_to(t->request, t->request.len, &closed);
@@ -264,15 +277,7 @@ static void check(const struct expected *t) {
       (t->body != NULL && strcmp(whole + len - body, t->body) != 0)) {
     fail_msg("%s: %s, got:\n%s\n", t->name, closed ? "closed" : "open", whole);
   }
-  for (size_t piece = 1; piece <= 7; piece += 3) {
-    bool closed_too = false;
-    char *cut = answer_to(t->request, piece, &closed_too);
-    if (strcmp(cut, whole) != 0 || closed != closed_too) {
-      fail_msg("%s: in pieces of %zu, %s, got:\n%s\ninstead of:\n%s", t->name, piece,
-               closed_too ? "closed" : "open", cut, whole);
-    }
-    free(cut);
-  }
+  check_cuts(t->name, t->request, whole, closed);
   free(whole);
 }
 
@@ -290,7 +295,35 @@ static void test_bad(void **state) {
   }
 }
 
+/* A query that comes at once is not given to llhttp; byte by byte it is. */
+static void any_byte_in_a_query_is_taken_as_llhttp_takes_it(void **state) {
+  (void)state;
+  static const struct slice requests[] = {R("GET /p?* HTTP/1.1\r\n" HOST "\r\n"),
+                                          R("GET /p?a*b?c HTTP/1.1\r\n" HOST "\r\n"),
+                                          R("GET /p#?a*b HTTP/1.1\r\n" HOST "\r\n"),
+                                          R("G?* / HTTP/1.1\r\n" HOST "\r\n"),
+                                          R("GET / HTTP/1.1?*\r\n" HOST "\r\n"),
+                                          R("GET / HTTP/1.1\r\n?*: a\r\n" HOST "\r\n"),
+                                          R(GET "X: ?*b\r\n\r\n"),
+                                          R(POST "Content-Length: 2\r\n\r\n?*")};
+  for (size_t r = 0; r < sizeof requests / sizeof *requests; r++) {
+    for (int byte = 0; byte < 256; byte++) {
+      char request[128], name[64];
+      size_t len = requests[r].len;
+      memcpy(request, requests[r].ptr, len);
+      *(char *)memchr(request, '*', len) = (char)byte;
+      snprintf(name, sizeof name, "byte %d in request %zu", byte, r);
+      bool closed = false;
+      char *whole = answer_to(slice_of(request, len), sizeof request, &closed);
+      check_cuts(name, slice_of(request, len), whole, closed);
+      free(whole);
+    }
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_good), cmocka_unit_test(test_bad),
+      cmocka_unit_test(any_byte_in_a_query_is_taken_as_llhttp_takes_it)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
