@@ -1,0 +1,80 @@
+/** What the files of this room share; no other room includes it. */
+#pragma once
+
+#include "cache/cache.h"
+
+#include <sys/types.h>
+
+enum { CACHE_BUCKETS = 4096 };
+
+enum piece_state { PIECE_MISSING, PIECE_CLAIMED, PIECE_READY };
+
+/** A blob of which something is on disk, or wanted. */
+struct cache_blob {
+  struct cache *cache;
+  struct cache_blob *next;          /**< in its bucket */
+  struct cache_blob *older, *newer; /**< by when it was used last; circular, with a sentinel */
+  char digest[CACHE_DIGEST + 1];
+  unsigned holds;
+  unsigned claims;      /**< under way */
+  unsigned failures;    /**< in a row */
+  uint64_t rests_until; /**< no claim before, after a failure */
+  uint64_t bytes;       /**< what it counts for in the cache's used */
+  int fd;               /**< -1 while nobody holds it */
+  dev_t device;
+  ino_t inode;              /**< of the file that the states are about … */
+  struct timespec modified; /**< … and when that was let go of: inodes are used again */
+  enum {
+    BLOB_UNSEEN,  /**< its file may hold something */
+    BLOB_SCANNED, /**< somebody is looking */
+    BLOB_KNOWN,
+  } knowledge;
+  struct pieces pieces;  /**< hashes NULL: not held yet in this run */
+  unsigned char *states; /**< enum piece_state, one a piece */
+  uint32_t ready;        /**< pieces that are */
+};
+
+struct cache_waker {
+  struct cache *cache;
+  uv_async_t async;
+  struct cache_want *first, **last; /**< to be told; under the cache's lock */
+};
+
+struct cache {
+  uv_mutex_t opening; /**< one file is opened at a time; taken before the lock */
+  uv_mutex_t lock;    /**< of all below, and of the blobs */
+  const struct log *log;
+  char *path;
+  int folder; /**< of the files */
+  uint64_t max_size, free_min;
+  uint64_t used;
+  struct cache_blob *leaving; /**< by next: renamed, and to be unlinked without the lock */
+  uint64_t leaving_bytes;
+  struct cache_blob *buckets[CACHE_BUCKETS];
+  struct cache_blob ages;                /**< sentinel: newer is the one used longest ago */
+  struct cache_want *wants, **last_want; /**< in order of coming */
+  void (*wanted)(void *arg);
+  void *wanted_arg;
+};
+
+static inline uint32_t blob_piece_at(const struct cache_blob *blob, uint64_t offset) {
+  return (uint32_t)(offset / blob->pieces.piece_length);
+}
+
+/** Takes it out of whichever list it is in. The lock is held, as for all below. */
+void want_remove(struct cache *cache, struct cache_want *want);
+/** Moves it to its waker. */
+void want_tell(struct cache *cache, struct cache_want *want, enum cache_news news);
+/** Tells who waits for a byte of the piece. */
+void blob_piece_ready(struct cache_blob *blob, uint32_t piece);
+
+/** Makes room for \p bytes: what was used longest ago and is not held is on its way out.
+ *  cache_let_go() follows, without the lock. \return false when that does not do. */
+bool cache_make_room(struct cache *cache, uint64_t bytes);
+void cache_let_go(struct cache *cache);
+
+void blob_age_newest(struct cache_blob *blob);
+/** Counts it for that many bytes from now on. */
+void blob_count(struct cache_blob *blob, uint64_t bytes);
+/** A hold more. */
+void blob_hold(struct cache_blob *blob);
