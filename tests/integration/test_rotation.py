@@ -400,6 +400,26 @@ def test_a_registry_takes_the_tokens_of_all(tmp_path):
         assert gate.tool("token", "verify", "--config", gate.config, token).returncode == 0
 
 
+def test_a_rotation_wants_the_certificates_that_are_in_use(tmp_path):
+    """Without them the registry would refuse what the next key signs; who never made any is not asked for them."""
+    service = {"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"}
+    gate = Gate(str(tmp_path), token_service=service)
+    key, bundle = str(tmp_path / "registry.pem"), tmp_path / "registry.crt"
+    run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", key, "--certificate", bundle.name], cwd=tmp_path)
+    before = open(key, "rb").read()
+    said = one_line(tool("key", "rotate", "--config", gate.config, "--use", "registry"), 2)
+    assert f"say --certificate {bundle}" in said and f"remove {key}.certificate" in said
+    assert open(key, "rb").read() == before and not os.path.exists(key + ".next")
+    moved = tmp_path / "moved.crt"
+    rotate(gate, "--certificate", moved, use="registry")
+    assert f"say --certificate {moved}" in one_line(tool("key", "rotate", "--config", gate.config, "--use", "registry"), 2)
+    os.remove(key + ".certificate")
+    rotate(gate, use="registry")
+    with open(key + ".certificate", "wb") as f:
+        f.write(bytes(9000))
+    one_line(tool("key", "rotate", "--config", gate.config, "--use", "registry"), 1)
+
+
 # --- at a terminal ---
 
 def test_wrong_usage(tmp_path):

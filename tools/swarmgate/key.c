@@ -1,11 +1,14 @@
 #include "command.h"
 
 #include "auth/certificate.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "tools/issuers.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,12 +42,60 @@ static int create_certificate(const char *path, struct slice pem, struct error *
   return result;
 }
 
-/* Both or none. */
+/* The companion of a key's file that says where its bundle is: a registry that knows keys by
+ * certificates has to know the next one by them too. malloc'ed. */
+static char *note_path(const char *key, struct error *e) {
+  char *path;
+  if (asprintf(&path, "%s.certificate", key) < 0) {
+    error_set(e, ERROR_FAILED, "cannot name the files beside %s: out of memory", key);
+    return NULL;
+  }
+  return path;
+}
+
+/* Of a bundle that is there: whoever rotates may be in another folder. */
+static int save_note(const char *key, const char *certificate, struct error *e) {
+  CLEANUP(buf_free) struct buf text = {0};
+  CLEANUP_FREE char *note = note_path(key, e);
+  CLEANUP_FREE char *whole = realpath(certificate, NULL);
+  if (note == NULL) {
+    return -1;
+  }
+  buf_printf(&text, "%s\n", whole == NULL ? certificate : whole);
+  return text.failed ? error_set(e, ERROR_FAILED, "cannot write %s: out of memory", note)
+                     : file_write(note, buf_view(&text), 0644, e);
+}
+
+/* A registry that never hears of the key that is to sign refuses whatever it signs. */
+static int check_note(const char *key, struct error *e) {
+  CLEANUP(buf_free) struct buf text = {0};
+  CLEANUP_FREE char *note = note_path(key, e);
+  struct error why = {0};
+  if (note == NULL) {
+    return -1;
+  }
+  if (file_read(note, PATH_MAX + 1, &text, &why) != 0) {
+    return why.kind == ERROR_NOT_FOUND ? 0 : error_set(e, why.kind, "%s", why.text);
+  }
+  struct slice rest = buf_view(&text);
+  struct slice bundle = slice_cut(&rest, '\n');
+  return error_set(e, ERROR_USAGE,
+                   "--certificate is missing: the registry knows the keys by certificates, and "
+                   "would refuse what the next key signs: say --certificate %.*s (or remove %s, if "
+                   "no registry reads that file any more)",
+                   SLICE_ARG(bundle), note);
+}
+
+/* All or none. */
 static int create(const char *out, const char *certificate, struct slice pem, struct error *e) {
   if (certificate != NULL && create_certificate(certificate, pem, e) != 0) {
     return -1;
   }
   int result = file_create(out, pem, 0600, e);
+  if (result == 0 && certificate != NULL && save_note(out, certificate, e) != 0) {
+    result = -1;
+    unlink(out);
+  }
   if (result != 0 && certificate != NULL) {
     unlink(certificate);
   }
@@ -138,7 +189,9 @@ static int record_rotation(const struct config *config, enum key_use use, struct
 static int rotate(const struct config *config, enum key_use use, const char *certificate,
                   struct error *e) {
   const struct config_text *file = issuers_key_file(config, use, e);
-  if (file == NULL || record_rotation(config, use, e) != 0) {
+  if (file == NULL ||
+      (use == KEY_REGISTRY && certificate == NULL && check_note(file->text, e) != 0) ||
+      record_rotation(config, use, e) != 0) {
     return -1;
   }
   const struct key_file_plan plan = {.use = use,
@@ -151,7 +204,7 @@ static int rotate(const struct config *config, enum key_use use, const char *cer
   }
   print_rotation(&done, use, certificate);
   key_file_rotation_free(&done);
-  return 0;
+  return certificate == NULL ? 0 : save_note(file->text, certificate, e);
 }
 
 int command_key_rotate(int argc, char **argv, struct error *e) {
