@@ -34,6 +34,20 @@ static int failed(const struct reading *r, int number, struct error *e) {
   return folder_failed(number, "read the audit log in", r->data_dir, e);
 }
 
+static struct slice text_of(const json_t *event, const char *member) {
+  const json_t *text = json_object_get(event, member);
+  return slice_of(json_string_value(text), json_string_length(text));
+}
+
+/* A subject is a registry's name, `/`, and a user's as a rule; the name of a registry has no `/`.
+ */
+static bool is_about(const json_t *event, struct slice name) {
+  struct slice sub = text_of(event, "sub"), user = sub;
+  slice_cut(&user, '/');
+  return slice_equal(sub, name) || (user.ptr != NULL && slice_equal(user, name)) ||
+         slice_equal(text_of(event, "user"), name);
+}
+
 static void take_line(struct reading *r, struct slice line) {
   int64_t time;
   bool begins = audit_event_time(line, &time);
@@ -45,8 +59,7 @@ static void take_line(struct reading *r, struct slice line) {
     ++*r->torn;
     return;
   }
-  const char *sub = json_string_value(json_object_get(event, "sub"));
-  if (r->query->sub.len == 0 || slice_equal(slice_str(sub), r->query->sub)) {
+  if (r->query->name.len == 0 || is_about(event, r->query->name)) {
     r->stopped = !r->visit(r->arg, line, event);
   }
   json_decref(event);

@@ -5,8 +5,10 @@
 
 /** Which events. */
 struct audit_query {
-  int64_t since;    /**< milliseconds since 1970; what is older is passed over */
-  struct slice sub; /**< of these alone; empty: of all */
+  int64_t since; /**< milliseconds since 1970; what is older is passed over */
+  /** Of these alone whose `sub` it is, with a registry and `/` in front or without, or whose
+   * `user`; empty: of all. */
+  struct slice name;
 };
 
 /** \param line without its newline. \return false to stop. */

@@ -130,6 +130,19 @@ def test_what_is_asked_for(tmp_path):
         fails(gate.tool("audit", "--config", gate.config, "--since", since, check=False), 2, since)
 
 
+def test_what_is_about_a_user(tmp_path):
+    """As he is called: his tokens at every registry, and what was done to him."""
+    gate = Gate(str(tmp_path))
+    for sub in ("one/bob", "two/bob", "one/bobby", "one/alice"):
+        gate.token(INFOHASH, sub=sub)
+    gate.tool("user", "add", "bob", "--config", gate.config, input="a password\n")
+    gate.tool("user", "add", "alice", "--config", gate.config, input="a password\n")
+    gate.tool("revoke", "--sub", "one/bob", "--config", gate.config)
+    assert [(event["event"], event.get("sub", event.get("user"))) for event in events(gate, "--sub", "bob")] == [
+        ("token", "one/bob"), ("token", "two/bob"), ("user", "bob"), ("revoke", "one/bob")]
+    assert [event["event"] for event in events(gate, "--sub", "one/bob")] == ["token", "revoke"]
+
+
 def test_torn_lines_are_passed_over(tmp_path):
     gate = Gate(str(tmp_path))
     gate.token(INFOHASH, sub="one")

@@ -96,7 +96,7 @@ int command_audit(int argc, char **argv, struct error *e) {
       read_since(since, &query.since, e) != 0 || command_config(config_path, &config, e) != 0) {
     return -1;
   }
-  query.sub = slice_str(sub);
+  query.name = slice_str(sub);
   int result = audit_read(config.data_dir.text, &query, json ? print_line : print_for_people, &text,
                           &torn, e);
   if (result == 0 && text.failed) {

@@ -146,7 +146,7 @@ static const struct command commands[] = {
      "changes of keys and users.\n\n"
      "  --config FILE   of swarmgated\n"
      "  --since TIME    2026-02-03T04:05:06Z, or 24h: that long ago\n"
-     "  --sub NAME      of this subject alone\n"
+     "  --sub NAME      about this user alone, USER or REGISTRY/USER\n"
      "  --json          print the log's own lines\n"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands, WORDS_MAX = 32 };

@@ -127,12 +127,27 @@ static void asks_for_some(void **state) {
   assert_found(*state, (struct audit_query){.since = begin + 2000}, 0, "2345");
   assert_found(*state, (struct audit_query){.since = begin + 2001}, 0, "35");
   assert_found(*state, (struct audit_query){.since = begin + 6000}, 0, "");
-  assert_found(*state, (struct audit_query){.sub = SLICE("alice")}, 0, "13");
-  assert_found(*state, (struct audit_query){.sub = SLICE("alice"), .since = begin + 2000}, 0, "3");
-  assert_found(*state, (struct audit_query){.sub = SLICE("carol")}, 0, "");
+  assert_found(*state, (struct audit_query){.name = SLICE("alice")}, 0, "13");
+  assert_found(*state, (struct audit_query){.name = SLICE("alice"), .since = begin + 2000}, 0, "3");
+  assert_found(*state, (struct audit_query){.name = SLICE("carol")}, 0, "");
   assert_found(*state, (struct audit_query){0}, 1, "1");
   assert_found(*state, (struct audit_query){0}, 2, "12");
   assert_found(*state, (struct audit_query){0}, 3, "123");
+}
+
+static void finds_whom_it_is_about(void **state) {
+  make_log(*state);
+  put(*state, "audit.jsonl",
+      EVENT("01", JTI("1") ",\"sub\":\"bob\"") EVENT("02", JTI("2") ",\"sub\":\"one/bob\"") EVENT(
+          "03", JTI("3") ",\"user\":\"bob\"") EVENT("04", JTI("4") ",\"sub\":\"one/a/bob\"")
+          EVENT("05", JTI("5") ",\"sub\":\"two/bob\"") EVENT("06", JTI("6") ",\"sub\":\"onebob\"")
+              EVENT("07", JTI("7") ",\"sub\":\"bob/one\"") EVENT("08", JTI("8") ",\"sub\":\"one/\"")
+                  EVENT("09", JTI("9") ",\"user\":\"one/bob\",\"who\":\"bob\""));
+  assert_found(*state, (struct audit_query){.name = SLICE("bob")}, 0, "1235");
+  assert_found(*state, (struct audit_query){.name = SLICE("one/bob")}, 0, "29");
+  assert_found(*state, (struct audit_query){.name = SLICE("a/bob")}, 0, "4");
+  assert_found(*state, (struct audit_query){.name = SLICE("one/")}, 0, "8");
+  assert_found(*state, (struct audit_query){.name = SLICE("one")}, 0, "7");
 }
 
 /* Written to, rotated and thinned out while it is read. */
@@ -171,6 +186,7 @@ int main(void) {
       AUDIT_TEST(lines_that_are_no_events_are_passed_over),
       AUDIT_TEST(the_longest_line_is_read),
       AUDIT_TEST(asks_for_some),
+      AUDIT_TEST(finds_whom_it_is_about),
       AUDIT_TEST(reads_what_was_there_when_it_began),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
