@@ -132,6 +132,11 @@ static void log_refusal(const struct request *r, struct slice digest, const char
   request_log(r, LOG_LEVEL_DEBUG, "nothing is handed out for", digest, why);
 }
 
+void authorise_hide(const struct request *r) {
+  problem_answer(r->x, 404, "BLOB_UNKNOWN",
+                 "no such blob in this repository, or no right to read it");
+}
+
 void authorise_refuse(const struct request *r, struct slice digest,
                       const struct delegate_answer *answer, const struct error *e) {
   char why[64];
@@ -142,8 +147,7 @@ void authorise_refuse(const struct request *r, struct slice digest,
     break;
   case DELEGATE_HIDDEN:
     log_refusal(r, digest, "the registry does not have it, or hides it from the caller");
-    problem_answer(r->x, 404, "BLOB_UNKNOWN",
-                   "no such blob in this repository, or no right to read it");
+    authorise_hide(r);
     break;
   default:
     snprintf(why, sizeof why, "the registry answered with status %d", answer->status);

@@ -33,6 +33,9 @@ void authorise_cancel(struct authorise *question);
 void authorise_refuse(const struct request *r, struct slice digest,
                       const struct delegate_answer *answer, const struct error *e);
 
+/** Answers the request with 404: not there, or hidden. */
+void authorise_hide(const struct request *r);
+
 /**
  * Whether a yes stands for a blob of \p size, which is NULL when it is not known.
  *

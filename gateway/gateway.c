@@ -33,6 +33,11 @@ struct gateway *gateway_new(const struct gateway_options *options, struct http_c
   }
   gateway->options = options;
   gateway->upstreams = upstreams;
+  gateway->refusals = refusals_new(options->log, e);
+  if (gateway->refusals == NULL) {
+    gateway_free(gateway);
+    return NULL;
+  }
   for (size_t i = 0; i < options->registry_count; i++) {
     if (open_upstream(&upstreams[i], &options->registries[i], client, e) != 0) {
       gateway_free(gateway);
@@ -50,6 +55,7 @@ void gateway_free(struct gateway *gateway) {
     registry_free(gateway->upstreams[i].client);
     challenges_free(gateway->upstreams[i].challenges);
   }
+  refusals_free(gateway->refusals);
   free(gateway->upstreams);
   free(gateway);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gateway/gateway.h"
+#include "gateway/refusals.h"
 
 struct relay;
 /** The answers under way with blobs; zeroed there are none. */
@@ -20,8 +21,9 @@ struct gateway_upstream {
 struct gateway {
   const struct gateway_options *options;
   struct gateway_upstream *upstreams; /**< as many as options->registries */
-  struct relays relays;               /**< of webseed.c */
-  uint64_t generation;                /**< of the revocations that the relays were held against */
+  struct refusals *refusals;
+  struct relays relays; /**< of webseed.c */
+  uint64_t generation;  /**< of the revocations that the relays were held against */
 };
 
 /** The registry of that name; NULL when there is none. */

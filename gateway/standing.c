@@ -72,8 +72,12 @@ void standing_leave(struct standing *standing) {
 
 void standing_refuse(const struct request *r, struct slice digest, const struct error *e) {
   if (e == NULL) {
-    const struct delegate_answer hidden = {.verdict = DELEGATE_HIDDEN};
-    authorise_refuse(r, digest, &hidden, NULL);
+    refusals_log(r->gateway->refusals, http_request_peer(r->x), "nothing is handed out",
+                 ", user %.*s, who asked for %.*s of %.*s/%.*s: user, repository or token is "
+                 "revoked; see `swarmgate revoke list`",
+                 SLICE_ARG(r->caller.subject), SLICE_ARG(digest), SLICE_ARG(r->upstream->name),
+                 SLICE_ARG(r->repository));
+    authorise_hide(r);
     return;
   }
   request_log(r, LOG_LEVEL_WARN, "cannot tell what is revoked before tokens leave for", digest,

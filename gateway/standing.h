@@ -33,7 +33,7 @@ struct standing *standing_ask(const struct request *r, standing_told *told, void
 void standing_leave(struct standing *standing);
 
 /**
- * Answers the request of a standing that is not good: as what is hidden, or with 503 when \p e says
- * that there is no telling.
+ * Answers the request of a standing that is not good, and logs it: as what is hidden, or with 503
+ * when \p e says that there is no telling.
  */
 void standing_refuse(const struct request *r, struct slice digest, const struct error *e);

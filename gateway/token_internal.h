@@ -3,6 +3,7 @@
 
 #include "db/refresh_store.h"
 #include "gateway/login.h"
+#include "gateway/refusals.h"
 #include "gateway/token_grant.h"
 #include "gateway/token_request.h"
 #include "gateway/token_service.h"
@@ -10,6 +11,7 @@
 struct token_service {
   const struct token_service_options *options;
   struct logins *logins;
+  struct refusals *refusals;
   char *challenge; /**< `Basic realm="…"` */
 };
 
@@ -33,6 +35,13 @@ struct token_asking {
   struct token_issue *issue;     /**< while something is being written */
 };
 
+/** What was asked for, for the log: `repository:team/app:pull,push and 2 more`; in the exchange's
+ *  arena. */
+struct slice token_wanted(const struct token_asking *a);
+
+/** Logs that nothing is given out. \param why and what to do, for the operator. */
+void token_log_refusal(const struct token_asking *a, const char *why);
+
 /** Gives out what the caller, nobody or a user who has shown so, may have: waits for all that is
  *  revoked by now, decides, signs, records, answers. */
 void token_issue_start(struct token_asking *a);
@@ -41,7 +50,7 @@ void token_issue_start(struct token_asking *a);
 void token_issue_abandon(struct token_issue *issue);
 
 /** The user is not who he says he is, or nobody where somebody is wanted: a 401 with a challenge.
- *  \param why for the log. */
+ *  \param why for the log, as of token_log_refusal(). */
 void token_refuse(const struct token_asking *a, const char *message, const char *why);
 
 /** A failure of ours; \p e goes to the log. \param status 500, or 503 when the caller may come

@@ -256,6 +256,7 @@ static void issue_token(struct token_asking *a, const struct token_grant *grant,
   if (sign(issue, a, &e) != 0) {
     free_issue(issue);
     if (e.kind == ERROR_USAGE) {
+      token_log_refusal(a, "the token would be too long; it may ask for less at once");
       problem_answer(a->x, 400, "UNSUPPORTED",
                      "the token for all that is asked for would be too long: ask for less at once");
     } else {
@@ -317,13 +318,15 @@ static void decide(struct token_asking *a) {
     token_fail(a, 500, &e);
   } else if (outdated) {
     token_refuse(a, TOKEN_REFRESH_ENDED,
-                 "the refresh token is older than a revocation of its user");
+                 "the refresh token is older than a revocation of its user; log in again");
   } else if (barred) {
-    log_write(o->log, LOG_LEVEL_DEBUG, "no registry token for %.*s: revoked", SLICE_ARG(subject));
+    token_log_refusal(a, "this user is revoked; see `swarmgate revoke list`, and `swarmgate revoke "
+                         "remove` takes it back");
     problem_answer(a->x, 403, "DENIED", "nothing is issued to this user now: it was revoked");
   } else if (!a->named && grant.count == 0) {
     token_refuse(a, "a user name and password are wanted for this",
-                 "nobody may have any of what is asked for");
+                 "a user name and password are wanted; token_service.anonymous_pull does not have "
+                 "it");
   } else {
     issue_token(a, &grant, subject, now);
   }

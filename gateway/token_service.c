@@ -10,10 +10,14 @@
 #include "gateway/problem.h"
 #include "gateway/token_internal.h"
 
+#include <inttypes.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define WRONG "wrong user name or password"
+#define WRONG       "wrong user name or password"
+#define NO_USER     "there is no such user; `swarmgate user add` makes one"
+#define NO_PASSWORD "wrong password; `swarmgate user passwd` sets another"
 
 /* As a quoted-string (RFC 9110, 5.6.4). malloc'ed; NULL with the error. */
 static char *make_challenge(struct slice service, struct error *e) {
@@ -55,7 +59,8 @@ struct token_service *token_service_new(const struct token_service_options *opti
   service->options = options;
   service->challenge = make_challenge(name, e);
   service->logins = service->challenge == NULL ? NULL : logins_new(e);
-  if (service->logins == NULL) {
+  service->refusals = service->logins == NULL ? NULL : refusals_new(options->log, e);
+  if (service->refusals == NULL) {
     token_service_free(service);
     return NULL;
   }
@@ -65,19 +70,44 @@ struct token_service *token_service_new(const struct token_service_options *opti
 void token_service_free(struct token_service *service) {
   if (service != NULL) {
     logins_free(service->logins);
+    refusals_free(service->refusals);
     free(service->challenge);
     free(service);
   }
 }
 
-static void log_refusal(const struct token_asking *a, const char *why) {
-  char from[ADDRESS_TEXT_MAX];
-  address_print(http_request_peer(a->x), from);
-  log_write(a->service->options->log, LOG_LEVEL_DEBUG, "no registry token for %s: %s", from, why);
+struct slice token_wanted(const struct token_asking *a) {
+  static const char *const actions[] = {"",  "pull",   "push",   "pull,push",
+                                        "*", "pull,*", "push,*", "pull,push,*"};
+  const struct scope_list *wanted = &a->request.scopes;
+  struct arena *arena = http_exchange_arena(a->x);
+  if (wanted->count == 0) {
+    return SLICE("a login alone");
+  }
+  const struct scope *first = &wanted->items[0];
+  struct slice text = arena_printf(arena, "%.*s:%.*s:%s", SLICE_ARG(first->type),
+                                   SLICE_ARG(first->name), actions[first->actions]);
+  return wanted->count == 1 || text.ptr == NULL
+             ? text
+             : arena_printf(arena, "%.*s and %zu more", SLICE_ARG(text), wanted->count - 1);
+}
+
+/* The name that was given, true or not; it comes behind what nobody can choose. */
+static struct slice name_of(const struct token_asking *a) {
+  return a->request.proof == TOKEN_REQUEST_PASSWORD  ? a->request.user
+         : a->request.proof == TOKEN_REQUEST_REFRESH ? a->refresh.user
+                                                     : SLICE("");
+}
+
+void token_log_refusal(const struct token_asking *a, const char *why) {
+  struct slice name = name_of(a), wanted = token_wanted(a);
+  refusals_log(a->service->refusals, http_request_peer(a->x), "no registry token",
+               ", user %.*s, who asked for %.*s: %s", SLICE_ARG(name.len == 0 ? SLICE("-") : name),
+               SLICE_ARG(wanted), why);
 }
 
 void token_refuse(const struct token_asking *a, const char *message, const char *why) {
-  log_refusal(a, why);
+  token_log_refusal(a, why);
   problem_unauthorized(a->x, slice_str(a->service->challenge), message);
 }
 
@@ -94,7 +124,7 @@ void token_fail(const struct token_asking *a, int status, const struct error *e)
 }
 
 static void answer_malformed(const struct token_asking *a, const char *why) {
-  log_refusal(a, why);
+  token_log_refusal(a, why);
   problem_answer(a->x, 400, "UNSUPPORTED",
                  slice_utf8(slice_str(why)) ? why : "the request holds what is not UTF-8");
 }
@@ -113,21 +143,25 @@ static void on_login(void *arg, enum login_verdict verdict, const struct error *
     a->named = true;
     token_issue_start(a);
   } else if (verdict == LOGIN_WRONG) {
-    token_refuse(a, WRONG, WRONG);
+    token_refuse(a, WRONG, a->user.name.len == 0 ? NO_USER : NO_PASSWORD);
   } else {
     token_fail(a, 500, e);
   }
 }
 
 static void answer_held_up(const struct token_asking *a, uint64_t wait_ms) {
-  log_refusal(a, "too many wrong passwords");
+  char why[128];
+  snprintf(why, sizeof why,
+           "too many wrong passwords for this user from this address; held up for %" PRIu64 " s",
+           (wait_ms + 999) / 1000);
+  token_log_refusal(a, why);
   problem_later(a->x, 429, "TOOMANYREQUESTS",
                 "too many wrong passwords for this user from this address: wait",
                 (unsigned)((wait_ms + 999) / 1000));
 }
 
 static void answer_busy(const struct token_asking *a) {
-  log_refusal(a, "too many passwords wait to be looked at");
+  token_log_refusal(a, "too many passwords wait to be looked at; it may come again");
   problem_later(a->x, 503, "UNAVAILABLE", "too many log in at once: come again", 1);
 }
 
@@ -181,12 +215,12 @@ static void take_refresh(struct token_asking *a) {
   struct error e = {0};
   if (db_read(a->service->options->db, find_refresh, a, &e) != 0) {
     if (e.kind == ERROR_NOT_FOUND) {
-      token_refuse(a, TOKEN_REFRESH_ENDED, "no such refresh token, or it has expired");
+      token_refuse(a, TOKEN_REFRESH_ENDED, "no such refresh token, or it has ended; log in again");
     } else {
       token_fail(a, 500, &e);
     }
   } else if (!slice_equal(a->refresh.service, slice_str(a->service->options->service))) {
-    token_refuse(a, TOKEN_REFRESH_ENDED, "the refresh token is of another service");
+    token_refuse(a, TOKEN_REFRESH_ENDED, "the refresh token is of another service; log in again");
   } else {
     a->named = true;
     token_issue_start(a);

@@ -94,6 +94,8 @@ def test_by_each_kind(gate, registry, kind):
     revoke(gate, *argv)
     if kind in ("sub", "repository"):
         assert metainfo(gate, registry, small) == 404  # at once
+        line = gate.process.wait_line("nothing is handed out for 127.0.0.1:")
+        assert '"info"' in line and f"user {ALICE}, who asked for {small['digest']} of registry.example/team/app: " in line
     awaits("a refusal of the tracker", lambda: said(gate, small, token) == "token revoked")
     awaits("a refusal of the webseed", lambda: get(gate.gateway, webseed)[0] == 403)
     listed = scrape(gate.tracker, [small["infohash"]], token)

@@ -106,6 +106,51 @@ def test_what_is_written_down(service):
         assert secret not in written
 
 
+def refusals(service, says):
+    """The lines at level info that say who was refused, once one holds `says`."""
+    service.gate.process.wait_line(says)
+    lines = [json.loads(line) for line in service.gate.process.lines if line.startswith("{")]
+    return [line["message"] for line in lines if line["level"] == "info" and line["message"].startswith("no registry token for ")]
+
+
+def test_who_is_refused_is_in_the_log(service):
+    """Who, from where, what he asked for, why, and what to do; none of his secrets."""
+    def ask(*scopes, **who):
+        return service.realm.ask([APP + scope for scope in scopes], **who)[0]
+
+    assert ask("pull", user="alice", password="a wrong password") == 401
+    assert ask("push,pull", user="mallory", password="a wrong password") == 401
+    assert ask("pull") == 401
+    form = b"grant_type=refresh_token&refresh_token=a-wrong-refresh-token&service=registry.example"
+    assert get(service.gate.gateway, "/token", {"Content-Type": "application/x-www-form-urlencoded"}, method="POST", body=form)[0] == 401
+    service.gate.tool("revoke", "--config", service.gate.config, "--sub", "bob", "--ban")
+    assert ask("pull", user="bob", password=USERS["bob"]) == 403
+    assert get(service.gate.gateway, "/token?service=other", basic("alice", USERS["alice"]))[0] == 400
+    said = [re.sub(r"127\.0\.0\.1:\d+", "HOST", line) for line in refusals(service, "service: is not the one")]
+    begin = "no registry token for HOST, user "
+    assert said == [
+        begin + f"alice, who asked for {APP}pull: wrong password; `swarmgate user passwd` sets another",
+        begin + f"mallory, who asked for {APP}pull,push: there is no such user; `swarmgate user add` makes one",
+        begin + f"-, who asked for {APP}pull: a user name and password are wanted; token_service.anonymous_pull does not have it",
+        begin + "-, who asked for a login alone: no such refresh token, or it has ended; log in again",
+        begin + f"bob, who asked for {APP}pull: this user is revoked; see `swarmgate revoke list`, and `swarmgate revoke remove` takes it back",
+        begin + "alice, who asked for a login alone: service: is not the one that tokens are issued for here"]
+    for secret in ("a wrong password", "a-wrong-refresh-token", *USERS.values()):
+        assert secret not in service.gate.process.output()
+
+
+def test_a_guesser_does_not_flood_the_log(service):
+    """Ten lines a minute of one address; whoever comes from another is logged, with how many were not."""
+    for number in range(30):
+        status_of(service, f"user{number}", "guess")
+    get(service.gate.gateway, "/token", basic("alice", "wrong"), source="127.0.0.2")
+    said = refusals(service, "for 127.0.0.2:")
+    own = [line for line in said if "for 127.0.0.1:" in line]
+    # A minute may end in between.
+    assert 10 <= len(own) <= 20 and (len(own) > 10 or "before it 20 refusals were not logged" in said[-1])
+    assert "for 127.0.0.2:" in said[-1]
+
+
 def test_own_tokens_need_no_trust_row(tmp_path):
     """The tracker beside it takes them for what is registered, and of no other key or audience."""
     path = str(tmp_path / "registry.pem")
