@@ -74,6 +74,17 @@ static char *make_body(const struct token_issue *issue, const struct token_askin
   return text;
 }
 
+/* Who gets nothing of what he asked for hears of it from the registry alone. */
+static void log_issued(const struct token_issue *issue, const struct token_asking *a) {
+  bool nothing = issue->grant.count == 0 && a->request.scopes.count > 0;
+  struct slice what = issue->grant.count == 0 ? token_wanted(a) : issue->grant.scope;
+  log_write(a->service->options->log, LOG_LEVEL_INFO,
+            "issued registry token %s to %.*s for %s%.*s%s%s%s", issue->id,
+            SLICE_ARG(issue->subject), nothing ? "nothing: no right to " : "", SLICE_ARG(what),
+            nothing ? "; see `swarmgate user list`" : "",
+            issue->stores ? ", and refresh token " : "", issue->stores ? issue->refresh_id : "");
+}
+
 static void answer(const struct token_issue *issue, const struct token_asking *a) {
   static const struct http_field fields[] = {
       {SLICE("Content-Type"), SLICE("application/json")},
@@ -85,10 +96,7 @@ static void answer(const struct token_issue *issue, const struct token_asking *a
     token_fail(a, 500, &e);
     return;
   }
-  log_write(a->service->options->log, LOG_LEVEL_INFO, "issued registry token %s to %.*s for %s%s%s",
-            issue->id, SLICE_ARG(issue->subject),
-            issue->grant.count == 0 ? "a login alone" : issue->grant.scope.ptr,
-            issue->stores ? ", and refresh token " : "", issue->stores ? issue->refresh_id : "");
+  log_issued(issue, a);
   http_answer(a->x, 200, fields, sizeof fields / sizeof *fields, slice_str(body));
   free(body);
 }

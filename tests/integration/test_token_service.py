@@ -151,6 +151,14 @@ def test_a_guesser_does_not_flood_the_log(service):
     assert "for 127.0.0.2:" in said[-1]
 
 
+def test_the_log_says_when_nothing_is_granted(service):
+    status, body = service.realm.ask(["repository:other/app:pull,push", "registry:catalog:*"], "alice", USERS["alice"])
+    assert status == 200 and claims(body["token"])["access"] == []
+    service.gate.process.wait_line("for nothing: no right to repository:other/app:pull,push and 1 more; see `swarmgate user list`")
+    service.realm.ask([], "alice", USERS["alice"])
+    service.gate.process.wait_line("to registry.example/alice for a login alone")
+
+
 def test_own_tokens_need_no_trust_row(tmp_path):
     """The tracker beside it takes them for what is registered, and of no other key or audience."""
     path = str(tmp_path / "registry.pem")
