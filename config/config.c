@@ -59,8 +59,24 @@ static int check_trust(const struct config *c, size_t i, struct error *e) {
   return 0;
 }
 
-/* Whether some issuer's tokens count as those of the registry. */
+const char *config_service_registry(const struct config *c) {
+  const struct config_token_service *service = &c->token_service;
+  for (size_t i = 0; i < c->auth.trust_count; i++) {
+    const struct config_trust *row = &c->auth.trust[i];
+    if (row->registry.text != NULL && strcmp(row->issuer.text, service->issuer.text) == 0 &&
+        strcmp(row->audience.text, service->service.text) == 0) {
+      return row->registry.text;
+    }
+  }
+  return c->registry_count == 1 ? c->registries[0].name.text : service->service.text;
+}
+
+/* Whether some issuer's tokens, our own token service's among them, count as those of the
+ * registry. */
 static bool takes_tokens_of(const struct config *c, const char *registry) {
+  if (c->token_service.present && strcmp(config_service_registry(c), registry) == 0) {
+    return true;
+  }
   for (size_t i = 0; i < c->auth.trust_count; i++) {
     const struct config_trust *row = &c->auth.trust[i];
     if (has_text(&row->accept, "registry") &&
@@ -83,8 +99,11 @@ static int check_registry(const struct config *c, size_t i, struct error *e) {
   if (strcmp(row->authorise.text, "token") == 0 && !takes_tokens_of(c, row->name.text)) {
     return config_error(c, row->authorise.line, e,
                         "registries[%zu].authorise: token needs a row in auth.trust that accepts "
-                        "registry tokens of %s",
-                        i, row->name.text);
+                        "registry tokens of %s: - { issuer: ISSUER, audience: SERVICE, keys: FILE, "
+                        "algorithms: [ES256, RS256], accept: [registry], registry: '%s' }%s%s",
+                        i, row->name.text, row->name.text,
+                        c->token_service.present ? "; token_service issues those of " : "",
+                        c->token_service.present ? config_service_registry(c) : "");
   }
   return 0;
 }

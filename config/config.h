@@ -89,7 +89,8 @@ struct config_registry {
   struct config_text ca_file;
   struct config_text certificate, key;        /**< for the registry to see; both or neither */
   struct config_text username, password_file; /**< credentials; both NULL when left out */
-  /** `delegate`, or `token`, for which a trust row takes the registry's tokens. */
+  /** `delegate`, or `token`, for which a trust row or the token service has the registry's tokens.
+   */
   struct config_text authorise;
   unsigned line;
 };
@@ -127,6 +128,15 @@ int config_load(const char *path, struct config *out, struct error *e);
 int config_parse(const char *name, const char *bytes, size_t len, struct config *out,
                  struct error *e);
 void config_free(struct config *config);
+
+/**
+ * The registry that the token service is the realm of, by whose name its users are revoked and its
+ * tokens are taken: that of the first trust row with its issuer and service which names one, else
+ * the only one there is, else the one that is called as the service.
+ *
+ * \param config has a token service.
+ */
+const char *config_service_registry(const struct config *config);
 
 /** Sets \p e to `FILE:LINE: ` and the message, ERROR_USAGE; the line is left out when it is 0.
  *  \return -1. */

@@ -66,15 +66,7 @@ static int add_own(const struct config *config, const struct config_text *file, 
 }
 
 const char *issuers_service_registry(const struct config *config) {
-  const struct config_token_service *service = &config->token_service;
-  for (size_t i = 0; i < config->auth.trust_count; i++) {
-    const struct config_trust *row = &config->auth.trust[i];
-    if (row->registry.text != NULL && strcmp(row->issuer.text, service->issuer.text) == 0 &&
-        strcmp(row->audience.text, service->service.text) == 0) {
-      return row->registry.text;
-    }
-  }
-  return config->registry_count == 1 ? config->registries[0].name.text : service->service.text;
+  return config_service_registry(config);
 }
 
 static int load_own(const struct config *config, struct keyring_state *state, struct error *e) {
@@ -87,12 +79,11 @@ static int load_own(const struct config *config, struct keyring_state *state, st
       return -1;
     }
   }
-  return service->present
-             ? add_own(config, &service->signing_key, KEY_REGISTRY,
-                       add_row(&state->trust, service->issuer.text, service->service.text,
-                               issuers_service_registry(config)),
-                       &state->service, e)
-             : 0;
+  return service->present ? add_own(config, &service->signing_key, KEY_REGISTRY,
+                                    add_row(&state->trust, service->issuer.text,
+                                            service->service.text, config_service_registry(config)),
+                                    &state->service, e)
+                          : 0;
 }
 
 static int load_others(const struct config *config, struct trust *trust, struct error *e) {

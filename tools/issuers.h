@@ -16,10 +16,7 @@
  */
 int issuers_load(const struct config *config, struct keyring_state **out, struct error *e);
 
-/**
- * The registry that the token service is the realm of, by whose name its users are revoked: that of
- * the trust row with its issuer and service, else the only one there is, else the service.
- */
+/** The registry that the token service is the realm of: config_service_registry(). */
 const char *issuers_service_registry(const struct config *config);
 
 /**

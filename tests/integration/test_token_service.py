@@ -160,22 +160,28 @@ def test_the_log_says_when_nothing_is_granted(service):
 
 
 def test_own_tokens_need_no_trust_row(tmp_path):
-    """The tracker beside it takes them for what is registered, and of no other key or audience."""
+    """Tracker and gateway beside it take them for what is registered, and of no other key or audience."""
     path = str(tmp_path / "registry.pem")
     run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", path])
     service = {"issuer": "auth.example", "service": "registry.example", "signing_key": "registry.pem"}
     blob = tmp_path / "blob"
     blob.write_bytes(b"a layer")
-    with Gate(str(tmp_path), [{"name": "registry.example", "url": "http://127.0.0.1:9"}], token_service=service) as gate:
+    row = {"name": "registry.example", "url": "http://127.0.0.1:9", "authorise": "token"}
+    with Gate(str(tmp_path), [row], token_service=service) as gate:
         gate.tool("user", "add", "alice", "--config", gate.config, input="password")
         gate.tool("user", "grant", "alice", "team/app", "pull", "--config", gate.config)
         made = gate.tool("torrent", "create", f"blob:{blob}", "--register", "--json", "--repository", "team/app", "--output", str(tmp_path / "out"),
                          "--config", gate.config)
-        infohash = json.loads(made.stdout)["blobs"][0]["infohash"]
+        made = json.loads(made.stdout)["blobs"][0]
+        infohash = made["infohash"]
         for scope, reason in (("repository:team/app:pull", None), ("repository:team/other:pull", "not authorised for this torrent")):
             status, _, body = get(gate.gateway, f"/token?service=registry.example&scope={scope}", basic("alice", "password"))
             assert status == 200
-            assert failure(announce(gate.tracker, infohash, json.loads(body)["token"])) == reason
+            token = json.loads(body)["token"]
+            assert failure(announce(gate.tracker, infohash, token)) == reason
+            # Where it is too narrow the registry is asked for its challenge, and is not there.
+            status, _, _ = get(gate.gateway, f"/v1/team/app/blobs/{made['digest']}", {"Authorization": f"Bearer {token}"})
+            assert status == (502 if reason else 200)
         issued = gate.tool("token", "issue", "--config", gate.config, "--registry-scope", "repository:team/app:pull", "--sub", "bob")
         assert failure(announce(gate.tracker, infohash, issued.stdout.strip())) is None
 

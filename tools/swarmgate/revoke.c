@@ -85,7 +85,7 @@ static int end_refresh_tokens(struct db_txn *txn, const struct revoking *r, stru
   if (r->target->kind != REVOCATION_SUB || !config->token_service.present) {
     return 0;
   }
-  struct slice registry = slice_str(issuers_service_registry(config));
+  struct slice registry = slice_str(config_service_registry(config));
   struct slice user = slice_from(value, registry.len + 1);
   return user.len > 0 && slice_starts(value, registry) && value.ptr[registry.len] == '/'
              ? refresh_store_remove_user(txn, user, e)

@@ -226,6 +226,33 @@ static void with_one_registry_a_row_needs_no_name(void **state) {
   config_free(&c);
 }
 
+#define SERVICE "token_service: {issuer: i, service: s, signing_key: k}\n"
+
+static void assert_service_registry(const char *text, const char *want) {
+  struct config c;
+  parse(text, &c);
+  assert_string_equal(config_service_registry(&c), want);
+  config_free(&c);
+}
+
+static void the_token_service_needs_no_row(void **state) {
+  (void)state;
+  assert_service_registry(SERVICE "registries: [{name: r, url: 'http://r', authorise: token}]\n",
+                          "r");
+  assert_service_registry(SERVICE "registries: [{name: q, url: 'http://q'},\n"
+                                  "             {name: s, url: 'http://s', authorise: token}]\n",
+                          "s");
+  assert_service_registry(
+      SERVICE "registries: [{name: s, url: 'http://s'},\n"
+              "             {name: r, url: 'http://r', authorise: token}]\n"
+              "auth: {trust: [{issuer: i, audience: other, keys: k, algorithms: [ES256],\n"
+              "                accept: [swarm], registry: s},\n"
+              "               {issuer: i, audience: s, keys: k, algorithms: [ES256],\n"
+              "                accept: [registry], registry: r}]}\n",
+      "r");
+  assert_service_registry(SERVICE, "s");
+}
+
 static void words_may_stand_in_quotes(void **state) {
   (void)state;
   struct config c;
@@ -288,6 +315,7 @@ int main(void) {
       cmocka_unit_test(the_smallest_useful_file_has_five_lines),
       cmocka_unit_test(defaults_give_way),
       cmocka_unit_test(with_one_registry_a_row_needs_no_name),
+      cmocka_unit_test(the_token_service_needs_no_row),
       cmocka_unit_test(words_may_stand_in_quotes),
       cmocka_unit_test(a_file_is_loaded),
       cmocka_unit_test(the_sample_is_taken_as_it_is),

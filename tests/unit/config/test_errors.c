@@ -170,6 +170,13 @@ static const struct {
     {"registries: [{name: r, url: 'http://r', authorise: token}]\n"
      "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [ES256], accept: [swarm]}]}\n",
      "1: registries[0].authorise: token needs a row", NULL},
+    {"registries: [{name: r, url: 'http://r', authorise: token}]\n",
+     "1: registries[0].authorise: token needs a row",
+     "- { issuer: ISSUER, audience: SERVICE, keys: FILE, algorithms: [ES256, RS256], accept: "
+     "[registry], registry: 'r' }"},
+    {"token_service: {issuer: i, service: s, signing_key: k}\n"
+     "registries: [{name: q, url: 'http://q'},\n{name: r, url: 'http://r', authorise: token}]\n",
+     "3: registries[1].authorise: token needs a row", "; token_service issues those of s"},
     {"token_service:\n  issuer: i\n", "2: token_service.service: is missing", NULL},
     {"auth:\n  trust:\n  - {audience: a, keys: k, algorithms: [ES256], accept: [swarm]}\n",
      "3: auth.trust[0].issuer: is missing", NULL},
