@@ -49,6 +49,13 @@ def test_options_of_the_server():
     assert set(OPTION.findall(help_text)) | {"--help"} == set(OPTION.findall(sections(page("swarmgated.8"), "#")["OPTIONS"]))
 
 
+@pytest.mark.parametrize("command", ["user remove", "user ungrant", "revoke"])
+def test_what_the_registry_honours_is_said(command):
+    """integration/test_token_registry.py has it that it does."""
+    text = re.sub(r"\s+", " ", sections(page("swarmgate.1"), "##")[command])
+    assert re.search(r"honours a registry token that was issued already[^.]* until its _exp_", text)
+
+
 def test_help_fits_80_columns():
     for argv in (["swarmgate", "--help"], ["swarmgated", "--help"], *(["swarmgate", *c.split(), "--help"] for c in commands())):
         for line in run([binary(argv[0]), *argv[1:]]).stdout.splitlines():

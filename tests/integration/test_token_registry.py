@@ -91,6 +91,25 @@ def place(request, tmp_path_factory):
         yield running
 
 
+def test_the_registry_honours_what_is_out(tmp_path):
+    """A registry token is good there until its `exp`, whatever becomes of its user; the manual says so."""
+    with OurService(str(tmp_path / "realm"), USERS, GRANTS) as service, Registry(str(tmp_path / "registry"), USERS, realm=service.realm) as registry:
+        small_image(str(tmp_path / "image"), "team/app", (5000,))
+        registry.push(f"oci:{tmp_path}/image:1", "team/app:1", "owner")
+        token = service.realm.token_for(APP + "pull", user="reader", password=USERS["reader"])
+
+        def status():
+            return get(registry.address, "/v2/team/app/tags/list", {"Authorization": f"Bearer {token}"})[0]
+
+        assert status() == 200
+        service.user("ungrant", "reader", "team/*")
+        assert status() == 200
+        service.user("remove", "reader")
+        service.gate.tool("revoke", "--config", service.gate.config, "--sub", "reader", "--ban")
+        assert service.realm.ask([APP + "pull"], "reader", USERS["reader"])[0] == 401
+        assert status() == 200
+
+
 @pytest.mark.parametrize("kind,user,repository,action", TABLE, ids=name_cell)
 def test_table(place, kind, user, repository, action):
     may = repository in MAY.get((user, action), ())

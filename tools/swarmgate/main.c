@@ -93,7 +93,8 @@ static const struct command commands[] = {
      "       swarmgate revoke --config FILE --jti ID|--infohash HEX|--kid ID\n\n"
      "Ends all tokens issued up to now to or for what is named, within 5 seconds on a\n"
      "running server, and the sessions that began with them. See also the commands\n"
-     "`swarmgate revoke list` and `swarmgate revoke remove`.\n\n"
+     "`swarmgate revoke list` and `swarmgate revoke remove`. The registry itself\n"
+     "honours a registry token that was issued already until its exp.\n\n"
      "  --config FILE       of swarmgated\n"
      "  --jti ID            one token, by its jti\n"
      "  --sub NAME          REGISTRY/USER, as tokens name him\n"
@@ -122,7 +123,8 @@ static const struct command commands[] = {
      "were given out before are worthless.\n"},
     {"user", "remove", command_user_remove, "remove a user",
      "NAME --config FILE\n\n"
-     "Removes a user, with the grants and refresh tokens.\n"},
+     "Removes a user, with the grants and refresh tokens. The registry honours a\n"
+     "registry token that was issued already until its exp.\n"},
     {"user", "list", command_user_list, "list users and their grants",
      "--config FILE [--json]\n\n"
      "Lists users, when their password was set, and their grants.\n"},
