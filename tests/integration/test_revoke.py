@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -175,3 +176,48 @@ def test_beside_a_running_server(tmp_path):
         assert "revocations     2\n" in gate.tool("db", "stats", "--config", gate.config).stdout
         assert "all sound" in gate.tool("db", "check", "--config", gate.config).stdout
     assert len(values(gate)) == 2
+
+
+# --- what `token verify` makes of it ---
+
+def verify(gate, token):
+    return gate.tool("token", "verify", "--config", gate.config, "-", input=token, check=False)
+
+
+def test_a_revoked_token_does_not_verify(one):
+    token = one.token(HEX, "cd" * 20, sub="registry.example/alice")
+    assert verify(one, token).returncode == 0
+    claims = json.loads(verify(one, token).stdout)
+    for argv in (["--jti", claims["claims"]["jti"]], ["--kid", claims["header"]["kid"]], ["--sub", "alice"]):
+        revoke(one, *argv)
+        refused(verify(one, token), 3, f"it is revoked, by its {argv[0][2:]}")
+        revoke(one, "remove", *argv)
+        assert verify(one, token).returncode == 0
+    revoke(one, "--sub", "bob")
+    revoke(one, "--infohash", HEX)
+    done = verify(one, token)
+    assert done.returncode == 0 and json.loads(done.stdout) == claims
+    assert done.stderr == "swarmgate: of what the token is for, 1 of 2 are revoked\n"
+    revoke(one, "--infohash", "cd" * 20)
+    refused(verify(one, token), 3, "all that it is for is revoked")
+
+
+def test_a_registry_token_is_revoked_by_its_registry(tmp_path):
+    """A user by the registry's name in front of the token's sub, and its repositories."""
+    run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", str(tmp_path / "registry.pem")])
+    gate = Gate(str(tmp_path), rows("registry.example"), token_service={"issuer": "i", "service": "s", "signing_key": "registry.pem"})
+    token = gate.tool("token", "issue", "--config", gate.config, "--registry-scope", "repository:team/app:pull", "--sub", "alice").stdout
+    for argv, says in ((["--repository", "team/app"], "all that it is for"), (["--sub", "registry.example/alice"], "by its sub")):
+        assert verify(gate, token).returncode == 0
+        revoke(gate, *argv)
+        refused(verify(gate, token), 3, says)
+        revoke(gate, "remove", *argv)
+
+
+def test_verifying_makes_no_database(one, tmp_path):
+    token = one.token(HEX)
+    shutil.rmtree(tmp_path / "data")
+    assert verify(one, token).returncode == 0 and not (tmp_path / "data").exists()
+    (tmp_path / "data" / "db").mkdir(parents=True)
+    (tmp_path / "data" / "db" / "data.mdb").write_bytes(b"damage")
+    refused(verify(one, token), 1, "cannot tell whether the token is revoked")

@@ -1,11 +1,15 @@
 #include "command.h"
 
+#include "auth/revocation_set.h"
 #include "auth/token.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hex.h"
+#include "db/revocation_store.h"
 #include "image/reference.h"
 #include "tools/issuers.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -210,6 +214,88 @@ int command_token_inspect(int argc, char **argv, struct error *e) {
   return print_parts(jws, e);
 }
 
+/* How many of the torrents or repositories that it names are revoked, though it is not itself. */
+static size_t count_revoked(const struct revocation_set *set, const struct token *t) {
+  size_t count = 0;
+  for (size_t i = 0; i < t->infohash_count; i++) {
+    count += revocation_set_refuses_infohash(set, t->infohashes[i].bytes, t->issued) ? 1 : 0;
+  }
+  for (size_t i = 0; i < t->access_count; i++) {
+    uint64_t name = revocation_name_in(t->registry, t->access[i].repository);
+    count += revocation_set_refuses_name(set, REVOCATION_REPOSITORY, name, t->issued) ? 1 : 0;
+  }
+  return count;
+}
+
+static int check_against(const struct revocation_set *set, const struct token *t, struct error *e) {
+  struct revocation_names names;
+  revocation_names_of(t, t->key_id, t->header_kid, &names);
+  enum revocation_kind by = revocation_set_refuses(set, &names, t->issued);
+  size_t named = t->infohash_count + t->access_count, revoked = count_revoked(set, t);
+  if (by != 0) {
+    return error_set(e, ERROR_DENIED,
+                     "the token does not verify: it is revoked, by its %s: see `swarmgate revoke "
+                     "list`",
+                     revocation_kind_name(by));
+  }
+  if (revoked > 0 && revoked == named) {
+    return error_set(e, ERROR_DENIED,
+                     "the token does not verify: all that it is for is revoked: see `swarmgate "
+                     "revoke list`");
+  }
+  if (revoked > 0) {
+    fprintf(stderr, "swarmgate: of what the token is for, %zu of %zu are revoked\n", revoked,
+            named);
+  }
+  return 0;
+}
+
+struct reading {
+  struct revocation_list *list;
+  struct error *e;
+  int result;
+};
+
+static bool add_revocation(void *arg, const struct revocation_record *record) {
+  struct reading *r = arg;
+  const struct revocation like = {.kind = (enum revocation_kind)record->kind,
+                                  .at = record->at,
+                                  .until = record->until,
+                                  .expires = record->expires};
+  r->result = revocation_list_add(r->list, &like, record->value, r->e);
+  return r->result == 0;
+}
+
+static int read_revocations(struct db_txn *txn, void *arg, struct error *e) {
+  struct reading r = {.list = arg, .e = e};
+  return revocation_store_each(txn, add_revocation, &r, e) == 0 ? r.result : -1;
+}
+
+/* By the database that the server has, where there is one. */
+static int check_revocations(const struct config *config, const struct token *t, struct error *e) {
+  struct db *db = NULL;
+  struct revocation_list list = {0};
+  CLEANUP_FREE char *file = NULL;
+  if (asprintf(&file, "%s/db/data.mdb", config->data_dir.text) < 0) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  if (access(file, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    return 0; /* nor is one made for this */
+  }
+  if (db_open(config->data_dir.text, &db, e) != 0) {
+    return error_context(e, "cannot tell whether the token is revoked");
+  }
+  int result = db_read(db, read_revocations, &list, e);
+  struct revocation_set *set = result == 0 ? revocation_set_new(&list, clock_now()) : NULL;
+  if (result == 0) {
+    result = set == NULL ? error_set(e, ERROR_FAILED, "out of memory") : check_against(set, t, e);
+  }
+  revocation_set_free(set);
+  revocation_list_free(&list);
+  db_close(db);
+  return result;
+}
+
 int command_token_verify(int argc, char **argv, struct error *e) {
   const char *config_path = NULL;
   const struct args_option options[] = {{.name = "config", .value = &config_path}};
@@ -231,11 +317,12 @@ int command_token_verify(int argc, char **argv, struct error *e) {
     enum token_verdict verdict =
         token_verify(&keys->trust, jws, TOKEN_SWARM | TOKEN_REGISTRY | TOKEN_WEBSEED, clock_now(),
                      &arena, &token, &why);
-    if (verdict == TOKEN_VALID) {
-      result = print_parts(jws, e);
-    } else {
-      result = error_set(e, ERROR_DENIED, "the token does not verify: %s", why.text);
-    }
+    result = verdict == TOKEN_VALID
+                 ? check_revocations(&config, &token, e)
+                 : error_set(e, ERROR_DENIED, "the token does not verify: %s", why.text);
+  }
+  if (result == 0) {
+    result = print_parts(jws, e);
   }
   arena_free(&arena);
   keyring_state_free(keys);
