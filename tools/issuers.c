@@ -1,11 +1,22 @@
 #include "tools/issuers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static int out_of_memory(const struct config *config, struct error *e) {
   return error_set(e, ERROR_FAILED, "cannot load the keys of %s: out of memory", config->file);
 }
+
+/* Of a file that a key of the configuration names. */
+static int file_error(const struct config *config, const char *key, const struct config_text *file,
+                      struct error *e) {
+  error_context(e, "%s", key);
+  return config_error_at(config, file->line, e);
+}
+
+static const char *const key_of_use[] = {
+    [KEY_ANNOUNCE] = "auth.signing_keys[0]", [KEY_REGISTRY] = "token_service.signing_key"};
 
 /* Names the row whose keys are loaded. \return NULL without memory; what is made so far belongs to
  * the trust even then. */
@@ -42,15 +53,17 @@ static unsigned kinds_of(const struct config_trust *row) {
   return set;
 }
 
-/* A row for a key of ours. \param signer takes the key; NULL: it only verifies. */
-static int add_own(const struct config *config, const struct config_text *file, enum key_use use,
-                   struct trust_row *row, struct keyring_signer *signer, struct error *e) {
+/* A row for a key of ours, which \p key of the configuration names. \param signer takes the key;
+ * NULL: it only verifies. */
+static int add_own(const struct config *config, const char *key, const struct config_text *file,
+                   enum key_use use, struct trust_row *row, struct keyring_signer *signer,
+                   struct error *e) {
   struct key_file loaded;
   if (row == NULL) {
     return out_of_memory(config, e);
   }
   if (key_file_load(file->text, use, &loaded, e) != 0) {
-    return config_error_at(config, file->line, e);
+    return file_error(config, key, file, e);
   }
   row->keys = loaded.trusted;
   row->algorithms = KEY_ALL;
@@ -74,16 +87,19 @@ static int load_own(const struct config *config, struct keyring_state *state, st
   const struct config_token_service *service = &config->token_service;
   for (size_t i = 0; i < auth->signing_keys.count; i++) {
     struct trust_row *row = add_row(&state->trust, auth->issuer.text, auth->audience.text, NULL);
-    if (add_own(config, &auth->signing_keys.items[i], KEY_ANNOUNCE, row,
+    char key[64];
+    snprintf(key, sizeof key, "auth.signing_keys[%zu]", i);
+    if (add_own(config, key, &auth->signing_keys.items[i], KEY_ANNOUNCE, row,
                 i == 0 ? &state->swarm : NULL, e) != 0) {
       return -1;
     }
   }
-  return service->present ? add_own(config, &service->signing_key, KEY_REGISTRY,
-                                    add_row(&state->trust, service->issuer.text,
-                                            service->service.text, config_service_registry(config)),
-                                    &state->service, e)
-                          : 0;
+  return service->present
+             ? add_own(config, key_of_use[KEY_REGISTRY], &service->signing_key, KEY_REGISTRY,
+                       add_row(&state->trust, service->issuer.text, service->service.text,
+                               config_service_registry(config)),
+                       &state->service, e)
+             : 0;
 }
 
 static int load_others(const struct config *config, struct trust *trust, struct error *e) {
@@ -98,7 +114,9 @@ static int load_others(const struct config *config, struct trust *trust, struct 
       return out_of_memory(config, e);
     }
     if (keyset_load(from->keys.text, &row->keys, e) != 0) {
-      return config_error_at(config, from->keys.line, e);
+      char key[64];
+      snprintf(key, sizeof key, "auth.trust[%zu].keys", i);
+      return file_error(config, key, &from->keys, e);
     }
     row->algorithms = algorithms_of(from);
     row->accept = kinds_of(from);
@@ -155,7 +173,8 @@ int issuers_signing_key(const struct config *config, enum key_use use, struct ke
   if (file == NULL) {
     return -1;
   }
-  return key_load_private(file->text, out, e) == 0 ? 0 : config_error_at(config, file->line, e);
+  return key_load_private(file->text, out, e) == 0 ? 0
+                                                   : file_error(config, key_of_use[use], file, e);
 }
 
 static int64_t larger(int64_t a, int64_t b) {

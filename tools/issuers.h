@@ -12,7 +12,7 @@
  * there is. Where a row repeats a key of ours that was retired, it is so there too.
  *
  * \param out for keyring_new(), or freed by keyring_state_free().
- * \return 0, or -1 with file:line of the configuration.
+ * \return 0, or -1 with file:line and the key of the configuration.
  */
 int issuers_load(const struct config *config, struct keyring_state **out, struct error *e);
 

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import os
+import re
+import shutil
 import stat
 import subprocess
 
@@ -334,7 +336,7 @@ def test_source_must_be_what_json_can_hold(register, tmp_path):
     ({"tracker": {"tls": {"certificate": "a", "key": "b"}}}, "a: "), ({"tracker": {"zones": {"a": ["10.0.0.0/8"]}}}, "not supported yet"),
     ({"tracker": {"store": "redis://h:1/0"}}, "not supported yet"), ({"tracker": {"revocations": "http://x/"}}, "not supported yet"),
     ({"tracker": {"trusted_proxies": ["10.0.0.1/8"]}}, "first address"), ({"admin": {"listen": ["127.0.0.1:0"]}}, "not supported yet"),
-    ({"auth": {"signing_keys": ["missing.pem"]}}, "missing.pem"), ({"tracker": None, "gateway": None}, "nothing"),
+    ({"auth": {"signing_keys": ["announce.pem", "missing.pem"]}}, ": auth.signing_keys[1]: "), ({"tracker": None, "gateway": None}, "nothing"),
 ])
 def test_configuration_is_checked(tmp_path, change, says):
     gate = Gate(str(tmp_path), **change)
@@ -342,6 +344,33 @@ def test_configuration_is_checked(tmp_path, change, says):
         done = run([binary("swarmgated"), "--config", gate.config, *more], check=False)
         assert done.returncode == 2 and says in done.stderr and "swarmgated.yaml" in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_every_key_file_is_told_with_its_key(tmp_path):
+    """Missing, or one that others may read, for the server and for the tool that signs."""
+    gate = Gate(str(tmp_path), [{"name": "r", "url": "http://127.0.0.1:9"}], auth={"trust": [{
+        "issuer": "i", "audience": "a", "keys": "trust.pem", "algorithms": ["ES256"], "accept": ["registry"]}]},
+        token_service={"issuer": "i", "service": "s", "signing_key": "registry.pem"})
+    paths = {"auth.signing_keys[0]": "announce.pem", "token_service.signing_key": "registry.pem", "auth.trust[0].keys": "trust.pem"}
+    for path in paths.values():
+        shutil.copy(gate.key, tmp_path / path) if path != "announce.pem" else None
+    issue = ["--config", gate.config, "--sub", "a"]
+    tools = {"auth.signing_keys[0]": ["--infohash", "ab" * 20], "token_service.signing_key": ["--registry-scope", "repository:a:pull"]}
+
+    def said_rightly():
+        return run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+
+    assert said_rightly().returncode == 0
+    for key, path in paths.items():
+        begin = re.compile(rf"{re.escape(gate.config)}:\d+: {re.escape(key)}: .*{re.escape(path)}")
+        os.chmod(tmp_path / path, 0o640)
+        assert begin.search(said := said_rightly().stderr) and "chmod 600" in said, said
+        os.rename(tmp_path / path, tmp_path / "away")
+        assert begin.search(said := said_rightly().stderr), said
+        if key in tools:
+            assert begin.search(said := one_line(tool("token", "issue", *issue, *tools[key]), 2)), said
+        os.rename(tmp_path / "away", tmp_path / path)
+        os.chmod(tmp_path / path, 0o600)
 
 
 @pytest.mark.parametrize("text,says", [(None, "No such file"), ("nonsense", "no certificate"), ("", "no certificate")])
@@ -361,6 +390,7 @@ def test_session_key_is_checked(tmp_path, text, mode, says):
     os.chmod(tmp_path / "s.key", mode)
     done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
     assert done.returncode == (0 if says is None else 2) and (says or "") in done.stderr, done.stderr
+    assert says is None or re.search(r"swarmgated\.yaml:\d+: tracker\.session_key: ", done.stderr), done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")

@@ -13,7 +13,7 @@
 
 enum { TEXT_MAX = 2 * SESSION_KEY + 2 }; /* digits, newline, NUL */
 
-int session_key_read(const char *path, unsigned char key[SESSION_KEY], struct error *e) {
+static int read_key(const char *path, unsigned char key[SESSION_KEY], struct error *e) {
   CLEANUP(buf_free) struct buf bytes = {0};
   struct stat status;
   if (file_read(path, TEXT_MAX, &bytes, e) != 0) {
@@ -30,6 +30,10 @@ int session_key_read(const char *path, unsigned char key[SESSION_KEY], struct er
   return stat(path, &status) == 0 && (status.st_mode & 077) != 0
              ? error_set(e, ERROR_USAGE, "%s: others may read the session key; chmod 600 it", path)
              : 0;
+}
+
+int session_key_read(const char *path, unsigned char key[SESSION_KEY], struct error *e) {
+  return read_key(path, key, e) == 0 ? 0 : error_context(e, "tracker.session_key");
 }
 
 /* The folder may be in other hands, which could put a link in the file's place meanwhile. */
