@@ -56,6 +56,20 @@ def test_what_the_registry_honours_is_said(command):
     assert re.search(r"honours a registry token that was issued already[^.]* until its _exp_", text)
 
 
+def test_files_that_the_maps_name_are_there():
+    """And each of the token service's is named in docs/architecture.md."""
+    text = read("docs", "architecture.md")
+    section = sections(text, "##")["The token service"]
+    named = re.findall(r"`([a-z_/]+\.c)`", section)
+    files = {path if "/" in path else f"gateway/{path}" for path in named}
+    assert all(os.path.exists(os.path.join(TOP, path)) for path in files), files
+    ours = {f"gateway/{name}" for name in os.listdir(os.path.join(TOP, "gateway")) if re.fullmatch(r"(token_|login|guesses|refusals).*\.c", name)}
+    assert ours == {path for path in files if path.startswith("gateway/")}
+    room = next(line for line in read("CONTRIBUTING.md").splitlines() if line.startswith("| `gateway/`"))
+    for name in re.findall(r"`([a-z_]+\.c)`", room):
+        assert os.path.exists(os.path.join(TOP, "gateway", name)), name
+
+
 def test_help_fits_80_columns():
     for argv in (["swarmgate", "--help"], ["swarmgated", "--help"], *(["swarmgate", *c.split(), "--help"] for c in commands())):
         for line in run([binary(argv[0]), *argv[1:]]).stdout.splitlines():
