@@ -20,6 +20,7 @@ PEERS = 4000     # announcing at once
 PATIENCE = 120   # seconds for one answer, under valgrind
 RENEWAL = 2      # seconds from one infohash and token to the next
 TOKEN_TTL, SESSION = 30, 60
+LASTING = 6 * 3600  # seconds of a session that outlives the run
 
 
 class Wrong(Exception):
@@ -78,9 +79,9 @@ class Tokens:
             self.key = serialization.load_pem_private_key(f.read(), None)
         self.stranger = make_key("ES256")
 
-    def make(self, infohashes, key=None, ttl=TOKEN_TTL):
+    def make(self, infohashes, key=None, ttl=TOKEN_TTL, session=SESSION):
         now = int(time.time())
-        claims = {**self.claims, "iat": now, "nbf": now, "exp": now + ttl, "session": now + SESSION,
+        claims = {**self.claims, "iat": now, "nbf": now, "exp": now + ttl, "session": now + session,
                   "jti": random.randbytes(8).hex(), "infohash": [h.hex() for h in infohashes]}
         if ttl < 0:
             claims.update(iat=now + ttl - 1, nbf=now + ttl - 1, session=now + ttl)
@@ -184,9 +185,10 @@ class Load:
     announces_with_bearer.weight = 40
 
     async def announces_fresh(self):
-        """A token nobody has seen, for a swarm nobody is in."""
+        """A token nobody has seen, for a swarm nobody is in; it outlives the run, and so is forgotten only for others."""
         peer, infohash = self.peer(), random.randbytes(20)
-        await self.ask_tracker(self.announce_target(peer, self.tokens.make([infohash]), info_hash=infohash), peer.source)
+        token = self.tokens.make([infohash], session=LASTING)
+        await self.ask_tracker(self.announce_target(peer, token, info_hash=infohash), peer.source)
     announces_fresh.weight = 60
 
     async def announces_without_right(self):
@@ -215,6 +217,14 @@ class Load:
         answer = await self.ask_tracker(target, None)
         expect(set(answer[b"files"]), set(wanted))
     scrapes.weight = 50
+
+    async def scrapes_fresh(self):
+        """As announces_fresh, without a peer."""
+        infohash = random.randbytes(20)
+        token = self.tokens.make([infohash], session=LASTING)
+        answer = await self.ask_tracker("/scrape?" + query([("jwt", token), ("info_hash", infohash)]), None)
+        expect(set(answer[b"files"]), {infohash})
+    scrapes_fresh.weight = 200
 
     async def scrapes_without_right(self):
         target, reason = random.choice((
@@ -364,6 +374,14 @@ class Load:
             except (Wrong, asyncio.TimeoutError, asyncio.IncompleteReadError, OSError) as problem:
                 self.wrong[f"{kind}: {problem!r}"] += 1
             self.done[kind] += 1
+
+    async def shows_tokens(self, count, workers):
+        """So many fresh tokens at once, `workers` at a time."""
+        async def show(share):
+            for _ in range(share):
+                await self.scrapes_fresh()
+
+        await asyncio.gather(*(show(-(-count // workers)) for _ in range(workers)))
 
     async def run(self, enough, watch, workers, rate=None):
         """Asks, `workers` at once, `rate` times a second at most, until enough(requests so far); watch(self) runs beside it."""
