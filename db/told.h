@@ -1,4 +1,4 @@
-/** The outcome of what another thread does, told on the loop that asked for it. Inside db/ only. */
+/** The outcome of what another thread does, told on the loop that asked for it. */
 #pragma once
 
 #include "db/db.h"

@@ -2,6 +2,7 @@
 
 #include "auth/password.h"
 #include "base/clock.h"
+#include "db/told.h"
 #include "gateway/guesses.h"
 #include "gateway/memo.h"
 
@@ -17,8 +18,9 @@ struct login {
 
 /* One look, and all on its loop who wait for it. */
 struct look {
-  uv_work_t work;
-  struct look *next; /* of the list; under the lock */
+  struct look *next; /* of the list; under the lock, as is what follows */
+  bool taken;        /* by a thread */
+  struct told *told;
   struct logins *logins;
   uv_loop_t *loop;
   struct memo_key about;
@@ -31,12 +33,30 @@ struct look {
   char text[]; /* wiped when it is freed */
 };
 
+/* The threads are its own: libuv's are few, and what ends the rights of somebody else must not wait
+ * there behind a queue of passwords. */
 struct logins {
   struct memo *right;
   struct guesses *guesses;
-  pthread_mutex_t lock;
-  struct look *looks;
+  pthread_mutex_t lock; /* guards what follows */
+  pthread_cond_t wake;
+  struct look *looks; /* the oldest first */
+  bool stopping;
+  pthread_t threads[LOGIN_THREADS];
+  size_t thread_count; /* of the caller of logins_new() and logins_free() alone */
 };
+
+static void *look_at_all(void *arg);
+
+static int start_threads(struct logins *logins, struct error *e) {
+  for (; logins->thread_count < LOGIN_THREADS; logins->thread_count++) {
+    int code = pthread_create(&logins->threads[logins->thread_count], NULL, look_at_all, logins);
+    if (code != 0) {
+      return error_set(e, ERROR_FAILED, "cannot look at passwords: no thread: %s", strerror(code));
+    }
+  }
+  return 0;
+}
 
 struct logins *logins_new(struct error *e) {
   struct logins *logins = calloc(1, sizeof *logins);
@@ -45,9 +65,10 @@ struct logins *logins_new(struct error *e) {
     return NULL;
   }
   pthread_mutex_init(&logins->lock, NULL);
+  pthread_cond_init(&logins->wake, NULL);
   logins->right = memo_new(LOGIN_REMEMBERED_MAX, e);
   logins->guesses = logins->right == NULL ? NULL : guesses_new(e);
-  if (logins->guesses == NULL) {
+  if (logins->guesses == NULL || start_threads(logins, e) != 0) {
     logins_free(logins);
     return NULL;
   }
@@ -55,12 +76,21 @@ struct logins *logins_new(struct error *e) {
 }
 
 void logins_free(struct logins *logins) {
-  if (logins != NULL) {
-    memo_free(logins->right);
-    guesses_free(logins->guesses);
-    pthread_mutex_destroy(&logins->lock);
-    free(logins);
+  if (logins == NULL) {
+    return;
   }
+  pthread_mutex_lock(&logins->lock);
+  logins->stopping = true;
+  pthread_cond_broadcast(&logins->wake);
+  pthread_mutex_unlock(&logins->lock);
+  for (size_t i = 0; i < logins->thread_count; i++) {
+    pthread_join(logins->threads[i], NULL);
+  }
+  memo_free(logins->right);
+  guesses_free(logins->guesses);
+  pthread_cond_destroy(&logins->wake);
+  pthread_mutex_destroy(&logins->lock);
+  free(logins);
 }
 
 static void free_look(struct look *look) {
@@ -97,7 +127,6 @@ static struct look *make_look(struct logins *logins, uv_loop_t *loop, const stru
       .from = guesses_place(attempt->from),
       .size = size,
   };
-  look->work.data = look;
   char *at = look->text;
   look->user = keep(&at, attempt->user);
   look->password = keep(&at, attempt->password);
@@ -115,14 +144,40 @@ static struct login *add_waiting(struct look *look, struct guesses_place from, l
   return login;
 }
 
-/* On a thread of libuv. */
-static void on_work(uv_work_t *work) {
-  struct look *look = work->data;
+/* On a thread of ours. */
+static void look_at(struct look *look) {
   int status = look->hash.len == 0 ? password_verify_nobody(look->password, &look->error)
                                    : password_verify(look->password, look->hash, &look->error);
   look->verdict = status == 0                        ? LOGIN_RIGHT
                   : look->error.kind == ERROR_DENIED ? LOGIN_WRONG
                                                      : LOGIN_FAILED;
+}
+
+static struct look *oldest_waiting(const struct logins *logins) {
+  struct look *look = logins->looks;
+  while (look != NULL && look->taken) {
+    look = look->next;
+  }
+  return look;
+}
+
+static void *look_at_all(void *arg) {
+  struct logins *logins = arg;
+  pthread_mutex_lock(&logins->lock);
+  while (!logins->stopping) {
+    struct look *look = oldest_waiting(logins);
+    if (look == NULL) {
+      pthread_cond_wait(&logins->wake, &logins->lock);
+      continue;
+    }
+    look->taken = true;
+    pthread_mutex_unlock(&logins->lock);
+    look_at(look);
+    told_finish(look->told, NULL); /* which is the end of it here */
+    pthread_mutex_lock(&logins->lock);
+  }
+  pthread_mutex_unlock(&logins->lock);
+  return NULL;
 }
 
 static void leave(struct look *look) {
@@ -144,10 +199,10 @@ static void count(const struct look *look, const struct login *login, uint64_t n
   }
 }
 
-static void on_looked(uv_work_t *work, int status) {
-  struct look *look = work->data;
+static void on_looked(void *arg, const struct error *e) {
+  struct look *look = arg;
   uint64_t now = clock_monotonic_ms();
-  (void)status; /* nobody cancels it */
+  (void)e; /* the look's own says more */
   leave(look);
   if (look->verdict == LOGIN_RIGHT) {
     memo_keep(look->logins->right, &look->about, now + LOGIN_REMEMBER_MS, 0);
@@ -182,6 +237,14 @@ static struct look *find_look(const struct logins *logins, const uv_loop_t *loop
   return found;
 }
 
+static void append(struct logins *logins, struct look *look) {
+  struct look **end = &logins->looks;
+  while (*end != NULL) {
+    end = &(*end)->next;
+  }
+  *end = look;
+}
+
 static enum login_verdict start_look(struct logins *logins, uv_loop_t *loop,
                                      const struct memo_key *about,
                                      const struct login_attempt *attempt, login_done *done,
@@ -201,13 +264,12 @@ static enum login_verdict start_look(struct logins *logins, uv_loop_t *loop,
     return LOGIN_FAILED;
   }
   *login = add_waiting(look, from, done, arg);
-  if (*login == NULL) {
+  if (*login == NULL || told_new(loop, on_looked, look, &look->told) != 0) {
     free_look(look);
     return LOGIN_FAILED;
   }
-  look->next = logins->looks;
-  logins->looks = look;
-  uv_queue_work(loop, &look->work, on_work, on_looked); /* fails only without on_work */
+  append(logins, look);
+  pthread_cond_signal(&logins->wake);
   return LOGIN_PENDING;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Passwords of users, looked at off the loops, for each look takes 0.1 s of a processor. What was
- * right is remembered for a minute, so that a thousand nodes with one account cost one look, and
- * the same credentials that are being looked at on this loop are not looked at twice. Who guesses
- * is held up. Shared by the loops.
+ * Passwords of users, looked at off the loops and libuv's threads, for each look takes 0.1 s of a
+ * processor, and others wait for those. What was right is remembered for a minute, so that a
+ * thousand nodes with one account cost one look, and the same credentials that are being looked at
+ * on this loop are not looked at twice. Who guesses is held up. Shared by the loops.
  */
 #pragma once
 
@@ -14,13 +14,15 @@
 enum {
   LOGIN_REMEMBER_MS = 60000, /**< for how long right credentials are remembered */
   LOGIN_REMEMBERED_MAX = 16384,
+  LOGIN_THREADS = 4,            /**< that look at passwords, and at nothing else */
   LOGIN_WAITING_MAX = 128,      /**< passwords that wait to be looked at or are, at most */
   LOGIN_WAITING_PLACE_MAX = 16, /**< of them those that one address sent */
 };
 
 struct logins;
 
-/** \return NULL with \p e, ERROR_FAILED, when there is no memory or no randomness. */
+/** \return NULL with \p e, ERROR_FAILED, when there is no memory, no randomness or no
+ *  thread. */
 struct logins *logins_new(struct error *e);
 /** When no look is under way: the loops have ended. NULL is fine. */
 void logins_free(struct logins *logins);

@@ -140,26 +140,53 @@ static void holds_up_for_a_while_only(void **state) {
 /* A guess whose sender does not wait for the answer. */
 static void counts_guesses_that_were_left(void **state) {
   struct rig *r = *state;
+  const unsigned idle = r->w->loop.active_handles;
   for (unsigned i = 0; i <= GUESSES_FREE; i++) {
     http_memory_free(token_rig_get(r, "", MALLORY));
-    while (r->w->loop.active_reqs.count > 0) {
+    while (r->w->loop.active_handles > idle) {
       uv_run(&r->w->loop, UV_RUN_ONCE);
     }
   }
   guess(r, 1, 429);
 }
 
+/* Of as many users as there are numbers. */
+static struct http_memory *log_in_as(struct rig *r, size_t number) {
+  char credentials[64], encoded[128], field[256];
+  int n = snprintf(credentials, sizeof credentials, "user%zu:secret", number);
+  base64_encode(BASE64_STANDARD, credentials, (size_t)n, encoded);
+  snprintf(field, sizeof field, "Authorization: Basic %s\r\n", encoded);
+  return token_rig_get(r, "", field);
+}
+
+static void let_go(uv_work_t *work) {
+  token_rig_let_go(work->data, LOGIN_WAITING_PLACE_MAX);
+}
+
+/* Revocations are read on libuv's threads: a queue of passwords must not stand before them. Here it
+ * waits for what is queued behind it, and without threads of its own for ever. */
+static void keeps_nobody_from_the_threads_of_libuv(void **state) {
+  struct rig *r = *state;
+  struct http_memory *m[LOGIN_WAITING_PLACE_MAX];
+  uv_work_t work = {.data = r};
+  r->waits = true;
+  for (size_t i = 0; i < LOGIN_WAITING_PLACE_MAX; i++) {
+    m[i] = log_in_as(r, i);
+  }
+  token_rig_wait_for_looks(r, LOGIN_THREADS);
+  assert_int_equal(uv_queue_work(&r->w->loop, &work, let_go, NULL), 0);
+  for (size_t i = 0; i < LOGIN_WAITING_PLACE_MAX; i++) {
+    assert_int_equal(token_rig_status(r, m[i]), 401);
+  }
+  uv_run(&r->w->loop, UV_RUN_NOWAIT);
+}
+
 static void few_wait_at_once(void **state) {
   struct rig *r = *state;
   struct http_memory *m[LOGIN_WAITING_PLACE_MAX];
-  char request[512], credentials[64], encoded[128];
   r->waits = true;
   for (size_t i = 0; i < LOGIN_WAITING_PLACE_MAX; i++) {
-    int n = snprintf(credentials, sizeof credentials, "user%zu:secret", i);
-    base64_encode(BASE64_STANDARD, credentials, (size_t)n, encoded);
-    snprintf(request, sizeof request,
-             "GET /token HTTP/1.1\r\nHost: g\r\nAuthorization: Basic %s\r\n\r\n", encoded);
-    m[i] = token_rig_send(r, "192.0.2.1", request);
+    m[i] = log_in_as(r, i);
   }
   struct http_memory *late = token_rig_get(r, "", ALICE);
   struct reply reply = world_wait(r->w, late);
@@ -187,6 +214,7 @@ int main(void) {
       TEST(holds_up_who_guesses),
       TEST(holds_up_for_a_while_only),
       TEST(counts_guesses_that_were_left),
+      TEST(keeps_nobody_from_the_threads_of_libuv),
       TEST(few_wait_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
