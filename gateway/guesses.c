@@ -61,18 +61,6 @@ static void pair_of(const struct guesses *g, const struct guesses_place *from, s
   memo_about(g->memo, parts, sizeof parts / sizeof *parts, out);
 }
 
-uint64_t guesses_wait(struct guesses *g, struct guesses_place from, struct slice user,
-                      uint64_t now) {
-  struct memo_key pair;
-  uint64_t value = 0;
-  pair_of(g, &from, user, &pair);
-  if (!memo_find(g->memo, &pair, now, &value)) {
-    return 0;
-  }
-  uint64_t until = value >> COUNT_BITS;
-  return until > now ? until - now : 0;
-}
-
 static uint64_t wait_after(uint64_t count) {
   uint64_t wait = FIRST_WAIT_MS;
   if (count <= GUESSES_FREE) {
@@ -82,6 +70,21 @@ static uint64_t wait_after(uint64_t count) {
     wait *= 2;
   }
   return wait < GUESSES_WAIT_MAX_MS ? wait : GUESSES_WAIT_MAX_MS;
+}
+
+uint64_t guesses_wait(struct guesses *g, struct guesses_place from, struct slice user,
+                      uint64_t pending, uint64_t now) {
+  struct memo_key pair;
+  uint64_t value = 0;
+  pair_of(g, &from, user, &pair);
+  if (!memo_find(g->memo, &pair, now, &value)) {
+    value = 0;
+  }
+  uint64_t until = value >> COUNT_BITS;
+  if (until > now) {
+    return until - now;
+  }
+  return pending == 0 ? 0 : wait_after((value & COUNT_MAX) + pending);
 }
 
 void guesses_wrong(struct guesses *g, struct guesses_place from, struct slice user, uint64_t now) {

@@ -34,11 +34,13 @@ void guesses_free(struct guesses *g);
 /**
  * Whether a password may be looked at now.
  *
+ * \param pending how many others of the pair are being looked at: they count as wrong until it is
+ *        known, so that no more of them are let through at once than one by one.
  * \param now milliseconds of a clock that never goes back.
  * \return 0, or the milliseconds to wait.
  */
 uint64_t guesses_wait(struct guesses *g, struct guesses_place from, struct slice user,
-                      uint64_t now);
+                      uint64_t pending, uint64_t now);
 
 /** Counts a wrong password: beyond GUESSES_FREE each doubles the wait, from one second on. */
 void guesses_wrong(struct guesses *g, struct guesses_place from, struct slice user, uint64_t now);

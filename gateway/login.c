@@ -199,16 +199,19 @@ static void count(const struct look *look, const struct login *login, uint64_t n
   }
 }
 
+/* What is wrong is counted before it is no longer pending: no guess slips in between. */
 static void on_looked(void *arg, const struct error *e) {
   struct look *look = arg;
   uint64_t now = clock_monotonic_ms();
   (void)e; /* the look's own says more */
-  leave(look);
   if (look->verdict == LOGIN_RIGHT) {
     memo_keep(look->logins->right, &look->about, now + LOGIN_REMEMBER_MS, 0);
   }
-  for (struct login *login = look->waiting; login != NULL; login = login->next) {
+  for (const struct login *login = look->waiting; login != NULL; login = login->next) {
     count(look, login, now);
+  }
+  leave(look);
+  for (struct login *login = look->waiting; login != NULL; login = login->next) {
     if (login->done != NULL) {
       login->done(login->arg, look->verdict, &look->error);
     }
@@ -218,22 +221,30 @@ static void on_looked(void *arg, const struct error *e) {
 
 /* Under the lock from here on. */
 
-/* The look at the same credentials on this loop, that others wait for; NULL: none. \param room set
- * to whether one more would do. */
-static struct look *find_look(const struct logins *logins, const uv_loop_t *loop,
-                              const struct memo_key *about, const struct guesses_place *from,
-                              bool *room) {
-  struct look *found = NULL;
+/* What is under way beside an attempt. */
+struct others {
+  struct look *same; /* at the same credentials on this loop, which is waited for; NULL: none */
+  uint64_t guesses;  /* at other passwords for the same user from the same address */
+  bool room;         /* whether one more would do */
+};
+
+static struct others find_others(const struct logins *logins, const uv_loop_t *loop,
+                                 const struct memo_key *about, struct slice user,
+                                 const struct guesses_place *from) {
+  struct others found = {0};
   size_t all = 0, here = 0;
   for (struct look *look = logins->looks; look != NULL; look = look->next) {
+    bool same = about->generation != 0 && look->about.generation != 0 &&
+                memcmp(look->about.hash, about->hash, sizeof about->hash) == 0;
+    bool near = memcmp(&look->from, from, sizeof *from) == 0;
     all++;
-    here += memcmp(&look->from, from, sizeof *from) == 0 ? 1 : 0;
-    if (look->loop == loop && about->generation != 0 && look->about.generation != 0 &&
-        memcmp(look->about.hash, about->hash, sizeof about->hash) == 0) {
-      found = look;
+    here += near ? 1 : 0;
+    found.guesses += near && !same && slice_equal(look->user, user) ? 1 : 0;
+    if (same && look->loop == loop) {
+      found.same = look;
     }
   }
-  *room = all < LOGIN_WAITING_MAX && here < LOGIN_WAITING_PLACE_MAX;
+  found.room = all < LOGIN_WAITING_MAX && here < LOGIN_WAITING_PLACE_MAX;
   return found;
 }
 
@@ -248,18 +259,22 @@ static void append(struct logins *logins, struct look *look) {
 static enum login_verdict start_look(struct logins *logins, uv_loop_t *loop,
                                      const struct memo_key *about,
                                      const struct login_attempt *attempt, login_done *done,
-                                     void *arg, struct login **login) {
+                                     void *arg, struct login **login, uint64_t now,
+                                     uint64_t *wait_ms) {
   struct guesses_place from = guesses_place(attempt->from);
-  bool room;
-  struct look *look = find_look(logins, loop, about, &from, &room);
-  if (look != NULL) {
-    *login = add_waiting(look, from, done, arg);
+  const struct others others = find_others(logins, loop, about, attempt->user, &from);
+  *wait_ms = guesses_wait(logins->guesses, from, attempt->user, others.guesses, now);
+  if (*wait_ms > 0) {
+    return LOGIN_HELD_UP;
+  }
+  if (others.same != NULL) {
+    *login = add_waiting(others.same, from, done, arg);
     return *login == NULL ? LOGIN_FAILED : LOGIN_PENDING;
   }
-  if (!room) {
+  if (!others.room) {
     return LOGIN_BUSY;
   }
-  look = make_look(logins, loop, about, attempt);
+  struct look *look = make_look(logins, loop, about, attempt);
   if (look == NULL) {
     return LOGIN_FAILED;
   }
@@ -286,12 +301,9 @@ enum login_verdict login_start(struct logins *logins, uv_loop_t *loop,
   if (memo_find(logins->right, &about, now, &ignored)) {
     return LOGIN_RIGHT;
   }
-  *wait_ms = guesses_wait(logins->guesses, guesses_place(attempt->from), attempt->user, now);
-  if (*wait_ms > 0) {
-    return LOGIN_HELD_UP;
-  }
   pthread_mutex_lock(&logins->lock);
-  enum login_verdict verdict = start_look(logins, loop, &about, attempt, done, arg, login);
+  enum login_verdict verdict =
+      start_look(logins, loop, &about, attempt, done, arg, login, now, wait_ms);
   pthread_mutex_unlock(&logins->lock);
   if (verdict == LOGIN_FAILED) {
     error_set(e, ERROR_FAILED, "cannot look at a password: out of memory");

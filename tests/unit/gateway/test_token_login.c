@@ -137,6 +137,46 @@ static void holds_up_for_a_while_only(void **state) {
   assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
 }
 
+static struct http_memory *log_in(struct rig *r, const char *credentials) {
+  char encoded[128], field[256];
+  base64_encode(BASE64_STANDARD, credentials, strlen(credentials), encoded);
+  snprintf(field, sizeof field, "Authorization: Basic %s\r\n", encoded);
+  return token_rig_get(r, "", field);
+}
+
+static struct http_memory *guess_number(struct rig *r, size_t number) {
+  char credentials[64];
+  snprintf(credentials, sizeof credentials, "alice:wrong%zu", number);
+  return log_in(r, credentials);
+}
+
+/* As many at once as one by one, and after the wait one. */
+static void holds_up_who_guesses_at_once(void **state) {
+  struct rig *r = *state;
+  struct http_memory *m[GUESSES_FREE + 1];
+  r->waits = true;
+  for (size_t i = 0; i <= GUESSES_FREE; i++) {
+    m[i] = guess_number(r, i);
+  }
+  assert_int_equal(token_rig_status(r, guess_number(r, GUESSES_FREE + 1)), 429);
+  struct http_memory *same = guess_number(r, 0);
+  token_rig_let_go(r, GUESSES_FREE + 1);
+  for (size_t i = 0; i <= GUESSES_FREE; i++) {
+    assert_int_equal(token_rig_status(r, m[i]), 401);
+  }
+  assert_int_equal(token_rig_status(r, same), 401);
+  assert_int_equal(r->looks, GUESSES_FREE + 1);
+  r->now_ms += 2000; /* for which the twelfth held it up: the same one was sent twice */
+  r->waits = true;
+  same = guess_number(r, 0);
+  assert_int_equal(token_rig_status(r, guess_number(r, 1)), 429);
+  struct http_memory *other =
+      token_rig_send(r, "192.0.2.2", "GET /token HTTP/1.1\r\nHost: g\r\n" ALICE "\r\n");
+  token_rig_let_go(r, 2);
+  assert_int_equal(token_rig_status(r, same), 401);
+  assert_int_equal(token_rig_status(r, other), 200);
+}
+
 /* A guess whose sender does not wait for the answer. */
 static void counts_guesses_that_were_left(void **state) {
   struct rig *r = *state;
@@ -152,11 +192,9 @@ static void counts_guesses_that_were_left(void **state) {
 
 /* Of as many users as there are numbers. */
 static struct http_memory *log_in_as(struct rig *r, size_t number) {
-  char credentials[64], encoded[128], field[256];
-  int n = snprintf(credentials, sizeof credentials, "user%zu:secret", number);
-  base64_encode(BASE64_STANDARD, credentials, (size_t)n, encoded);
-  snprintf(field, sizeof field, "Authorization: Basic %s\r\n", encoded);
-  return token_rig_get(r, "", field);
+  char credentials[64];
+  snprintf(credentials, sizeof credentials, "user%zu:secret", number);
+  return log_in(r, credentials);
 }
 
 static void let_go(uv_work_t *work) {
@@ -213,6 +251,7 @@ int main(void) {
       TEST(survives_callers_who_leave_while_it_hashes),
       TEST(holds_up_who_guesses),
       TEST(holds_up_for_a_while_only),
+      TEST(holds_up_who_guesses_at_once),
       TEST(counts_guesses_that_were_left),
       TEST(keeps_nobody_from_the_threads_of_libuv),
       TEST(few_wait_at_once),
