@@ -4,10 +4,10 @@
 
 static int check_meta(struct db_txn *txn, struct slice key, struct slice value, struct error *e) {
   (void)txn;
-  if (!slice_equal(key, SLICE("schema")) || value.len != 4) {
-    return error_set(e, ERROR_FAILED, "it is not in the form of this schema");
-  }
-  return 0;
+  return (slice_equal(key, SLICE("schema")) && value.len == 4) ||
+                 (slice_equal(key, SLICE("revocations")) && value.len == 8)
+             ? 0
+             : error_set(e, ERROR_FAILED, "it is not in the form of this schema");
 }
 
 struct check {

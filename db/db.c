@@ -105,19 +105,6 @@ void db_end(struct db *db) {
   pthread_rwlock_unlock(&db->map);
 }
 
-/* Not what mdb_env_info() says: that is of the page in the file, which shows the new number while
- * it is still being synced, when a transaction that begins reads what was there before. */
-uint64_t db_revision(struct db *db) {
-  MDB_txn *txn;
-  if (db_begin(db, MDB_RDONLY, &txn, NULL) != 0) {
-    return 0;
-  }
-  uint64_t revision = mdb_txn_id(txn);
-  mdb_txn_abort(txn);
-  db_end(db);
-  return revision;
-}
-
 int db_read(struct db *db, db_read_fn *fn, void *arg, struct error *e) {
   struct db_txn txn = {.db = db};
   if (db_begin(db, MDB_RDONLY, &txn.txn, e) != 0) {

@@ -60,14 +60,6 @@ int db_write(struct db *db, uv_loop_t *loop, db_write_fn *fn, void *arg, db_done
  */
 int db_read(struct db *db, db_read_fn *fn, void *arg, struct error *e);
 
-/**
- * A number that has grown after any process has committed a write: cheap enough to be asked all the
- * time. What is read afterwards is at least as new. Not to be called inside of db_read().
- *
- * \return 0 when it cannot be told, for reading would fail.
- */
-uint64_t db_revision(struct db *db);
-
 /** What `swarmgate db stats` prints. */
 struct db_stats {
   uint64_t schema;      /**< version of the records' form */

@@ -10,6 +10,8 @@ enum {
   TIMES_SIZE = 3 * 8,
 };
 
+static const struct slice generation_key = SLICE("revocations");
+
 struct key {
   unsigned char bytes[1 + REVOCATION_STORE_VALUE_MAX + 1];
   size_t len;
@@ -98,6 +100,32 @@ int revocation_store_get(struct db_txn *txn, uint8_t kind, struct slice value,
   return 0;
 }
 
+int revocation_store_generation(struct db_txn *txn, uint64_t *out, struct error *e) {
+  struct slice value;
+  struct error why = {0};
+  *out = 1;
+  if (table_get(txn, TABLE_META, generation_key, &value, &why) != 0) {
+    return why.kind == ERROR_NOT_FOUND ? 0 : error_set(e, why.kind, "%s", why.text);
+  }
+  struct record_reader r = {.rest = value};
+  *out = record_int(&r, 8);
+  return record_ended(&r) ? 0 : damaged(e);
+}
+
+/* To be called with every change. */
+static int next_generation(struct db_txn *txn, struct error *e) {
+  struct buf bytes = {0};
+  uint64_t generation;
+  if (revocation_store_generation(txn, &generation, e) != 0) {
+    return -1;
+  }
+  record_add_int(&bytes, generation + 1, 8);
+  int rc = bytes.failed ? error_set(e, ERROR_FAILED, "cannot write a revocation: out of memory")
+                        : table_put(txn, TABLE_META, generation_key, buf_view(&bytes), e);
+  buf_free(&bytes);
+  return rc;
+}
+
 static int64_t later(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
@@ -137,7 +165,7 @@ int revocation_store_put(struct db_txn *txn, const struct revocation_record *rec
   if (!are_times(&r)) {
     return error_set(e, ERROR_USAGE, "a revocation does not expire before it begins or ends");
   }
-  if (join(txn, &key, &r, e) != 0) {
+  if (join(txn, &key, &r, e) != 0 || next_generation(txn, e) != 0) {
     return -1;
   }
   struct buf times = {0};
@@ -154,7 +182,7 @@ int revocation_store_remove(struct db_txn *txn, uint8_t kind, struct slice value
   struct revocation_record found;
   struct key key;
   if (revocation_store_get(txn, kind, value, &found, e) != 0 ||
-      make_key(kind, value, &key, e) != 0) {
+      make_key(kind, value, &key, e) != 0 || next_generation(txn, e) != 0) {
     return -1;
   }
   return table_remove(txn, TABLE_REVOCATIONS, key_view(&key), e);

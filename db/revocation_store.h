@@ -38,6 +38,13 @@ int revocation_store_remove(struct db_txn *txn, uint8_t kind, struct slice value
 /** Removes those that have expired at \p now. */
 int revocation_store_drop(struct db_txn *txn, int64_t now, struct error *e);
 
+/**
+ * \param out a number, from 1, that is another, and larger, after any change of what is stored, by
+ *        any process, and after nothing else.
+ * \return 0, or -1 with ERROR_FAILED.
+ */
+int revocation_store_generation(struct db_txn *txn, uint64_t *out, struct error *e);
+
 /** Called for each, by kind and value; the record ends with the call. \return false to stop. */
 typedef bool revocation_store_visit(void *arg, const struct revocation_record *record);
 /** Visits those that are stored, expired or not. */

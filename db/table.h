@@ -11,7 +11,7 @@ struct db_txn;
 
 /** Each is an LMDB database of the environment. */
 enum table {
-  TABLE_META,        /**< `schema` → 4 bytes */
+  TABLE_META,        /**< `schema` → 4 bytes; `revocations` → how often they changed, 8 bytes */
   TABLE_TORRENTS,    /**< infohash → torrent */
   TABLE_ALIASES,     /**< the cut v2 infohash of a hybrid → its v1 infohash */
   TABLE_DIGESTS,     /**< SHA-256 of the blob, format → infohash */

@@ -1,6 +1,6 @@
 /*
- * The number of the database's last transaction is what tells old from new. It is read before the
- * list, so that the list is at least as new as it says.
+ * The database counts the changes of what is revoked: that number tells old from new. It is read
+ * together with the list.
  */
 #include "gateway/revocation_watch.h"
 
@@ -15,9 +15,9 @@ enum { DROP_EVERY = 60 }; /* seconds, at least */
 
 struct revocation_watch {
   struct revocation_watch_options options;
-  pthread_mutex_t reading;        /* held by who reads the list: the others find it new */
-  atomic_uint_least64_t revision; /* what the set in force holds at least */
-  atomic_int_least64_t expiry;    /* when the first of the list expires; INT64_MAX never */
+  pthread_mutex_t reading;          /* held by who reads the list: the others find it new */
+  atomic_uint_least64_t generation; /* what the set in force holds at least */
+  atomic_int_least64_t expiry;      /* when the first of the list expires; INT64_MAX never */
   /* Of the loop that polls. */
   uv_work_t poll;
   bool polling, dropping;
@@ -29,6 +29,7 @@ struct revocation_watch {
 
 struct reading {
   struct revocation_list *list;
+  uint64_t generation; /* of it */
   int result;
   struct error *e;
 };
@@ -46,8 +47,27 @@ static bool add(void *arg, const struct revocation_record *record) {
 static int read_all(struct db_txn *txn, void *arg, struct error *e) {
   struct reading *r = arg;
   r->e = e;
-  int result = revocation_store_each(txn, add, r, e);
-  return result == 0 ? r->result : result;
+  if (revocation_store_generation(txn, &r->generation, e) != 0 ||
+      revocation_store_each(txn, add, r, e) != 0) {
+    return -1;
+  }
+  return r->result;
+}
+
+static int read_generation(struct db_txn *txn, void *arg, struct error *e) {
+  return revocation_store_generation(txn, arg, e);
+}
+
+/* What there is to be known; 0 when it cannot be told, for reading would fail. A single record: it
+ * is read on loops as well. */
+static uint64_t wanted_generation(const struct revocation_watch *w) {
+  uint64_t generation = 0;
+  return db_read(w->options.db, read_generation, &generation, NULL) == 0 ? generation : 0;
+}
+
+/* Whether all of it is. */
+static bool is_known(struct revocation_watch *w, uint64_t wanted) {
+  return wanted != 0 && atomic_load(&w->generation) >= wanted;
 }
 
 int revocation_watch_list(struct db *db, struct revocation_list *list, struct error *e) {
@@ -66,8 +86,8 @@ static int64_t first_expiry(const struct revocation_list *list) {
 /* Under the lock. */
 static int read_anew(struct revocation_watch *w, struct error *e) {
   struct revocation_list list = {0};
-  uint64_t revision = db_revision(w->options.db);
-  int result = revocation_watch_list(w->options.db, &list, e);
+  struct reading reading = {.list = &list};
+  int result = db_read(w->options.db, read_all, &reading, e);
   struct revocation_set *set = result == 0 ? revocation_set_new(&list, clock_now()) : NULL;
   int64_t expiry = first_expiry(&list);
   revocation_list_free(&list);
@@ -81,7 +101,7 @@ static int read_anew(struct revocation_watch *w, struct error *e) {
     delegate_cache_flush(w->options.delegate_cache);
   }
   atomic_store(&w->expiry, expiry);
-  atomic_store(&w->revision, revision);
+  atomic_store(&w->generation, reading.generation);
   return 0;
 }
 
@@ -89,7 +109,7 @@ static int read_anew(struct revocation_watch *w, struct error *e) {
 static int catch_up(struct revocation_watch *w, uint64_t wanted, struct error *e) {
   int result = 0;
   pthread_mutex_lock(&w->reading);
-  if (wanted == 0 || atomic_load(&w->revision) < wanted) {
+  if (!is_known(w, wanted)) {
     result = read_anew(w, e);
   }
   pthread_mutex_unlock(&w->reading);
@@ -125,7 +145,7 @@ void revocation_watch_free(struct revocation_watch *w) {
 static void poll_work(uv_work_t *work) {
   struct revocation_watch *w = work->data;
   w->why = (struct error){0};
-  w->result = catch_up(w, db_revision(w->options.db), &w->why);
+  w->result = catch_up(w, wanted_generation(w), &w->why);
 }
 
 static void poll_done(uv_work_t *work, int status) {
@@ -168,8 +188,7 @@ static void drop_some(struct revocation_watch *w, uv_loop_t *loop) {
 }
 
 void revocation_watch_poll(struct revocation_watch *w, uv_loop_t *loop) {
-  uint64_t revision = db_revision(w->options.db);
-  if (!w->polling && (revision == 0 || atomic_load(&w->revision) < revision)) {
+  if (!w->polling && !is_known(w, wanted_generation(w))) {
     w->polling = uv_queue_work(loop, &w->poll, poll_work, poll_done) == 0;
   }
   drop_some(w, loop);
@@ -205,8 +224,8 @@ static void wait_done(uv_work_t *work, int status) {
 struct revocation_wait *revocation_wait_start(struct revocation_watch *w, uv_loop_t *loop,
                                               revocation_wait_told *told, void *arg,
                                               struct error *e) {
-  uint64_t wanted = db_revision(w->options.db);
-  if (wanted != 0 && atomic_load(&w->revision) >= wanted) {
+  uint64_t wanted = wanted_generation(w);
+  if (is_known(w, wanted)) {
     return NULL;
   }
   struct revocation_wait *wait = malloc(sizeof *wait);

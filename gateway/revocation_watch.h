@@ -1,6 +1,6 @@
 /**
- * Keeps the revocations in force up with the database: it is asked once a second whether anything
- * was written, by any process, and before anything is issued. The list is read off the loops.
+ * Keeps the revocations in force up with the database: it is asked once a second whether any were
+ * written, by any process, and before anything is issued. The list is read off the loops.
  * Shared by the loops.
  */
 #pragma once
@@ -31,7 +31,7 @@ int revocation_watch_new(const struct revocation_watch_options *options,
 void revocation_watch_free(struct revocation_watch *watch);
 
 /**
- * To be called once a second, by one loop only: reads the list when anything was written, and now
+ * To be called once a second, by one loop only: reads the list when it has changed, and now
  * and then drops what has expired. A failure is logged, once until it succeeds again, and leaves in
  * force what is.
  */

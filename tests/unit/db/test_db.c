@@ -379,50 +379,6 @@ static void the_queue_of_writes_has_an_end(void **state) {
   finish(in_a_child(fill_the_queue, *state, to, from), to, from);
 }
 
-/* Tells the parent of each write once it is on disk, and waits to be told to go on. */
-static int write_when_told(const char *folder, int in, int out) {
-  struct db *db = NULL;
-  char go;
-  int bad = db_open_sized(folder, 64 * kib, &db, NULL);
-  for (uint64_t i = 0; bad == 0 && read(in, &go, 1) == 1; i++) {
-    struct numbered n = {.number = i, .size = 10};
-    bad = db_write_now(db, put_numbered, &n, NULL) != 0 || write(out, &go, 1) != 1;
-  }
-  db_close(db);
-  return bad;
-}
-
-static void any_write_is_another_revision(void **state) {
-  int to[2], from[2];
-  char go = 'g';
-  pid_t pid = in_a_child(write_when_told, *state, to, from);
-  struct db *db = must_open(*state);
-  for (uint64_t i = 0; i < 20; i++) {
-    uint64_t before = db_revision(db);
-    assert_true(before > 0);
-    assert_int_equal(db_revision(db), before);
-    assert_false(has_number(db, i));
-    assert_int_equal(write(to[1], &go, 1), 1);
-    /* Once it has grown, and no later, what was written is there. */
-    while (db_revision(db) == before) {
-    }
-    assert_true(has_number(db, i));
-    assert_int_equal(read(from[0], &go, 1), 1);
-    uint64_t after = db_revision(db);
-    struct numbered n = {.number = 100 + i, .size = 10};
-    assert_int_equal(db_write_now(db, put_numbered, &n, NULL), 0);
-    assert_true(db_revision(db) > after);
-    n.fail = true;
-    after = db_revision(db);
-    assert_int_equal(db_write_now(db, put_numbered, &n, NULL), -1);
-    assert_int_equal(db_revision(db), after);
-  }
-  close(to[1]);
-  to[1] = dup(from[0]); /* finish() closes it */
-  finish(pid, to, from);
-  db_close(db);
-}
-
 static int write_many(const char *folder, int in, int out) {
   (void)in, (void)out;
   for (uint64_t round = 0; round < 10; round++) {
@@ -558,7 +514,6 @@ static void stats_count(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(another_process_lets_it_grow),
-      TEST(any_write_is_another_revision),
       TEST(two_processes_write_open_and_close),
       TEST(a_full_disk_is_told_and_survived),
       TEST(folder_is_made_and_private),

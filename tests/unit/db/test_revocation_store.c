@@ -52,13 +52,14 @@ static void assert_none(struct db_txn *txn, uint8_t kind, const char *value) {
   assert_int_equal(e.kind, ERROR_NOT_FOUND);
 }
 
+/* Beside so many records there is the number of changes. */
 static void check(struct db *db, uint64_t expected) {
   uint64_t records, faults;
   struct error e = {0};
   if (db_check(db, &records, &faults, &e) != 0) {
     fail_msg("%s", e.text);
   }
-  assert_int_equal(records, expected);
+  assert_int_equal(records, expected + 1);
 }
 
 static void put_all_kinds(struct db_txn *txn) {
@@ -163,6 +164,45 @@ static void what_expired_is_dropped(void **state) {
   check(db, 1 + 4);
   write_steps(db, drop_in_the_far_future);
   check(db, 1 + 1); /* the ban */
+  db_close(db);
+}
+
+static int find_generation(struct db_txn *txn, void *arg, struct error *e) {
+  return revocation_store_generation(txn, arg, e);
+}
+
+static uint64_t generation(struct db *db) {
+  uint64_t found = 0;
+  assert_int_equal(db_read(db, find_generation, &found, NULL), 0);
+  return found;
+}
+
+static void remove_one(struct db_txn *txn) {
+  assert_int_equal(revocation_store_remove(txn, SUB, SLICE("r/al"), NULL), 0);
+}
+
+static void change_nothing(struct db_txn *txn) {
+  assert_int_equal(revocation_store_drop(txn, 1, NULL), 0);
+  assert_int_equal(revocation_store_remove(txn, SUB, SLICE("nobody"), NULL), -1);
+}
+
+static void changes_are_counted(void **state) {
+  static steps *const changes[] = {put_all_kinds, remove_one, put_again, drop_at_20};
+  struct db *db = must_open(*state);
+  struct numbered other = {.number = 1, .size = 10};
+  uint64_t last = generation(db);
+  assert_int_equal(last, 1);
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+    write_steps(db, changes[i]);
+    assert_true(generation(db) > last);
+    last = generation(db);
+    write_steps(db, change_nothing);
+    assert_int_equal(db_write_now(db, put_numbered, &other, NULL), 0);
+    assert_int_equal(generation(db), last);
+    db_close(db);
+    db = must_open(*state);
+    assert_int_equal(generation(db), last);
+  }
   db_close(db);
 }
 
@@ -316,6 +356,7 @@ int main(void) {
       TEST(nothing_goes_back),
       TEST(removing_takes_no_other),
       TEST(what_expired_is_dropped),
+      TEST(changes_are_counted),
       TEST(all_are_visited_by_kind_and_value),
       TEST(what_can_be_none_is_refused),
       TEST(there_is_room_for_so_many),

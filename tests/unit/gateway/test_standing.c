@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "db/revocation_store.h"
+#include "db/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +121,54 @@ static void gives_nothing_to_who_is_barred(void **state) {
   assert_routes(w, BASIC, 200);
 }
 
-/* A registration makes the set in force seem behind, too. */
+static void on_known(void *arg, const struct error *e) {
+  *(bool *)arg = e == NULL;
+}
+
+static struct revocation_wait *ask_what_is_known(struct world *w, bool *told) {
+  struct error e = {0};
+  struct revocation_wait *wait = revocation_wait_start(w->watch, &w->loop, on_known, told, &e);
+  assert_int_equal(e.kind, ERROR_NONE);
+  return wait;
+}
+
+/* Users, torrents and refresh tokens come all the time. */
+static void only_a_revocation_is_waited_for(void **state) {
+  struct world *w = *state;
+  bool told = false;
+  for (int i = 0; i < 2; i++) {
+    assert_null(ask_what_is_known(w, &told));
+    world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+    assert_null(ask_what_is_known(w, &told));
+    put_revocation(w, REVOCATION_SUB, ALICE, 600);
+    assert_non_null(ask_what_is_known(w, &told));
+    while (!told) {
+      uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    told = false;
+  }
+}
+
+static int put_damaged(struct db_txn *txn, void *arg, struct error *e) {
+  (void)arg;
+  return table_put(txn, TABLE_REVOCATIONS, SLICE("\1a"), SLICE("no times"), e);
+}
+
+/* They might be about whoever asks. */
+static void gives_nothing_while_revocations_cannot_be_read(void **state) {
+  struct world *w = *state;
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  assert_routes(w, BASIC, 200);
+  assert_int_equal(db_write_now(w->db, put_damaged, NULL, NULL), 0);
+  put_revocation(w, REVOCATION_SUB, WORLD_REGISTRY "/bob", 600);
+  for (int several = 0; several < 2; several++) {
+    struct http_memory *m = ask(w, several != 0, BASIC);
+    struct reply r = world_wait(w, m);
+    assert_problem(&r, 503, "UNAVAILABLE");
+    http_memory_free(m);
+  }
+}
+
 static void reads_the_list_for_whoever_waits(void **state) {
   struct world *w = *state;
   world_register(w, TORRENT_V1, NULL);
@@ -335,6 +383,8 @@ static void tells_trackers_elsewhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(gives_nothing_to_who_is_barred),
+      TEST(only_a_revocation_is_waited_for),
+      TEST(gives_nothing_while_revocations_cannot_be_read),
       TEST(reads_the_list_for_whoever_waits),
       TEST(a_token_from_before_a_revocation_gives_nothing),
       TEST(a_token_of_a_revoked_key_gives_nothing),
