@@ -1,11 +1,13 @@
 /*
  * What happens once it is clear who asks: it is decided what is granted, the token is signed, a
- * refresh token stored where one is wanted, both are recorded, and only then the answer leaves.
+ * refresh token made where one is wanted, both are recorded, the latter is stored, and only then
+ * the answer leaves.
  */
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/rfc3339.h"
+#include "db/revocation_store.h"
 #include "gateway/problem.h"
 #include "gateway/token_internal.h"
 
@@ -23,7 +25,7 @@ enum {
 struct token_issue {
   struct token_asking *asking; /* NULL: nobody waits any more */
   struct token_grant grant;    /* of the request, as what it says is */
-  struct slice subject;        /* `registry/user`; of the request */
+  struct slice subject;        /* `registry/user`; in text */
   int64_t now;
   struct buf token;
   char id[ID + 1];
@@ -101,11 +103,74 @@ static void answer(const struct token_issue *issue, const struct token_asking *a
   free(body);
 }
 
+/* --- a refresh token --- */
+
+/* Who revokes a user removes what is stored by then; the record of it goes one day, and must not
+ * leave a token behind that was decided on before and stored after. */
+static bool was_revoked(struct db_txn *txn, const struct token_issue *issue) {
+  struct revocation_record revocation;
+  return revocation_store_get(txn, REVOCATION_SUB, issue->subject, &revocation, NULL) == 0 &&
+         revocation.at >= issue->now;
+}
+
+static int write_refresh(struct db_txn *txn, void *arg, struct error *e) {
+  const struct token_issue *issue = arg;
+  if (was_revoked(txn, issue)) {
+    return error_set(e, ERROR_DENIED, "the user was revoked meanwhile");
+  }
+  return refresh_store_put(txn, &issue->hash, &issue->record, issue->password, e);
+}
+
+static void on_stored(void *arg, const struct error *e) {
+  struct token_issue *issue = arg;
+  struct token_asking *a = issue->asking;
+  if (a != NULL) {
+    a->issue = NULL;
+    if (e == NULL) {
+      answer(issue, a);
+    } else if (e->kind == ERROR_DENIED) {
+      token_refuse(a, "the user has another password by now, or was revoked: log in again",
+                   e->text);
+    } else {
+      token_fail(a, 500, e);
+    }
+  }
+  free_issue(issue);
+}
+
+static int make_refresh(struct token_issue *issue, struct error *e) {
+  unsigned char bytes[REFRESH_BYTES];
+  if (RAND_bytes(bytes, sizeof bytes) != 1) {
+    return error_set(e, ERROR_FAILED, "no random numbers from the system");
+  }
+  size_t len = base64_encode(BASE64_URL, bytes, sizeof bytes, issue->refresh);
+  explicit_bzero(bytes, sizeof bytes);
+  SHA256((const unsigned char *)issue->refresh, len, issue->hash.bytes);
+  hex_encode(issue->hash.bytes, ID / 2, issue->refresh_id);
+  issue->record.issued = issue->now;
+  issue->record.expires = issue->now + TOKEN_SERVICE_REFRESH_SECONDS;
+  return 0;
+}
+
+static void store(struct token_issue *issue, struct token_asking *a) {
+  struct error e = {0};
+  if (db_write(a->service->options->db, http_exchange_loop(a->x), write_refresh, issue, on_stored,
+               &e) != 0) {
+    a->issue = NULL;
+    token_fail(a, 500, &e);
+    free_issue(issue);
+  }
+}
+
 /* --- the audit log --- */
 
 static void on_recorded(void *arg, const struct error *e) {
   struct token_issue *issue = arg;
   struct token_asking *a = issue->asking;
+  if (a != NULL && e == NULL && issue->stores) {
+    store(issue, a);
+    return;
+  }
   if (a != NULL) {
     a->issue = NULL;
     if (e != NULL) {
@@ -153,55 +218,6 @@ static void record(struct token_issue *issue, struct token_asking *a) {
   }
 }
 
-/* --- a refresh token --- */
-
-static int write_refresh(struct db_txn *txn, void *arg, struct error *e) {
-  const struct token_issue *issue = arg;
-  return refresh_store_put(txn, &issue->hash, &issue->record, issue->password, e);
-}
-
-static void on_stored(void *arg, const struct error *e) {
-  struct token_issue *issue = arg;
-  struct token_asking *a = issue->asking;
-  if (a != NULL && e == NULL) {
-    record(issue, a);
-    return;
-  }
-  if (a != NULL) {
-    a->issue = NULL;
-    if (e->kind == ERROR_DENIED) {
-      token_refuse(a, "the password has been changed: log in again", e->text);
-    } else {
-      token_fail(a, 500, e);
-    }
-  }
-  free_issue(issue);
-}
-
-static int make_refresh(struct token_issue *issue, struct error *e) {
-  unsigned char bytes[REFRESH_BYTES];
-  if (RAND_bytes(bytes, sizeof bytes) != 1) {
-    return error_set(e, ERROR_FAILED, "no random numbers from the system");
-  }
-  size_t len = base64_encode(BASE64_URL, bytes, sizeof bytes, issue->refresh);
-  explicit_bzero(bytes, sizeof bytes);
-  SHA256((const unsigned char *)issue->refresh, len, issue->hash.bytes);
-  hex_encode(issue->hash.bytes, ID / 2, issue->refresh_id);
-  issue->record.issued = issue->now;
-  issue->record.expires = issue->now + TOKEN_SERVICE_REFRESH_SECONDS;
-  return 0;
-}
-
-static void store(struct token_issue *issue, struct token_asking *a) {
-  struct error e = {0};
-  if (make_refresh(issue, &e) != 0 || db_write(a->service->options->db, http_exchange_loop(a->x),
-                                               write_refresh, issue, on_stored, &e) != 0) {
-    a->issue = NULL;
-    token_fail(a, 500, &e);
-    free_issue(issue);
-  }
-}
-
 /* --- the token --- */
 
 static struct slice keep(char **at, struct slice s) {
@@ -216,13 +232,18 @@ static struct slice keep(char **at, struct slice s) {
 /* What the database needs is copied, for it may come to it when the request is gone. */
 static struct token_issue *make_issue(struct token_asking *a) {
   struct slice service = slice_str(a->service->options->service);
-  struct token_issue *issue = calloc(1, sizeof *issue + a->user.name.len + service.len +
-                                            a->request.client.len + a->user.password.len);
+  struct slice registry = slice_str(a->service->options->registry);
+  struct token_issue *issue =
+      calloc(1, sizeof *issue + registry.len + 1 + a->user.name.len + service.len +
+                    a->request.client.len + a->user.password.len);
   if (issue != NULL) {
     char *at = issue->text;
     issue->asking = a;
     issue->stores = a->request.proof == TOKEN_REQUEST_PASSWORD && a->request.offline;
+    keep(&at, registry);
+    keep(&at, SLICE("/"));
     issue->record.user = keep(&at, a->user.name);
+    issue->subject = slice_of(issue->text, (size_t)(at - issue->text));
     issue->record.service = keep(&at, service);
     issue->record.client = keep(&at, a->request.client);
     issue->password = keep(&at, a->user.password);
@@ -249,8 +270,7 @@ static int sign(struct token_issue *issue, const struct token_asking *a, struct 
 }
 
 /* Nothing of the database's is wanted for it, so that what is too long is said before. */
-static void issue_token(struct token_asking *a, const struct token_grant *grant,
-                        struct slice subject, int64_t now) {
+static void issue_token(struct token_asking *a, const struct token_grant *grant, int64_t now) {
   struct error e = {0};
   struct token_issue *issue = make_issue(a);
   if (issue == NULL) {
@@ -259,9 +279,8 @@ static void issue_token(struct token_asking *a, const struct token_grant *grant,
     return;
   }
   issue->grant = *grant;
-  issue->subject = subject;
   issue->now = now;
-  if (sign(issue, a, &e) != 0) {
+  if (sign(issue, a, &e) != 0 || (issue->stores && make_refresh(issue, &e) != 0)) {
     free_issue(issue);
     if (e.kind == ERROR_USAGE) {
       token_log_refusal(a, "the token would be too long; it may ask for less at once");
@@ -273,11 +292,7 @@ static void issue_token(struct token_asking *a, const struct token_grant *grant,
     return;
   }
   a->issue = issue;
-  if (issue->stores) {
-    store(issue, a);
-  } else {
-    record(issue, a);
-  }
+  record(issue, a);
 }
 
 /* --- the decision --- */
@@ -336,7 +351,7 @@ static void decide(struct token_asking *a) {
                  "a user name and password are wanted; token_service.anonymous_pull does not have "
                  "it");
   } else {
-    issue_token(a, &grant, subject, now);
+    issue_token(a, &grant, now);
   }
 }
 

@@ -2,6 +2,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "db/refresh_store.h"
+#include "db/revocation_store.h"
 #include "db/table.h"
 
 #include "token_rig.h"
@@ -35,6 +36,15 @@ static unsigned stored_tokens(const struct rig *r) {
   unsigned count = 0;
   assert_int_equal(db_read(r->w->db, count_tokens, &count, NULL), 0);
   return count;
+}
+
+/* Nothing is recorded until it is closed. */
+static int hold_audit(const struct rig *r) {
+  char path[96];
+  snprintf(path, sizeof path, "%s/audit", r->w->dir);
+  int held = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  assert_true(held >= 0 && flock(held, LOCK_EX) == 0);
+  return held;
 }
 
 /* An answer that gives a token, and its claims. */
@@ -278,6 +288,28 @@ static void no_refresh_token_of_an_old_password(void **state) {
   http_memory_free(m);
 }
 
+static int put_stored(struct db_txn *txn, void *arg, struct error *e) {
+  return revocation_store_put(txn, arg, e);
+}
+
+/* `swarmgate revoke` comes between the decision and the store. */
+static void no_refresh_token_of_who_was_revoked_meanwhile(void **state) {
+  struct rig *r = *state;
+  struct revocation_record revocation = {.kind = REVOCATION_SUB,
+                                         .value = SLICE(REGISTRY "/alice"),
+                                         .at = clock_now() + 60,
+                                         .expires = clock_now() + 86400};
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  int held = hold_audit(r);
+  struct http_memory *m = token_rig_get(r, "offline_token=true", ALICE);
+  token_rig_change(r, put_stored, &revocation);
+  close(held);
+  struct reply reply = world_wait(r->w, m);
+  assert_problem(&reply, 401, "UNAUTHORIZED");
+  assert_int_equal(stored_tokens(r), 0);
+  http_memory_free(m);
+}
+
 /* --- revocations --- */
 
 static void put_revocation(struct rig *r, enum revocation_kind kind, const char *value, int64_t at,
@@ -329,17 +361,13 @@ static void revoked_repositories_are_left_out(void **state) {
 
 static void records_before_it_answers(void **state) {
   struct rig *r = *state;
-  char path[96];
-  snprintf(path, sizeof path, "%s/audit", r->w->dir);
-  int held = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  assert_true(held >= 0 && flock(held, LOCK_EX) == 0);
+  int held = hold_audit(r);
   struct http_memory *m = token_rig_get(r, "scope=" APP "pull&offline_token=true", ALICE);
   struct http_memory *leaves = token_rig_get(r, "scope=repository:public/tool:pull", "");
-  while (r->looks == 0 || stored_tokens(r) == 0) {
-    uv_run(&r->w->loop, UV_RUN_NOWAIT);
-  }
+  token_rig_wait_for_looks(r, 1);
   world_idle(r->w);
   assert_int_equal(http_memory_output(m).len, 0);
+  assert_int_equal(stored_tokens(r), 0);
   http_memory_free(leaves);
   close(held);
   struct given g = take(r, m);
@@ -367,12 +395,13 @@ static void hands_out_nothing_that_it_cannot_record(void **state) {
   snprintf(path, sizeof path, "%s/audit/audit.jsonl", r->w->dir);
   unlink(path);
   assert_int_equal(mkdir(path, 0700), 0);
-  struct http_memory *m = token_rig_get(r, "scope=" APP "pull", ALICE);
+  struct http_memory *m = token_rig_get(r, "scope=" APP "pull&offline_token=true", ALICE);
   struct reply reply = world_wait(r->w, m);
   assert_problem(&reply, 503, "UNAVAILABLE");
   assert_non_null(reply_field(&reply, "Retry-After").ptr);
   assert_null(memmem(reply.body.ptr, reply.body.len, "eyJ", 3));
   http_memory_free(m);
+  assert_int_equal(stored_tokens(r), 0);
   assert_int_equal(rmdir(path), 0);
   assert_int_equal(token_rig_status(r, token_rig_get(r, "scope=" APP "pull", ALICE)), 200);
 }
@@ -395,8 +424,14 @@ static void says_when_the_database_fails(void **state) {
 static void survives_a_caller_who_leaves_while_it_stores(void **state) {
   struct rig *r = *state;
   assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  world_block_writes(r->w);
+  unsigned before = r->writes;
   struct http_memory *m = token_rig_get(r, "offline_token=true", ALICE);
+  while (r->writes == before) {
+    uv_run(&r->w->loop, UV_RUN_ONCE);
+  }
   http_memory_free(m);
+  world_unblock_writes(r->w);
   while (stored_tokens(r) == 0) {
     uv_run(&r->w->loop, UV_RUN_NOWAIT);
   }
@@ -446,6 +481,7 @@ int main(void) {
       TEST(refresh_tokens_end),
       TEST(refresh_tokens_are_for_one_service_and_time),
       TEST(no_refresh_token_of_an_old_password),
+      TEST(no_refresh_token_of_who_was_revoked_meanwhile),
       TEST(nothing_is_issued_to_the_revoked),
       TEST(refresh_tokens_older_than_a_revocation_are_worthless),
       TEST(revoked_repositories_are_left_out),

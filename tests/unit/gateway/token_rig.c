@@ -44,8 +44,11 @@ uint64_t __wrap_clock_monotonic_ms(void) {
 
 int __wrap_db_write(struct db *db, uv_loop_t *loop, db_write_fn *fn, void *arg, db_done_fn *done,
                     struct error *e) {
-  return the_rig->db_fails ? error_set(e, ERROR_FAILED, "too much waits")
-                           : __real_db_write(db, loop, fn, arg, done, e);
+  if (the_rig->db_fails) {
+    return error_set(e, ERROR_FAILED, "too much waits");
+  }
+  the_rig->writes++;
+  return __real_db_write(db, loop, fn, arg, done, e);
 }
 /* NOLINTEND(cert-dcl51-cpp) */
 

@@ -25,6 +25,7 @@ struct rig {
   atomic_uint looks;       /**< passwords that were hashed */
   atomic_bool waits;       /**< they wait for token_rig_let_go() */
   atomic_bool db_fails;    /**< to take a write */
+  atomic_uint writes;      /**< that it took */
   _Atomic uint64_t now_ms; /**< of the clock that never goes back, which the database asks too */
   struct slice anonymous[1];
   struct token_service_options options;
