@@ -142,14 +142,26 @@ enum token_verdict keyring_verify(struct keyring *keyring, struct slice jws, uns
   return verdict;
 }
 
+static const struct keyring_signer *signer_of(const struct keyring_state *state,
+                                              enum token_kind kind) {
+  return kind == TOKEN_REGISTRY ? &state->service : &state->swarm;
+}
+
+bool keyring_signs(struct keyring *keyring, enum token_kind kind) {
+  struct keyring_state *state = keyring_hold(keyring);
+  bool signs = signer_of(state, kind)->key.pkey != NULL;
+  keyring_release(state);
+  return signs;
+}
+
 int keyring_sign(struct keyring *keyring, const struct token *t, struct buf *out, struct error *e) {
   struct keyring_state *state = keyring_hold(keyring);
-  const struct keyring_signer *signer = t->kind == TOKEN_REGISTRY ? &state->service : &state->swarm;
+  const struct keyring_signer *signer = signer_of(state, t->kind);
   struct token signed_here = *t;
   signed_here.issuer = slice_str(signer->issuer);
   signed_here.audience = slice_str(signer->audience);
   int status = signer->key.pkey == NULL
-                   ? error_set(e, ERROR_USAGE, "there is no key here to sign such a token with")
+                   ? error_set(e, ERROR_FAILED, "there is no key here to sign such a token with")
                    : token_sign(&signer->key, &signed_here, out, e);
   keyring_release(state);
   return status;

@@ -60,11 +60,14 @@ enum token_verdict keyring_verify(struct keyring *keyring, struct slice jws, uns
                                   int64_t now, struct arena *arena, struct token *out,
                                   struct error *why);
 
+/** Whether there is a key for tokens of that kind. */
+bool keyring_signs(struct keyring *keyring, enum token_kind kind);
+
 /**
  * token_sign() by the key for its kind, which gives `iss` and `aud` too: those of \p t are not
  * looked at.
  *
- * \return 0, or -1 as token_sign(); ERROR_USAGE when there is no key for its kind.
+ * \return 0, or -1 as token_sign(); ERROR_FAILED when there is no key for its kind.
  */
 int keyring_sign(struct keyring *keyring, const struct token *t, struct buf *out, struct error *e);
 

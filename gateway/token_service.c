@@ -262,6 +262,12 @@ static int read_request(struct token_asking *a, struct error *e) {
 }
 
 static void handle(struct http_exchange *x, void *context) {
+  const struct token_service *service = context;
+  /* A reload took the section away: as where there has never been one. */
+  if (!keyring_signs(service->options->keyring, TOKEN_REGISTRY)) {
+    problem_answer(x, 404, "UNSUPPORTED", "there is no token service here any more");
+    return;
+  }
   struct token_asking *a = arena_alloc(http_exchange_arena(x), sizeof *a);
   struct error e = {0};
   if (a == NULL) {
@@ -269,7 +275,7 @@ static void handle(struct http_exchange *x, void *context) {
     return;
   }
   *a = (struct token_asking){
-      .service = context, .x = x, .post = slice_equal(http_request_method(x), SLICE("POST"))};
+      .service = service, .x = x, .post = slice_equal(http_request_method(x), SLICE("POST"))};
   if (read_request(a, &e) != 0) {
     if (e.kind == ERROR_USAGE) {
       answer_malformed(a, e.text);

@@ -438,6 +438,20 @@ static void survives_a_caller_who_leaves_while_it_stores(void **state) {
   world_idle(r->w);
 }
 
+/* As after a reload of a configuration without `token_service`. */
+static void there_is_none_without_its_key(void **state) {
+  struct rig *r = *state;
+  struct keyring_state *none = keyring_state_new();
+  assert_non_null(none);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  keyring_replace(r->w->keyring, none, clock_now());
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 404);
+  struct http_memory *m = token_rig_post(r, "grant_type=refresh_token&service=s&refresh_token=x");
+  struct reply reply = world_wait(r->w, m);
+  assert_problem(&reply, 404, "UNSUPPORTED");
+  http_memory_free(m);
+}
+
 static void says_when_a_token_would_be_too_long(void **state) {
   struct rig *r = *state;
   static char request[20000];
@@ -489,6 +503,7 @@ int main(void) {
       TEST(hands_out_nothing_that_it_cannot_record),
       TEST(says_when_the_database_fails),
       TEST(survives_a_caller_who_leaves_while_it_stores),
+      TEST(there_is_none_without_its_key),
       TEST(says_when_a_token_would_be_too_long),
       TEST(refuses_a_service_of_no_use),
   };
