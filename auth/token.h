@@ -77,6 +77,9 @@ struct trust {
   struct trust_row *rows;
   size_t count;
   unsigned leeway; /**< seconds; 60 unless configured */
+  /** Seconds from `iat` on after which a token has ended whatever its `exp`: what is revoked is not
+   *  kept for longer. 0: no bound */
+  int64_t lifetime;
 };
 
 void trust_free(struct trust *trust);
@@ -84,10 +87,11 @@ void trust_free(struct trust *trust);
 /**
  * Verifies \p jws.
  *
- * Expired is a token from `exp` + leeway on (RFC 7519, 4.1.4). Of several rows that fit `iss` and
- * `aud` the first whose key verifies is taken. At most TOKEN_TRIES_MAX signatures are checked. A
- * key that was retired verifies what does not say it was issued later than that, and the leeway;
- * and nothing without an `iat`.
+ * Expired is a token from `exp` + leeway on (RFC 7519, 4.1.4), or from the end of the trust's
+ * lifetime, which is its \p out->expires then, where that is earlier. Of several rows that fit
+ * `iss` and `aud` the first whose key verifies is taken. At most TOKEN_TRIES_MAX signatures are
+ * checked. A key that was retired verifies what does not say it was issued later than that, and the
+ * leeway; and nothing without an `iat`.
  *
  * \param kinds the set of kinds that will do here; a token of another is TOKEN_INVALID.
  * \param now NumericDate.

@@ -1,5 +1,7 @@
 #include "tools/issuers.h"
 
+#include "tools/retention.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +139,8 @@ int issuers_load(const struct config *config, struct keyring_state **out, struct
   struct keyring_state *state = keyring_state_new();
   if (state != NULL) {
     state->trust = (struct trust){.rows = calloc(rows, sizeof *state->trust.rows),
-                                  .leeway = config->auth.leeway};
+                                  .leeway = config->auth.leeway,
+                                  .lifetime = retention_lifetime(config)};
   }
   if (state == NULL || state->trust.rows == NULL) {
     keyring_state_free(state);

@@ -3,6 +3,10 @@
 
 #include "config/config.h"
 
-/** Seconds from a revocation on after which no token that was issued before it is alive: the
- * longest that \p config gives out or honours, a day at least, and what clocks may differ by. */
+/** Seconds for which a token is honoured at most, from its `iat` on: the longest lifetime that \p
+ *  config gives out, a day at least. */
+int64_t retention_lifetime(const struct config *config);
+
+/** Seconds from a revocation on after which no token that was issued before it is honoured: the
+ * above, and what clocks may differ by. */
 int64_t retention_seconds(const struct config *config);

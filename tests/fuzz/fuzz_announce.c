@@ -46,7 +46,7 @@ static struct keyring *keyring_with_token(struct buf *token) {
   check(token_sign(&key, &claims, token, NULL) == 0);
   struct keyring_state *state = keyring_state_new();
   check(state != NULL);
-  state->trust = (struct trust){&row, 1, 60};
+  state->trust = (struct trust){.rows = &row, .count = 1, .leeway = 60};
   return keyring_new(state);
 }
 

@@ -100,7 +100,7 @@ static void set_up_keys(void) {
   struct keyring_state *state = keyring_state_new();
   check(state != NULL && key_parse_private(buf_view(&pem), "key", &state->swarm.key, NULL) == 0);
   buf_free(&pem);
-  state->trust = (struct trust){w.rows, 2, 60};
+  state->trust = (struct trust){.rows = w.rows, .count = 2, .leeway = 60};
   state->swarm.issuer = issuer;
   state->swarm.audience = audience;
   w.keyring = keyring_new(state);

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.gate import Gate
+from support.jws import make_key, public_pem, sign
 from support.process import binary, run
 
 DAY, LEEWAY = 24 * 3600, 60
@@ -128,6 +129,31 @@ def test_kept_as_long_as_what_it_could_match(tmp_path, more, kept):
     revoke(gate, "--jti", "x")
     (row,) = listed(gate)
     assert row["expires"] - row["at"] == kept
+    longest = kept - 2 * gate_leeway(more)
+    assert gate.token(HEX, ttl=f"{longest}s", session=f"{longest}s")
+    for option in ("--ttl", "--session"):
+        issued = gate.tool("token", "issue", "--config", gate.config, "--infohash", HEX, "--sub", "x", option, f"{longest + 1}s", check=False)
+        refused(issued, 2, f"{option}: {longest} s")
+
+
+def gate_leeway(more):
+    return int(more.get("auth", {}).get("leeway", f"{LEEWAY}s")[:-1])
+
+
+def test_none_is_honoured_after_what_ended_it_is_dropped(tmp_path):
+    """A token of another issuer, who makes them for a month."""
+    key, now = make_key("ES256"), int(time.time())
+    (tmp_path / "other.pem").write_bytes(public_pem(key))
+    trust = [{"issuer": "other", "audience": "a", "keys": "other.pem", "algorithms": ["ES256"], "accept": ["swarm"]}]
+    gate = Gate(str(tmp_path), auth={"trust": trust})
+
+    def verify(issued):
+        token = sign({"alg": "ES256", "typ": "swarm+jwt"},
+                     {"iss": "other", "aud": "a", "exp": now + 30 * DAY, "iat": issued, "infohash": HEX}, key)
+        return gate.tool("token", "verify", "--config", gate.config, token, check=False)
+
+    assert verify(now).returncode == verify(now - DAY).returncode == 0
+    refused(verify(now - DAY - LEEWAY - 1), 3, f"longer than {DAY} s, as long as revocations are kept")
 
 
 def test_what_is_revoked_again_is_revoked_for_longer(one):

@@ -8,6 +8,7 @@
 #include "db/revocation_store.h"
 #include "image/reference.h"
 #include "tools/issuers.h"
+#include "tools/retention.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -120,6 +121,17 @@ static int issue_registry(const struct config *config, const struct issue *what,
   return result;
 }
 
+/* What is issued for longer could come back when the record of its revocation has gone. */
+static int check_lifetimes(const struct config *config, const struct issue *what, struct error *e) {
+  int64_t longest = retention_lifetime(config);
+  return what->ttl <= longest && what->session <= longest
+             ? 0
+             : error_set(e, ERROR_USAGE,
+                         "--%s: %" PRId64 " s at most: by this configuration revocations are not "
+                         "kept for longer, and neither is a token honoured",
+                         what->ttl > longest ? "ttl" : "session", longest);
+}
+
 int command_token_issue(int argc, char **argv, struct error *e) {
   struct issue what = {0};
   const char *config_path = NULL;
@@ -155,6 +167,9 @@ int command_token_issue(int argc, char **argv, struct error *e) {
   if (result == 0) {
     result = args_seconds("session", session, what.scope == NULL ? config.auth.ttl_session : 0,
                           &what.session, e);
+  }
+  if (result == 0) {
+    result = check_lifetimes(&config, &what, e);
   }
   if (result == 0) {
     result =

@@ -14,7 +14,8 @@ static struct keyring_state *state_of(struct rig *rig, int announce, int registr
   const int keys[3] = {announce, registry, RIG_STRANGER};
   struct keyring_state *state = keyring_state_new();
   assert_non_null(state);
-  state->trust = (struct trust){calloc(3, sizeof(struct trust_row)), 3, 60};
+  state->trust =
+      (struct trust){.rows = calloc(3, sizeof(struct trust_row)), .count = 3, .leeway = 60};
   for (size_t i = 0; i < 3; i++) {
     struct trust_row *row = &state->trust.rows[i];
     row->issuer = strdup(names[i][0]);

@@ -301,7 +301,8 @@ static struct keyring_state *own_state(void) {
   struct keyring_state *state = keyring_state_new();
   struct buf pem = {0};
   assert_non_null(state);
-  state->trust = (struct trust){calloc(2, sizeof(struct trust_row)), 2, 60};
+  state->trust =
+      (struct trust){.rows = calloc(2, sizeof(struct trust_row)), .count = 2, .leeway = 60};
   for (size_t i = 0; i < 2; i++) {
     struct trust_row *row = &state->trust.rows[i];
     *row = (struct trust_row){.issuer = strdup("i"), .audience = strdup("a"), .own = true};

@@ -409,6 +409,42 @@ static void a_retired_key_verifies_what_it_has_signed(void **state) {
   assert_int_equal(own_verdict(rig, &own, text, RIG_NOW + 200, "expired"), TOKEN_EXPIRED);
 }
 
+/* What lives on after the record of its revocation is dropped would be good again. */
+static void none_is_honoured_for_longer_than_revocations(void **state) {
+  struct rig *rig = *state;
+  static const struct {
+    int64_t issued, expires, now;
+    enum token_verdict verdict;
+    int64_t ends;
+    const char *why;
+  } cases[] = {
+      {RIG_NOW, RIG_NOW + 1000, RIG_NOW + 1059, TOKEN_VALID, RIG_NOW + 1000, NULL},
+      {RIG_NOW, RIG_NOW + 1000, RIG_NOW + 1060, TOKEN_EXPIRED, RIG_NOW + 1000, "60 s ago"},
+      {RIG_NOW, RIG_NOW + 100000, RIG_NOW, TOKEN_VALID, RIG_NOW + 1000, NULL},
+      {RIG_NOW, RIG_NOW + 100000, RIG_NOW + 1059, TOKEN_VALID, RIG_NOW + 1000, NULL},
+      {RIG_NOW, RIG_NOW + 100000, RIG_NOW + 1060, TOKEN_EXPIRED, RIG_NOW + 1000,
+       "its exp is later"},
+      {RIG_NOW - 2000, RIG_NOW + 10, RIG_NOW, TOKEN_EXPIRED, RIG_NOW - 1000, "its exp is later"},
+      {0, RIG_NOW + 100000, RIG_NOW + 50000, TOKEN_VALID, RIG_NOW + 100000, NULL},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct trust trust = rig->trust;
+    struct token t = rig_swarm_claims();
+    struct token got;
+    struct error why = {0};
+    trust.lifetime = 1000;
+    t.issued = cases[i].issued;
+    t.expires = cases[i].expires;
+    struct slice text = rig_sign(rig, RIG_ES256, &t);
+    assert_int_equal(token_verify(&trust, text, TOKEN_SWARM, cases[i].now, &rig->arena, &got, &why),
+                     cases[i].verdict);
+    assert_int_equal(got.expires, cases[i].ends);
+    if (cases[i].why != NULL) {
+      assert_non_null(strstr(why.text, cases[i].why));
+    }
+  }
+}
+
 /* By a name that is none of the trust's, only a key without a name is found. */
 static void a_name_finds_its_key(void **state) {
   struct rig *rig = *state;
@@ -554,6 +590,7 @@ int main(void) {
       cmocka_unit_test(rows_are_tried_in_turn),
       cmocka_unit_test(tries_are_bounded),
       cmocka_unit_test(a_retired_key_verifies_what_it_has_signed),
+      cmocka_unit_test(none_is_honoured_for_longer_than_revocations),
       cmocka_unit_test(a_name_finds_its_key),
       cmocka_unit_test(most_infohashes_fit),
       cmocka_unit_test(what_would_not_verify_is_not_signed),

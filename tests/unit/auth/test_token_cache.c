@@ -201,7 +201,8 @@ static void several_infohashes_are_answered_at_once(void **state) {
 static struct keyring_state *state_of(struct rig *rig, unsigned leeway) {
   struct keyring_state *state = keyring_state_new();
   assert_non_null(state);
-  state->trust = (struct trust){calloc(1, sizeof(struct trust_row)), 1, leeway};
+  state->trust =
+      (struct trust){.rows = calloc(1, sizeof(struct trust_row)), .count = 1, .leeway = leeway};
   *state->trust.rows = (struct trust_row){.issuer = strdup("swarmgate"),
                                           .audience = strdup("tracker"),
                                           .algorithms = KEY_ES256,

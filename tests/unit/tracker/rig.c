@@ -35,7 +35,8 @@ struct rig *rig_new(void (*change)(struct tracker_options *o)) {
   assert_int_equal(key_parse_private(buf_view(&pem), "key", &rig->key, NULL), 0);
   struct keyring_state *state = keyring_state_new();
   assert_non_null(state);
-  state->trust = (struct trust){calloc(1, sizeof(struct trust_row)), 1, 60};
+  state->trust =
+      (struct trust){.rows = calloc(1, sizeof(struct trust_row)), .count = 1, .leeway = 60};
   rig->keyring = keyring_new(state);
   assert_non_null(rig->keyring);
   struct trust_row *row = state->trust.rows;
