@@ -6,9 +6,11 @@ import shutil
 import time
 
 import pytest
+from support.announce import get
 from support.gate import Gate
 from support.jws import make_key, public_pem, sign
 from support.process import binary, run
+from support.registry import basic
 
 DAY, LEEWAY = 24 * 3600, 60
 HEX = "0102030405060708090a0b0c0d0e0f1011121314"
@@ -89,6 +91,31 @@ def test_a_user_of_any_registry(tmp_path):
     revoke(gate, "--repository", "team/app", "--registry", "b.example:5000")
     revoke(gate, "--repository", "a.example/team/app")
     assert values(gate)[2:] == [("repository", "a.example/team/app"), ("repository", "b.example:5000/team/app")]
+
+
+def test_users_of_a_token_service_of_several_registries(tmp_path):
+    """Its name may be none of theirs."""
+    service = {"issuer": "auth.example", "service": "realm.example", "signing_key": "registry.pem"}
+    gate = Gate(str(tmp_path), rows("a.example", "b.example"), token_service=service)
+    gate.tool("key", "generate", "--use", "registry", "--out", str(tmp_path / "registry.pem"))
+    gate.tool("user", "add", "alice", "--config", gate.config, input="password")
+
+    def status():
+        return get(gate.gateway, "/token?offline_token=true", basic("alice", "password"))[0]
+
+    with gate:
+        assert status() == 200
+        for more, revoked in (([], ["a.example/alice", "b.example/alice", "realm.example/alice", "alice"]),
+                              (["--registry", "realm.example"], ["realm.example/alice"])):
+            revoke(gate, "--sub", "alice", *more)
+            assert sorted(value for _, value in values(gate)) == sorted(revoked)
+            assert status() == 403
+            assert "refresh tokens  0\n" in gate.tool("db", "stats", "--config", gate.config).stdout
+            revoke(gate, "remove", "--sub", "alice", *more)
+            assert status() == 200
+        revoke(gate, "--sub", "realm.example/alice")
+        assert values(gate) == [("sub", "realm.example/alice")] and status() == 403
+        refused(revoke(gate, "--repository", "team/app", check=False), 2, "--registry")
 
 
 def test_registries_of_a_tracker_alone(tmp_path):

@@ -4,12 +4,13 @@
 #include "command.h"
 #include "db/revocation_store.h"
 #include "image/reference.h"
+#include "tools/issuers.h"
 
 #include <jansson.h>
 
-/* A registry that the configuration names: in `registries`, or where there are none in the trust of
- * a tracker that stands alone. NULL behind the last. */
-static const char *registry_at(const struct config *c, size_t i) {
+/* A registry in `registries`, or where there are none in the trust of a tracker that stands alone.
+ * NULL behind the last. */
+static const char *row_at(const struct config *c, size_t i) {
   if (c->registry_count > 0) {
     return i < c->registry_count ? c->registries[i].name.text : NULL;
   }
@@ -25,6 +26,20 @@ static const char *registry_at(const struct config *c, size_t i) {
     }
   }
   return NULL;
+}
+
+/* A registry that the configuration names, with the one that the token service's users belong to:
+ * it may be none of the others. NULL behind the last. */
+static const char *registry_at(const struct config *c, size_t i) {
+  const char *ours = c->token_service.present ? issuers_service_registry(c) : NULL;
+  size_t count = 0;
+  for (const char *name; (name = row_at(c, count)) != NULL; count++) {
+    if (i == count) {
+      return name;
+    }
+    ours = ours != NULL && strcmp(ours, name) == 0 ? NULL : ours;
+  }
+  return i == count ? ours : NULL;
 }
 
 static size_t count_registries(const struct config *c) {
