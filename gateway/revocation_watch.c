@@ -5,13 +5,24 @@
 #include "gateway/revocation_watch.h"
 
 #include "base/clock.h"
+#include "db/refresh_store.h"
 #include "db/revocation_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { DROP_EVERY = 60 }; /* seconds, at least */
+/* Seconds, at least. All refresh tokens are read to find those that are over. */
+enum { DROP_EVERY = 60, DROP_TOKENS_EVERY = 3600 };
+
+/* What has expired of a kind, to be dropped now and then. */
+struct dropping {
+  struct revocation_watch *watch;
+  db_write_fn *fn;
+  const char *what;
+  int64_t every, next;
+  bool running;
+};
 
 struct revocation_watch {
   struct revocation_watch_options options;
@@ -20,9 +31,9 @@ struct revocation_watch {
   atomic_int_least64_t expiry;      /* when the first of the list expires; INT64_MAX never */
   /* Of the loop that polls. */
   uv_work_t poll;
-  bool polling, dropping;
+  bool polling;
   bool failed; /* and it was logged */
-  int64_t drop_next;
+  struct dropping revocations, tokens;
   struct error why; /* of the poll under way */
   int result;
 };
@@ -116,6 +127,17 @@ static int catch_up(struct revocation_watch *w, uint64_t wanted, struct error *e
   return result;
 }
 
+static int drop_revocations(struct db_txn *txn, void *arg, struct error *e) {
+  (void)arg;
+  return revocation_store_drop(txn, clock_now(), e);
+}
+
+static int drop_tokens(struct db_txn *txn, void *arg, struct error *e) {
+  uint64_t ignored;
+  (void)arg;
+  return refresh_store_remove_expired(txn, clock_now(), &ignored, e);
+}
+
 int revocation_watch_new(const struct revocation_watch_options *options,
                          struct revocation_watch **out, struct error *e) {
   struct revocation_watch *w = calloc(1, sizeof *w);
@@ -124,6 +146,10 @@ int revocation_watch_new(const struct revocation_watch_options *options,
   }
   w->options = *options;
   w->poll.data = w;
+  w->revocations = (struct dropping){
+      .watch = w, .fn = drop_revocations, .what = "revocations", .every = DROP_EVERY};
+  w->tokens = (struct dropping){
+      .watch = w, .fn = drop_tokens, .what = "refresh tokens", .every = DROP_TOKENS_EVERY};
   pthread_mutex_init(&w->reading, NULL);
   if (catch_up(w, 0, e) != 0) {
     revocation_watch_free(w);
@@ -161,29 +187,24 @@ static void poll_done(uv_work_t *work, int status) {
   w->failed = w->result != 0;
 }
 
-static int drop_expired(struct db_txn *txn, void *arg, struct error *e) {
-  (void)arg;
-  return revocation_store_drop(txn, clock_now(), e);
-}
-
 static void on_dropped(void *arg, const struct error *e) {
-  struct revocation_watch *w = arg;
-  w->dropping = false;
+  struct dropping *d = arg;
+  d->running = false;
   if (e != NULL) {
-    log_write(w->options.log, LOG_LEVEL_WARN, "cannot drop expired revocations: %s", e->text);
+    log_write(d->watch->options.log, LOG_LEVEL_WARN, "cannot drop expired %s: %s", d->what,
+              e->text);
   }
 }
 
-static void drop_some(struct revocation_watch *w, uv_loop_t *loop) {
-  int64_t now = clock_now();
+static void drop(struct dropping *d, uv_loop_t *loop, int64_t now) {
   struct error e = {0};
-  if (w->dropping || now < atomic_load(&w->expiry) || now < w->drop_next) {
+  if (d->running || now < d->next) {
     return;
   }
-  w->drop_next = now + DROP_EVERY;
-  w->dropping = true;
-  if (db_write(w->options.db, loop, drop_expired, w, on_dropped, &e) != 0) {
-    on_dropped(w, &e);
+  d->next = now + d->every;
+  d->running = true;
+  if (db_write(d->watch->options.db, loop, d->fn, d, on_dropped, &e) != 0) {
+    on_dropped(d, &e);
   }
 }
 
@@ -191,7 +212,11 @@ void revocation_watch_poll(struct revocation_watch *w, uv_loop_t *loop) {
   if (!w->polling && !is_known(w, wanted_generation(w))) {
     w->polling = uv_queue_work(loop, &w->poll, poll_work, poll_done) == 0;
   }
-  drop_some(w, loop);
+  int64_t now = clock_now();
+  if (now >= atomic_load(&w->expiry)) {
+    drop(&w->revocations, loop, now);
+  }
+  drop(&w->tokens, loop, now);
 }
 
 /* --- before something is issued --- */

@@ -32,8 +32,8 @@ void revocation_watch_free(struct revocation_watch *watch);
 
 /**
  * To be called once a second, by one loop only: reads the list when it has changed, and now
- * and then drops what has expired. A failure is logged, once until it succeeds again, and leaves in
- * force what is.
+ * and then drops those that have expired, of refresh tokens as well. A failure is logged, once
+ * until it succeeds again, and leaves in force what is.
  */
 void revocation_watch_poll(struct revocation_watch *watch, uv_loop_t *loop);
 

@@ -272,6 +272,25 @@ static void refresh_tokens_are_for_one_service_and_time(void **state) {
   }
 }
 
+/* By what the server does once a second. */
+static void refresh_tokens_that_ended_are_dropped(void **state) {
+  struct rig *r = *state;
+  int64_t now = clock_now();
+  struct put rows[] = {{"right", SERVICE, now - 1, now + 600},
+                       {"late", SERVICE, now - 60, now - 1}};
+  token_rig_change(r, put_token, &rows[0]);
+  token_rig_change(r, put_token, &rows[1]);
+  unsigned before = r->writes;
+  revocation_watch_poll(r->w->watch, &r->w->loop);
+  revocation_watch_poll(r->w->watch, &r->w->loop);
+  assert_int_equal(r->writes, before + 1); /* not all the time */
+  while (stored_tokens(r) == 2) {
+    uv_run(&r->w->loop, UV_RUN_ONCE);
+  }
+  assert_int_equal(stored_tokens(r), 1);
+  assert_int_equal(token_rig_status(r, refresh(r, "right", "")), 200);
+}
+
 /* The password is another by the time that the token is stored. */
 static void no_refresh_token_of_an_old_password(void **state) {
   struct rig *r = *state;
@@ -494,6 +513,7 @@ int main(void) {
       TEST(refresh_tokens_are_as_good),
       TEST(refresh_tokens_end),
       TEST(refresh_tokens_are_for_one_service_and_time),
+      TEST(refresh_tokens_that_ended_are_dropped),
       TEST(no_refresh_token_of_an_old_password),
       TEST(no_refresh_token_of_who_was_revoked_meanwhile),
       TEST(nothing_is_issued_to_the_revoked),
