@@ -1,6 +1,7 @@
 #include "auth/claims.h"
 
 #include "base/hex.h"
+#include "base/repository.h"
 
 /* Up to here a double holds every integer, and so does what made the token. */
 static const int64_t date_max = INT64_C(1) << 53;
@@ -258,6 +259,10 @@ static int read_place(const json_t *json, struct arena *arena, struct token *out
   }
   if (out->registry.len == 0 || out->repository.len == 0) {
     return error_set(e, ERROR_DENIED, "claims registry and repository are required");
+  }
+  /* It becomes part of a path at the registry. */
+  if (!repository_name_valid(out->repository)) {
+    return wrong(e, "repository", "a repository's name");
   }
   return claims_is_digest(out->digest) ? 0
                                        : wrong(e, "digest", "sha256: and 64 lowercase hex digits");

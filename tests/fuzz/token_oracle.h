@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <regex.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Whom the verifier under test trusts: `i` by bare keys, for all kinds; `j` by a JWKS with one
@@ -114,10 +116,25 @@ static inline bool oracle_access(const json_t *claim) {
   return good;
 }
 
+static inline bool oracle_repository(const json_t *json) {
+  static const char component[] = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*";
+  const char *name = json_string_value(json);
+  char pattern[128];
+  regex_t regex;
+  snprintf(pattern, sizeof pattern, "^%s(/%s)*$", component, component);
+  if (name == NULL || json_string_length(json) > 255 ||
+      regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+    return false;
+  }
+  bool good = regexec(&regex, name, 0, NULL, 0) == 0;
+  regfree(&regex);
+  return good;
+}
+
 static inline bool oracle_webseed(const json_t *claims) {
   const char *digest = json_string_value(json_object_get(claims, "digest"));
   return json_string_length(json_object_get(claims, "registry")) > 0 &&
-         json_string_length(json_object_get(claims, "repository")) > 0 && digest != NULL &&
+         oracle_repository(json_object_get(claims, "repository")) && digest != NULL &&
          strncmp(digest, "sha256:", 7) == 0 && oracle_hex(digest + 7, 64, "0123456789abcdef");
 }
 

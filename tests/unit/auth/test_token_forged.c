@@ -18,6 +18,7 @@
 
 #define PLACE          ",\"registry\":\"r\",\"repository\":\"a\""
 #define DIGEST(value)  ",\"digest\":\"" value "\""
+#define AT(repository) ",\"registry\":\"r\",\"repository\":\"" repository "\"" DIGEST(RIG_DIGEST)
 #define WEBSEED(more)  "{" ISS AUD EXP more "}"
 #define WEBSEED_HEADER "{\"alg\":\"ES256\",\"typ\":\"webseed+jwt\",\"kid\":\"$0\"}"
 
@@ -464,6 +465,12 @@ static const struct row webseed_claims[] = {
     REFUSED("registry absent", ",\"repository\":\"a\"" DIGEST(RIG_DIGEST)),
     REFUSED("registry empty", ",\"registry\":\"\",\"repository\":\"a\"" DIGEST(RIG_DIGEST)),
     REFUSED("repository absent", ",\"registry\":\"r\"" DIGEST(RIG_DIGEST)),
+    REFUSED("repository a path", AT("../../v2/team/app")),
+    REFUSED("repository with a query", AT("team/app?x=")),
+    REFUSED("repository with a slash behind", AT("team/app/")),
+    REFUSED("repository in capitals", AT("Team/app")),
+    REFUSED("repository with a line's end", AT("team\\n/app")),
+    REFUSED("repository with a NUL", AT("team\\u0000/app")),
     REFUSED("repository null", ",\"registry\":\"r\",\"repository\":null" DIGEST(RIG_DIGEST)),
 };
 
