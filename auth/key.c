@@ -104,6 +104,15 @@ void keyset_free(struct keyset *set) {
   *set = (struct keyset){0};
 }
 
+const struct key *keyset_find(const struct keyset *set, const struct key *key) {
+  for (size_t i = 0; i < set->count; i++) {
+    if (EVP_PKEY_eq(set->keys[i].pkey, key->pkey) == 1) {
+      return &set->keys[i];
+    }
+  }
+  return NULL;
+}
+
 /* PEM */
 
 /* One block that holds a key. NULL and no error: a block of another kind. */

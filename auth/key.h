@@ -65,6 +65,9 @@ int keyset_load(const char *path, struct keyset *out, struct error *e);
 int keyset_parse(struct slice bytes, const char *name, struct keyset *out, struct error *e);
 void keyset_free(struct keyset *set);
 
+/** The one of them that is \p key, whatever it is called; NULL: none. */
+const struct key *keyset_find(const struct keyset *set, const struct key *key);
+
 /**
  * Takes \p pkey over, also when it fails, and finds the algorithm that fits it. No `kid` is set.
  *

@@ -42,10 +42,9 @@ void keyring_state_free(struct keyring_state *state) {
 const struct key *keyring_find_own(const struct trust *trust, const struct key *key) {
   for (size_t i = 0; i < trust->count; i++) {
     const struct trust_row *row = &trust->rows[i];
-    for (size_t k = 0; row->own && k < row->keys.count; k++) {
-      if (EVP_PKEY_eq(row->keys.keys[k].pkey, key->pkey) == 1) {
-        return &row->keys.keys[k];
-      }
+    const struct key *found = row->own ? keyset_find(&row->keys, key) : NULL;
+    if (found != NULL) {
+      return found;
     }
   }
   return NULL;

@@ -104,6 +104,30 @@ static int load_own(const struct config *config, struct keyring_state *state, st
              : 0;
 }
 
+static bool share_a_key(const struct keyset *a, const struct keyset *b) {
+  for (size_t i = 0; i < a->count; i++) {
+    if (keyset_find(b, &a->keys[i]) != NULL) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The row before the last by which a registry token that the last one takes would be of another
+ * registry; NULL: none. Two services may well have the same names, but not the same key. */
+static const struct trust_row *find_rival(const struct trust *trust) {
+  const struct trust_row *last = &trust->rows[trust->count - 1];
+  for (const struct trust_row *row = trust->rows; row < last; row++) {
+    if ((row->accept & last->accept & TOKEN_REGISTRY) != 0 &&
+        strcmp(row->issuer, last->issuer) == 0 && strcmp(row->audience, last->audience) == 0 &&
+        row->registry != NULL && last->registry != NULL &&
+        strcmp(row->registry, last->registry) != 0 && share_a_key(&row->keys, &last->keys)) {
+      return row;
+    }
+  }
+  return NULL;
+}
+
 static int load_others(const struct config *config, struct trust *trust, struct error *e) {
   for (size_t i = 0; i < config->auth.trust_count; i++) {
     const struct config_trust *from = &config->auth.trust[i];
@@ -122,6 +146,14 @@ static int load_others(const struct config *config, struct trust *trust, struct 
     }
     row->algorithms = algorithms_of(from);
     row->accept = kinds_of(from);
+    const struct trust_row *rival = find_rival(trust);
+    if (rival != NULL) {
+      return config_error(config, from->registry.line, e,
+                          "auth.trust[%zu]: the same issuer, audience and key stand for registry "
+                          "%s already, and a token says no more than these: let each registry have "
+                          "an audience of its own",
+                          i, rival->registry);
+    }
     for (size_t k = 0; k < row->keys.count; k++) {
       struct key *key = &row->keys.keys[k];
       const struct key *own = keyring_find_own(trust, key);

@@ -9,7 +9,8 @@
  * Loads all that is trusted and signed with: the keys of every `auth: trust:` row, our own signing
  * keys with their companions, which are trusted for swarm and webseed tokens without a row, and the
  * token service's for registry tokens. A registry row that names no registry gets the only one
- * there is. Where a row repeats a key of ours that was retired, it is so there too.
+ * there is. A token must not be of two registries: rows of one issuer, audience and key name the
+ * same. Where a row repeats a key of ours that was retired, it is so there too.
  *
  * \param out for keyring_new(), or freed by keyring_state_free().
  * \return 0, or -1 with file:line and the key of the configuration.

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import time
 
 import pytest
@@ -177,3 +178,21 @@ def test_no_issuer(tmp_path):
     done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
     assert done.returncode == 2
     assert f"{gate.config}:{line}: registries[0].authorise: token needs a row in auth.trust" in done.stderr
+
+
+@pytest.mark.parametrize("keys,names,good", [
+    (("a.pem", "a.pem"), ("a.example", "b.example"), False), (("a.pem", "b.pem"), ("a.example", "b.example"), True),
+    (("a.pem", "a.pem"), ("a.example", "a.example"), True),
+])
+def test_a_token_is_of_one_registry(tmp_path, keys, names, good):
+    """Two services may have the same names, as those of Harbor do, but not the same key as well."""
+    for name in set(keys):
+        run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", str(tmp_path / name)])
+    registries = [{"name": name, "url": "http://127.0.0.1:9"} for name in ("a.example", "b.example")]
+    trust = [{"issuer": "harbor-token-issuer", "audience": "harbor-registry", "keys": key, "algorithms": ["ES256"], "accept": ["registry"],
+              "registry": name} for key, name in zip(keys, names)]
+    gate = Gate(str(tmp_path), registries, auth={"trust": trust})
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
+    assert done.returncode == (0 if good else 2), done.stderr
+    if not good:
+        assert re.search(r"swarmgated\.yaml:\d+: auth\.trust\[1\]: .* a\.example already", done.stderr), done.stderr
