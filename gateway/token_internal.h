@@ -3,6 +3,7 @@
 
 #include "db/refresh_store.h"
 #include "gateway/login.h"
+#include "gateway/quota.h"
 #include "gateway/refusals.h"
 #include "gateway/token_grant.h"
 #include "gateway/token_request.h"
@@ -12,7 +13,8 @@ struct token_service {
   const struct token_service_options *options;
   struct logins *logins;
   struct refusals *refusals;
-  char *challenge; /**< `Basic realm="…"` */
+  struct quota *anonymous; /**< of tokens that nobody had to log in for */
+  char *challenge;         /**< `Basic realm="…"` */
 };
 
 struct token_issue;
@@ -52,6 +54,10 @@ void token_issue_abandon(struct token_issue *issue);
 /** The user is not who he says he is, or nobody where somebody is wanted: a 401 with a challenge.
  *  \param why for the log, as of token_log_refusal(). */
 void token_refuse(const struct token_asking *a, const char *message, const char *why);
+
+/** A 429: the caller is to come again after so many milliseconds. \param why for the log as well.
+ */
+void token_refuse_for_now(const struct token_asking *a, const char *why, uint64_t wait_ms);
 
 /** A failure of ours; \p e goes to the log. \param status 500, or 503 when the caller may come
  *  again. */

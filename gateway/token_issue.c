@@ -313,6 +313,14 @@ static bool is_outdated(const struct token_asking *a, const struct revocation_se
              a->refresh.issued);
 }
 
+static bool is_one_too_many(const struct token_asking *a, uint64_t *wait_ms) {
+  static const struct quota_share share = {.most = TOKEN_SERVICE_ANONYMOUS_MAX,
+                                           .while_ms = TOKEN_SERVICE_ANONYMOUS_MS};
+  *wait_ms = quota_take(a->service->anonymous, guesses_place(http_request_peer(a->x)), share,
+                        clock_monotonic_ms());
+  return *wait_ms > 0;
+}
+
 static void decide(struct token_asking *a) {
   const struct token_service_options *o = a->service->options;
   struct arena *arena = http_exchange_arena(a->x);
@@ -327,6 +335,7 @@ static void decide(struct token_asking *a) {
       .revocations = set,
   };
   int64_t now = a->now;
+  uint64_t wait_ms;
   struct token_grant grant;
   struct error e = {0};
   bool outdated = is_outdated(a, set);
@@ -350,6 +359,9 @@ static void decide(struct token_asking *a) {
     token_refuse(a, "a user name and password are wanted for this",
                  "a user name and password are wanted; token_service.anonymous_pull does not have "
                  "it");
+  } else if (!a->named && is_one_too_many(a, &wait_ms)) {
+    token_refuse_for_now(a, "too many tokens without credentials for this address: wait, or log in",
+                         wait_ms);
   } else {
     issue_token(a, &grant, now);
   }

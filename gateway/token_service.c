@@ -10,7 +10,6 @@
 #include "gateway/problem.h"
 #include "gateway/token_internal.h"
 
-#include <inttypes.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +58,8 @@ struct token_service *token_service_new(const struct token_service_options *opti
   service->options = options;
   service->challenge = make_challenge(name, e);
   service->logins = service->challenge == NULL ? NULL : logins_new(e);
-  service->refusals = service->logins == NULL ? NULL : refusals_new(options->log, e);
+  service->anonymous = service->logins == NULL ? NULL : quota_new(e);
+  service->refusals = service->anonymous == NULL ? NULL : refusals_new(options->log, e);
   if (service->refusals == NULL) {
     token_service_free(service);
     return NULL;
@@ -71,6 +71,7 @@ void token_service_free(struct token_service *service) {
   if (service != NULL) {
     logins_free(service->logins);
     refusals_free(service->refusals);
+    quota_free(service->anonymous);
     free(service->challenge);
     free(service);
   }
@@ -111,6 +112,14 @@ void token_refuse(const struct token_asking *a, const char *message, const char 
   problem_unauthorized(a->x, slice_str(a->service->challenge), message);
 }
 
+void token_refuse_for_now(const struct token_asking *a, const char *why, uint64_t wait_ms) {
+  unsigned seconds = (unsigned)((wait_ms + 999) / 1000);
+  char text[160];
+  snprintf(text, sizeof text, "%s; held up for %u s", why, seconds);
+  token_log_refusal(a, text);
+  problem_later(a->x, 429, "TOOMANYREQUESTS", why, seconds);
+}
+
 void token_fail(const struct token_asking *a, int status, const struct error *e) {
   log_write(a->service->options->log, LOG_LEVEL_WARN, "cannot issue a registry token: %s", e->text);
   if (status == 503) {
@@ -149,17 +158,6 @@ static void on_login(void *arg, enum login_verdict verdict, const struct error *
   }
 }
 
-static void answer_held_up(const struct token_asking *a, uint64_t wait_ms) {
-  char why[128];
-  snprintf(why, sizeof why,
-           "too many wrong passwords for this user from this address; held up for %" PRIu64 " s",
-           (wait_ms + 999) / 1000);
-  token_log_refusal(a, why);
-  problem_later(a->x, 429, "TOOMANYREQUESTS",
-                "too many wrong passwords for this user from this address: wait",
-                (unsigned)((wait_ms + 999) / 1000));
-}
-
 static void answer_busy(const struct token_asking *a) {
   token_log_refusal(a, "too many passwords wait to be looked at; it may come again");
   problem_later(a->x, 503, "UNAVAILABLE", "too many log in at once: come again", 1);
@@ -179,7 +177,8 @@ static void look_at_password(struct token_asking *a) {
                   on_login, a, &a->login, &wait_ms, &e);
   token_request_wipe(&a->request);
   if (verdict == LOGIN_HELD_UP) {
-    answer_held_up(a, wait_ms);
+    token_refuse_for_now(a, "too many wrong passwords for this user from this address: wait",
+                         wait_ms);
   } else if (verdict == LOGIN_BUSY) {
     answer_busy(a);
   } else if (verdict != LOGIN_PENDING) {

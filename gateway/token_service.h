@@ -14,6 +14,10 @@
 
 enum {
   TOKEN_SERVICE_REFRESH_SECONDS = 90 * 24 * 3600, /**< for which a refresh token is good */
+  /** Tokens without credentials that an address gets in a while, so that nobody fills the audit log
+   *  with them: a thousand nodes behind one address have two each. */
+  TOKEN_SERVICE_ANONYMOUS_MAX = 2000,
+  TOKEN_SERVICE_ANONYMOUS_MS = 60000,
 };
 
 /** Immutable while a token service uses it, and outlives it, with all that it points to. */

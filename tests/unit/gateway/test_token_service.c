@@ -167,6 +167,35 @@ static void nobody_gets_what_is_public(void **state) {
   assert_int_equal(r->looks, 0);
 }
 
+static struct http_memory *get_as_nobody(struct rig *r, const char *peer) {
+  return token_rig_send(r, peer,
+                        "GET /token?scope=repository:public/tool:pull HTTP/1.1\r\nHost: g\r\n\r\n");
+}
+
+/* Each is a line of the audit log, which keeps so many bytes. */
+static void nobody_gets_so_many_and_no_more(void **state) {
+  struct rig *r = *state;
+  enum { AT_ONCE = 100 };
+  struct http_memory *m[AT_ONCE];
+  for (unsigned i = 0; i < TOKEN_SERVICE_ANONYMOUS_MAX; i += AT_ONCE) {
+    for (unsigned k = 0; k < AT_ONCE; k++) {
+      m[k] = get_as_nobody(r, "192.0.2.1");
+    }
+    for (unsigned k = 0; k < AT_ONCE; k++) {
+      assert_int_equal(token_rig_status(r, m[k]), 200);
+    }
+  }
+  m[0] = get_as_nobody(r, "192.0.2.1");
+  struct reply reply = world_wait(r->w, m[0]);
+  assert_problem(&reply, 429, "TOOMANYREQUESTS");
+  assert_slice(reply_field(&reply, "Retry-After"), "60");
+  http_memory_free(m[0]);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "scope=" APP "pull", ALICE)), 200);
+  assert_int_equal(token_rig_status(r, get_as_nobody(r, "192.0.2.2")), 200);
+  r->now_ms += TOKEN_SERVICE_ANONYMOUS_MS;
+  assert_int_equal(token_rig_status(r, get_as_nobody(r, "192.0.2.1")), 200);
+}
+
 static void forms_are_as_good(void **state) {
   struct rig *r = *state;
   struct given g = take(
@@ -508,6 +537,7 @@ int main(void) {
       TEST(gives_what_is_granted),
       TEST(says_who_and_until_when),
       TEST(nobody_gets_what_is_public),
+      TEST(nobody_gets_so_many_and_no_more),
       TEST(forms_are_as_good),
       TEST(malformed_is_refused),
       TEST(refresh_tokens_are_as_good),
