@@ -1,0 +1,355 @@
+#include "server.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "descriptors.h"
+#include "gateway/delegate_cache.h"
+#include "loop.h"
+#include "session_key.h"
+#include "tools/issuers.h"
+#include "upstreams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOOPS_MAX = 256 };
+
+/* All that a running server holds, in the order in which it is made. */
+struct server {
+  struct config config;
+  struct keyring_state *keys; /* until the keyring has taken them over */
+  struct keyring *keyring;
+  struct db *db;
+  struct audit *audit;
+  struct revocations *revocations;
+  struct revocation_watch *watch;
+  struct feed *feed;
+  struct tracker *tracker;
+  struct upstreams upstreams;
+  struct delegate_cache *delegate_cache;
+  struct gateway_options gateway;
+  struct slice *anonymous; /* as many as the configuration names */
+  struct token_service_options service;
+  struct shared shared;
+  struct loop *loops[LOOPS_MAX];
+  size_t loop_count;
+};
+
+void server_free(struct server *s) {
+  if (s == NULL) {
+    return;
+  }
+  for (size_t i = 0; i < s->loop_count; i++) {
+    loop_free(s->loops[i]);
+  }
+  token_service_free(s->shared.token_service);
+  free(s->anonymous);
+  tracker_free(s->tracker);
+  feed_free(s->feed);
+  revocation_watch_free(s->watch);
+  revocations_free(s->revocations);
+  delegate_cache_free(s->delegate_cache);
+  audit_close(s->audit);
+  db_close(s->db);
+  upstreams_free(&s->upstreams);
+  entrance_free(&s->shared.tracker_entrance);
+  entrance_free(&s->shared.gateway_entrance);
+  keyring_free(s->keyring);
+  keyring_state_free(s->keys);
+  config_free(&s->config);
+  free(s);
+}
+
+/* What this release does not do yet is refused, never silently left out. */
+static int check_roles(const struct config *c, struct error *e) {
+  if (!c->tracker.present && !c->gateway.present) {
+    return error_set(e, ERROR_USAGE,
+                     "%s: tracker and gateway are both left out: there is nothing "
+                     "to run",
+                     c->file);
+  }
+  if (c->token_service.present && !c->gateway.present) {
+    return config_error(c, c->token_service.line, e,
+                        "token_service: is served by the gateway's listener, and there is no "
+                        "gateway; a file without one is for `swarmgate token issue` alone");
+  }
+  return 0;
+}
+
+/* The key is made at start; one that is there must be good. */
+static int check_session_key(const struct config *c, struct error *e) {
+  unsigned char key[SESSION_KEY];
+  struct error why = {0};
+  if (!c->tracker.present || session_key_read(c->tracker.session_key.text, key, &why) == 0 ||
+      why.kind == ERROR_NOT_FOUND) {
+    explicit_bzero(key, sizeof key);
+    return 0;
+  }
+  return config_error(c, c->tracker.session_key.line, e, "%s", why.text);
+}
+
+/* A default URL is made of the address that is listened on; of a wildcard nobody can reach that. */
+static void warn_of_wildcard(const struct config *c, const char *key, const struct config_text *url,
+                             const char *listen) {
+  size_t host = (size_t)(strrchr(listen, ':') - listen);
+  if (url->line == 0 && strspn(listen, "[:0.]") >= host) {
+    log_write(&c->log, LOG_LEVEL_WARN,
+              "torrents will send nodes to %s: set %s in %s to a URL they can reach", url->text,
+              key, c->file);
+  }
+}
+
+static void warn_of_wildcards(const struct config *c) {
+  if (c->gateway.present) {
+    warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
+    warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
+  }
+}
+
+static int load_entrances(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  return entrance_load(c, "tracker", &c->tracker.tls, &c->tracker.trusted_proxies,
+                       &s->shared.tracker_entrance, e) != 0 ||
+                 entrance_load(c, "gateway", &c->gateway.tls, &c->gateway.trusted_proxies,
+                               &s->shared.gateway_entrance, e) != 0
+             ? -1
+             : 0;
+}
+
+static int load(struct server *s, const char *path, struct error *e) {
+  const struct config *c = &s->config;
+  if (config_load(path, &s->config, e) != 0 || check_roles(c, e) != 0 ||
+      issuers_load(c, &s->keys, e) != 0 || upstreams_load(c, &s->upstreams, e) != 0 ||
+      check_session_key(c, e) != 0 || load_entrances(s, e) != 0) {
+    return -1;
+  }
+  warn_of_wildcards(c);
+  return 0;
+}
+
+int server_load(const char *path, struct server **out, struct error *e) {
+  struct server *s = calloc(1, sizeof *s);
+  if (s == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  if (load(s, path, e) != 0) {
+    server_free(s);
+    return -1;
+  }
+  *out = s;
+  return 0;
+}
+
+static int start_tracker(struct server *s, struct error *e) {
+  const struct config_tracker *t = &s->config.tracker;
+  struct tracker_options options = {.interval = t->interval,
+                                    .min_interval = t->min_interval,
+                                    .numwant_default = t->numwant_default,
+                                    .numwant_max = t->numwant_max,
+                                    .session_max = t->session_max,
+                                    .max_peers = t->max_peers,
+                                    .keyring = s->keyring,
+                                    .revocations = s->revocations,
+                                    /* A peer whose token is forgotten is out with a revocation. */
+                                    .max_tokens = t->max_peers,
+                                    .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
+                                    .db = s->db,
+                                    .log = &s->config.log};
+  int result = session_key_read(t->session_key.text, options.session_key, e);
+  if (result != 0 && e->kind == ERROR_NOT_FOUND) {
+    result = session_key_make(t->session_key.text, options.session_key, e);
+  }
+  if (result == 0) {
+    result = tracker_new(&options, &s->tracker, e);
+  }
+  explicit_bzero(options.session_key, sizeof options.session_key);
+  return result;
+}
+
+/* Before anything listens. */
+static int start_watch(struct server *s, struct error *e) {
+  s->revocations = revocations_new();
+  if (s->revocations == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  if (s->config.gateway.present) {
+    s->delegate_cache = delegate_cache_new(e);
+    if (s->delegate_cache == NULL) {
+      return -1;
+    }
+  }
+  const struct revocation_watch_options options = {.db = s->db,
+                                                   .revocations = s->revocations,
+                                                   .delegate_cache = s->delegate_cache,
+                                                   .log = &s->config.log};
+  return revocation_watch_new(&options, &s->watch, e);
+}
+
+static int prepare_gateway(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  const struct feed_options feed = {
+      .keyring = s->keyring, .revocations = s->revocations, .db = s->db, .log = &c->log};
+  s->feed = feed_new(&feed);
+  if (s->feed == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  s->gateway = (struct gateway_options){.url = c->gateway.url.text,
+                                        .announce_url = c->tracker.url.text,
+                                        .registries = s->upstreams.registries,
+                                        .registry_count = s->upstreams.count,
+                                        .format = (enum torrent_format)c->gateway.format,
+                                        .swarm_ttl = c->auth.ttl_swarm,
+                                        .webseed_ttl = c->auth.ttl_webseed,
+                                        .session_ttl = c->auth.ttl_session,
+                                        .keyring = s->keyring,
+                                        .delegate_cache = s->delegate_cache,
+                                        .revocations = s->revocations,
+                                        .watch = s->watch,
+                                        .feed = s->feed,
+                                        .db = s->db,
+                                        .audit = s->audit,
+                                        .log = &c->log};
+  return 0;
+}
+
+static int start_token_service(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  const struct config_texts *anonymous = &c->token_service.anonymous_pull;
+  s->anonymous = calloc(anonymous->count + 1, sizeof *s->anonymous);
+  if (s->anonymous == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start the token service: out of memory");
+  }
+  for (size_t i = 0; i < anonymous->count; i++) {
+    s->anonymous[i] = slice_str(anonymous->items[i].text);
+  }
+  s->service = (struct token_service_options){.keyring = s->keyring,
+                                              .service = c->token_service.service.text,
+                                              .registry = issuers_service_registry(c),
+                                              .ttl = c->token_service.ttl,
+                                              .anonymous = s->anonymous,
+                                              .anonymous_count = anonymous->count,
+                                              .db = s->db,
+                                              .audit = s->audit,
+                                              .revocations = s->revocations,
+                                              .watch = s->watch,
+                                              .log = &c->log};
+  s->shared.token_service = token_service_new(&s->service, e);
+  return s->shared.token_service == NULL ? -1 : 0;
+}
+
+static void divide_descriptors(struct server *s, unsigned loops) {
+  struct shared *shared = &s->shared;
+  shared->connections_max = descriptors_divide(
+      loops, shared->tracker_entrance.places.count + shared->gateway_entrance.places.count,
+      (shared->tracker != NULL ? DESCRIPTORS_TRACKER : 0U) +
+          (shared->gateway != NULL ? DESCRIPTORS_GATEWAY : 0U),
+      &s->config.log);
+}
+
+int server_start(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  unsigned loops = uv_available_parallelism();
+  loops = loops < LOOPS_MAX ? loops : LOOPS_MAX;
+  if (file_make_folders(c->data_dir.text, e) != 0 || db_open(c->data_dir.text, &s->db, e) != 0) {
+    return -1;
+  }
+  s->keyring = keyring_new(s->keys);
+  if (s->keyring == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  s->keys = NULL;
+  if (start_watch(s, e) != 0) {
+    return -1;
+  }
+  s->shared.config = c;
+  s->shared.revocations = s->revocations;
+  s->shared.watch = s->watch;
+  if (c->tracker.present) {
+    if (start_tracker(s, e) != 0 ||
+        entrance_open(c, "tracker", &c->tracker.listen, &s->shared.tracker_entrance, e) != 0) {
+      return -1;
+    }
+    s->shared.tracker = s->tracker;
+  }
+  if (c->gateway.present) {
+    if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
+        entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
+      return -1;
+    }
+    s->shared.gateway = &s->gateway;
+    if (c->token_service.present && start_token_service(s, e) != 0) {
+      return -1;
+    }
+  }
+  divide_descriptors(s, loops);
+  for (unsigned i = 0; i < loops; i++) {
+    struct loop *loop = loop_new(&s->shared, i == 0, e);
+    if (loop == NULL) {
+      return -1;
+    }
+    s->loops[s->loop_count++] = loop;
+  }
+  for (size_t i = 0; i < s->loop_count; i++) {
+    if (loop_start(s->loops[i], e) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+/* Puts the new keys in force. \return what is to be said of them, in \p text. */
+static const char *replace_keys(struct server *s, struct server *fresh, char text[128]) {
+  const struct keyring_state *keys = fresh->keys;
+  const char *kid = keys->swarm.key.kid;
+  size_t count = 0;
+  for (size_t i = 0; i < keys->trust.count; i++) {
+    count += keys->trust.rows[i].keys.count;
+  }
+  snprintf(text, 128, "%zu keys verify, %s%s", count, kid == NULL ? "none" : kid,
+           kid == NULL ? " signs" : " signs swarm and webseed tokens");
+  keyring_replace(s->keyring, fresh->keys, clock_now());
+  fresh->keys = NULL;
+  return text;
+}
+
+static void replace_certificate(struct entrance *now, struct entrance *fresh) {
+  if (now->tls != NULL && fresh->tls != NULL) {
+    http_tls_replace(now->tls, fresh->tls);
+    fresh->tls = NULL;
+  }
+}
+
+void server_reload(struct server *s, const char *path) {
+  const struct log *log = &s->config.log;
+  struct server *fresh = NULL;
+  struct error e = {0};
+  char keys[128];
+  if (server_load(path, &fresh, &e) != 0) {
+    log_write(log, LOG_LEVEL_ERROR, "reloading changed nothing: %s", e.text);
+    return;
+  }
+  replace_certificate(&s->shared.tracker_entrance, &fresh->shared.tracker_entrance);
+  replace_certificate(&s->shared.gateway_entrance, &fresh->shared.gateway_entrance);
+  log_write(log, LOG_LEVEL_INFO,
+            "reloaded the certificates, and the keys and issuers of auth and token_service: %s; "
+            "whatever else has changed is taken up by a restart",
+            replace_keys(s, fresh, keys));
+  server_free(fresh);
+}
+
+void server_stop(struct server *s) {
+  entrance_close(&s->shared.tracker_entrance);
+  entrance_close(&s->shared.gateway_entrance);
+  for (size_t i = 0; i < s->loop_count; i++) {
+    loop_stop(s->loops[i]);
+  }
+}
+
+const struct log *server_log(const struct server *s) {
+  return &s->config.log;
+}
+
+size_t server_loops(const struct server *s) {
+  return s->loop_count;
+}
