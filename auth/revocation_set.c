@@ -162,6 +162,7 @@ struct revocations {
   pthread_rwlock_t lock; /* guards the pointer; the generation changes under it */
   struct revocation_set *set;
   atomic_uint_least64_t generation;
+  atomic_int_least64_t fresh; /* until when */
 };
 
 struct revocations *revocations_new(void) {
@@ -180,6 +181,7 @@ struct revocations *revocations_new(void) {
   pthread_rwlockattr_destroy(&attributes);
   revocations->set = set;
   atomic_init(&revocations->generation, 1);
+  atomic_init(&revocations->fresh, INT64_MAX);
   return revocations;
 }
 
@@ -211,6 +213,14 @@ bool revocations_replace(struct revocations *revocations, struct revocation_set 
 
 uint64_t revocations_generation(const struct revocations *revocations) {
   return atomic_load_explicit(&revocations->generation, memory_order_acquire);
+}
+
+void revocations_set_fresh(struct revocations *revocations, int64_t until) {
+  atomic_store(&revocations->fresh, until);
+}
+
+bool revocations_fresh(const struct revocations *revocations, int64_t now) {
+  return now <= atomic_load_explicit(&revocations->fresh, memory_order_relaxed);
 }
 
 const struct revocation_set *revocations_hold(struct revocations *revocations,

@@ -69,6 +69,16 @@ bool revocations_replace(struct revocations *revocations, struct revocation_set 
 uint64_t revocations_generation(const struct revocations *revocations);
 
 /**
+ * Until when the set in force counts as complete: what is revoked now is in it. At first without
+ * end.
+ *
+ * \param until NumericDate, itself included; INT64_MAX without end.
+ */
+void revocations_set_fresh(struct revocations *revocations, int64_t until);
+/** Whether it counts as complete at \p now, a NumericDate. Cheap. */
+bool revocations_fresh(const struct revocations *revocations, int64_t now);
+
+/**
  * The set in force, which stays so until revocations_release(), by the same thread, soon. Not to be
  * called again in between.
  *

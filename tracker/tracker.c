@@ -135,6 +135,12 @@ static enum token_verdict verify(struct tracker *t, const struct tracker_request
   return verdict;
 }
 
+/* A session goes on for as long as nobody has ended it: while that cannot be told it does not. */
+static bool is_session_open(const struct tracker *t, const struct session *session, int64_t now) {
+  const struct revocations *revocations = t->options.revocations;
+  return now < session->end && (revocations == NULL || revocations_fresh(revocations, now));
+}
+
 /* Finds the token and verifies it. \return why not, or NULL: the standing is filled in, and covers
  * for each of the infohashes. */
 static const char *check_token(struct tracker *t, const struct tracker_request *r,
@@ -165,7 +171,7 @@ static const char *check_token(struct tracker *t, const struct tracker_request *
   }
   out->session = (struct session){t->options.session_key, &out->grant,
                                   session_end(&out->grant, t->options.session_max), from};
-  return out->expired && out->session.end <= r->now ? "token expired" : NULL;
+  return out->expired && !is_session_open(t, &out->session, r->now) ? "token expired" : NULL;
 }
 
 /* --- announce --- */

@@ -18,11 +18,12 @@ struct tracker_options {
   uint32_t numwant_default, numwant_max; /**< default <= max <= SWARM_WANT_MAX */
   int64_t session_max;                   /**< seconds after `iat` */
   unsigned char session_key[SESSION_KEY];
-  size_t max_peers;                /**< over all swarms */
-  struct keyring *keyring;         /**< who is trusted; outlives the tracker */
-  struct revocations *revocations; /**< outlives the tracker; NULL: nothing is revoked */
-  size_t max_tokens;               /**< verified tokens that are remembered */
-  unsigned kinds;                  /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
+  size_t max_peers;        /**< over all swarms */
+  struct keyring *keyring; /**< who is trusted; outlives the tracker */
+  /** Outlives the tracker; NULL: nothing is revoked. While it is not fresh no session goes on. */
+  struct revocations *revocations;
+  size_t max_tokens;     /**< verified tokens that are remembered */
+  unsigned kinds;        /**< set of token_kind taken here: TOKEN_SWARM, TOKEN_REGISTRY */
   struct db *db;         /**< what registry tokens cover; NULL: nothing. Outlives the tracker */
   const struct log *log; /**< told at debug why a token is invalid; may be NULL; outlives it */
 };

@@ -318,6 +318,18 @@ static void threads_share_the_set_in_force(void **state) {
   revocations_free(w.revocations);
 }
 
+static void it_is_fresh_until_then(void **state) {
+  (void)state;
+  struct revocations *revocations = revocations_new();
+  uint64_t generation = revocations_generation(revocations);
+  assert_true(revocations_fresh(revocations, INT64_MAX));
+  revocations_set_fresh(revocations, 10);
+  assert_true(revocations_fresh(revocations, 10));
+  assert_false(revocations_fresh(revocations, 11));
+  assert_int_equal(revocations_generation(revocations), generation);
+  revocations_free(revocations);
+}
+
 static int make_all(void *arg, struct error *e) {
   (void)arg;
   const struct revocation like = {.kind = REVOCATION_INFOHASH, .at = 1, .expires = INT64_MAX};
@@ -365,6 +377,7 @@ int main(void) {
       cmocka_unit_test(a_hundred_thousand),
       cmocka_unit_test(only_another_set_is_a_new_generation),
       cmocka_unit_test(threads_share_the_set_in_force),
+      cmocka_unit_test(it_is_fresh_until_then),
       cmocka_unit_test(memory_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,32 @@ static void its_peers_are_out_of_the_lists(void **state) {
   assert_int_equal(tracker_swarms(rig->tracker), 0);
 }
 
+/* As when the list of another machine has not come for too long. */
+static void no_session_goes_on_while_the_list_is_old(void **state) {
+  struct rig *rig = *state;
+  revocations_set_fresh(revocations, RIG_NOW + 700);
+  rig_announce_with(rig, rig->token, RIG_QUERY);
+  rig_assert_welcome(rig);
+  struct slice given = rig_get(rig->answer, "tracker id");
+  const char *id = arena_copy(&rig->arena, given);
+  rig->now = RIG_NOW + 700;
+  rig_announce_with(rig, rig->token, RIG_QUERY);
+  rig_assert_welcome(rig);
+  rig->now++;
+  rig_announce_with(rig, rig->token, RIG_QUERY);
+  rig_assert_failure(rig, "token expired");
+  rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%.*s", (int)given.len, id);
+  rig_assert_failure(rig, "token expired");
+  rig_scrape_with(rig, rig->token, "&info_hash=" RIG_HASH);
+  rig_assert_failure(rig, "token expired");
+  /* The right to join stays. */
+  rig_announce_with(rig, token_of(rig, "bob", RIG_NOW, RIG_NOW + 900), RIG_QUERY);
+  rig_assert_welcome(rig);
+  revocations_set_fresh(revocations, RIG_NOW + 900);
+  rig_announce_with(rig, rig->token, RIG_QUERY "&trackerid=%.*s", (int)given.len, id);
+  rig_assert_welcome(rig);
+}
+
 struct judge {
   const unsigned char *bad;
   size_t asked;
@@ -217,6 +243,7 @@ int main(void) {
       TEST(refuses_a_revoked_token),
       TEST(refuses_a_revoked_infohash_alone),
       TEST(its_peers_are_out_of_the_lists),
+      TEST(no_session_goes_on_while_the_list_is_old),
       cmocka_unit_test(goes_through_all_swarms),
       TEST(goes_through_while_others_announce),
   };
