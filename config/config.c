@@ -127,30 +127,70 @@ static bool overlap(const char *one, const char *other) {
           (is_same(&a, &b) || is_wildcard(&a) || is_wildcard(&b)));
 }
 
+struct listeners {
+  bool present;
+  const char *role;
+  const struct config_texts *listen;
+};
+
 /* The kernel would spread connections over both roles, whichever they are meant for. */
-static int check_address(const struct config *c, size_t i, struct error *e) {
-  const struct config_text *own = &c->gateway.listen.items[i];
-  for (size_t j = 0; j < c->tracker.listen.count; j++) {
-    const char *other = c->tracker.listen.items[j].text;
-    if (overlap(own->text, other)) {
-      return strcmp(own->text, other) == 0
-                 ? config_error(c, own->line, e, "gateway.listen[%zu]: %s is in tracker.listen", i,
-                                own->text)
-                 : config_error(c, own->line, e,
-                                "gateway.listen[%zu]: %s overlaps %s of tracker.listen", i,
-                                own->text, other);
+static int check_listen(const struct config *c, const struct listeners *role,
+                        const struct listeners *before, struct error *e) {
+  for (size_t i = 0; i < role->listen->count; i++) {
+    const struct config_text *own = &role->listen->items[i];
+    for (size_t j = 0; j < before->listen->count; j++) {
+      const char *other = before->listen->items[j].text;
+      if (strcmp(own->text, other) == 0) {
+        return config_error(c, own->line, e, "%s.listen[%zu]: %s is in %s.listen", role->role, i,
+                            own->text, before->role);
+      }
+      if (overlap(own->text, other)) {
+        return config_error(c, own->line, e, "%s.listen[%zu]: %s overlaps %s of %s.listen",
+                            role->role, i, own->text, other, before->role);
+      }
     }
   }
   return 0;
 }
 
-static int check_listen(const struct config *c, struct error *e) {
-  for (size_t i = 0; i < c->gateway.listen.count; i++) {
-    if (check_address(c, i, e) != 0) {
-      return -1;
+static int check_listeners(const struct config *c, struct error *e) {
+  const struct listeners roles[] = {{c->tracker.present, "tracker", &c->tracker.listen},
+                                    {c->gateway.present, "gateway", &c->gateway.listen},
+                                    {c->admin.present, "admin", &c->admin.listen}};
+  for (size_t i = 1; i < sizeof roles / sizeof *roles; i++) {
+    for (size_t k = 0; k < i && roles[i].present; k++) {
+      if (roles[k].present && check_listen(c, &roles[i], &roles[k], e) != 0) {
+        return -1;
+      }
     }
   }
   return 0;
+}
+
+/* A tracker on a machine of its own, which holds no secret and knows what it is told. */
+static int check_alone(const struct config *c, struct error *e) {
+  const struct config_text *revocations = &c->tracker.revocations;
+  if (revocations->text == NULL) {
+    return 0;
+  }
+  if (c->gateway.present) {
+    return config_error(c, revocations->line, e,
+                        "tracker.revocations: is for a tracker without a gateway beside it; leave "
+                        "it out, and the tracker reads them from data_dir");
+  }
+  if (c->auth.signing_keys.count > 0) {
+    return config_error(c, c->auth.signing_keys.items[0].line, e,
+                        "auth.signing_keys: a tracker with `revocations` has public keys only; "
+                        "name their JWKS in a row of auth.trust (see `swarmgate key jwks`)");
+  }
+  for (size_t i = 0; i < c->auth.trust_count; i++) {
+    if (has_text(&c->auth.trust[i].accept, "swarm")) {
+      return 0;
+    }
+  }
+  return config_error(c, revocations->line, e,
+                      "tracker.revocations: needs a row in auth.trust that accepts swarm tokens; "
+                      "its keys verify the list too");
 }
 
 /* What no key shows by itself. */
@@ -173,7 +213,7 @@ static int check(const struct config *c, struct error *e) {
     return config_error(c, c->gateway.line, e,
                         "gateway: needs a key to sign tokens; add one to auth.signing_keys");
   }
-  return c->tracker.present && c->gateway.present ? check_listen(c, e) : 0;
+  return check_alone(c, e) != 0 ? -1 : check_listeners(c, e);
 }
 
 static int no_memory(const struct config *c, struct error *e) {

@@ -53,6 +53,9 @@ struct config_tracker {
   uint64_t max_peers;
   struct config_texts trusted_proxies; /**< of address_range_parse() */
   struct config_tls tls;
+  /** A gateway's `/v1/revocations`: the tracker stands alone. There is then no gateway here and no
+   *  key that signs, and a row of the trust accepts swarm tokens. */
+  struct config_text revocations;
 };
 
 struct config_gateway {
@@ -103,6 +106,11 @@ struct config_token_service {
   struct config_texts anonymous_pull; /**< of repository_pattern_check() */
 };
 
+struct config_admin {
+  bool present;
+  struct config_texts listen; /**< as the tracker's */
+};
+
 struct config {
   char *file; /**< as it was given */
   struct config_text data_dir;
@@ -112,6 +120,7 @@ struct config {
   struct config_registry *registries;
   size_t registry_count;
   struct config_token_service token_service;
+  struct config_admin admin;
   struct log log;
 };
 

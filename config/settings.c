@@ -61,7 +61,7 @@ static const struct setting tracker[] = {
     {"trusted_proxies", SETTING_TEXTS, OF(tracker.trusted_proxies), .may_be_empty = true,
      .check = value_range},
     {"tls", SETTING_MAP, KEYS(tracker_tls)},
-    {"revocations", .kind = SETTING_LATER},
+    {"revocations", SETTING_TEXT, OF(tracker.revocations), .check = value_url},
 };
 
 static const struct setting torrents[] = {
@@ -141,6 +141,11 @@ static const struct setting token_service[] = {
      .check = value_pattern},
 };
 
+static const struct setting admin[] = {
+    {NULL, SETTING_PRESENT, OF(admin.present)},
+    {"listen", SETTING_TEXTS, OF(admin.listen), .preset = "127.0.0.1:9090", .check = value_listen},
+};
+
 static const struct setting log_keys[] = {
     {"level", SETTING_WORD, OF(log.level), .preset = "info", .words = levels},
     {"format", SETTING_WORD, OF(log.json), .preset = "json", .words = log_formats},
@@ -153,7 +158,7 @@ const struct setting settings_top[] = {
     {"auth", SETTING_MAP, KEYS(auth)},
     {"registries", SETTING_ROWS, ROWS(config, registries, registry_count), KEYS(registry)},
     {"token_service", SETTING_MAP, KEYS(token_service)},
-    {"admin", .kind = SETTING_LATER},
+    {"admin", SETTING_MAP, KEYS(admin)},
     {"log", SETTING_MAP, KEYS(log_keys)},
 };
 const size_t settings_top_count = sizeof settings_top / sizeof *settings_top;

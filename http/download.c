@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CONNECT_TIMEOUT_MS = 5000 };
-
 struct http_download {
   struct http_fetch *fetch; /* NULL when it has ended */
   uv_timer_t timer;
@@ -92,7 +90,6 @@ struct http_download *http_download_start(struct http_client *client, uv_loop_t 
   const struct http_fetch_options fetch = {.method = "GET",
                                            .url = options->url,
                                            .tls = options->tls,
-                                           .connect_timeout_ms = CONNECT_TIMEOUT_MS,
                                            .stall_timeout_ms = options->timeout_ms};
   *d = (struct http_download){.timer = {.data = d}, .max = options->max, .told = told, .arg = arg};
   d->what = http_url_public(options->url, e);

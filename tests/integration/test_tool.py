@@ -334,8 +334,8 @@ def test_source_must_be_what_json_can_hold(register, tmp_path):
 @pytest.mark.parametrize("change,says", [
     ({"trackr": {}}, "trackr"), ({"tracker": {"listen": "127.0.0.1:1"}}, "tracker.listen"), ({"tracker": {"interval": "900"}}, "tracker.interval"),
     ({"tracker": {"tls": {"certificate": "a", "key": "b"}}}, "a: "), ({"tracker": {"zones": {"a": ["10.0.0.0/8"]}}}, "not supported yet"),
-    ({"tracker": {"store": "redis://h:1/0"}}, "not supported yet"), ({"tracker": {"revocations": "http://x/"}}, "not supported yet"),
-    ({"tracker": {"trusted_proxies": ["10.0.0.1/8"]}}, "first address"), ({"admin": {"listen": ["127.0.0.1:0"]}}, "not supported yet"),
+    ({"tracker": {"store": "redis://h:1/0"}}, "not supported yet"), ({"tracker": {"revocations": "http://x/"}}, "public keys only"),
+    ({"tracker": {"trusted_proxies": ["10.0.0.1/8"]}}, "first address"), ({"admin": {"listen": ["127.0.0.1:0"]}}, "admin.listen"),
     ({"auth": {"signing_keys": ["announce.pem", "missing.pem"]}}, ": auth.signing_keys[1]: "), ({"tracker": None, "gateway": None}, "nothing"),
 ])
 def test_configuration_is_checked(tmp_path, change, says):

@@ -11,7 +11,7 @@ from .process import Process, binary, free_port, run
 class Gate:
     """
     Tracker and gateway in front of `registries`, a list of rows of the configuration. `more` is laid over
-    the configuration, section by section; None takes a section out.
+    the configuration, section by section; None takes a section, or a key of one, out.
     """
 
     def __init__(self, folder, registries=(), host="127.0.0.1", prefix=(), **more):
@@ -36,7 +36,8 @@ class Gate:
             if values is None:
                 config.pop(section, None)
             elif isinstance(values, dict):
-                config[section] = {**config.get(section, {}), **values}
+                laid = {**config.get(section, {}), **values}
+                config[section] = {key: value for key, value in laid.items() if value is not None}
             else:
                 config[section] = values
         self.config = os.path.join(folder, "swarmgated.yaml")

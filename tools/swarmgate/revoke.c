@@ -319,8 +319,11 @@ int command_revoke_list(int argc, char **argv, struct error *e) {
     return -1;
   }
   struct listing listing = {.now = clock_now(), .json = json ? json_array() : NULL};
-  int result = db_open(config.data_dir.text, &db, e);
+  int result = revoke_check_here(&config, e);
   if (result == 0) {
+    result = db_open(config.data_dir.text, &db, e);
+  }
+  if (db != NULL) {
     result = db_read(db, list_all, &listing, e);
     db_close(db);
   }

@@ -6,7 +6,8 @@
 #include <sys/resource.h>
 
 enum {
-  RESERVED = 64,        /* of the process: the database, files that are read again, host names */
+  /* Of the process: the database, files that are read again, host names. */
+  RESERVED = 64 + DESCRIPTORS_ADMIN,
   RESERVED_LOOP = 8,    /* of a loop itself, and of its client */
   WANTED = 256,         /* connections: with fewer, one node may be too much */
   CONNECTIONS_MIN = 16, /* however few there are: when none is left, listeners rest */

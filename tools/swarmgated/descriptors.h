@@ -11,6 +11,9 @@ enum {
   DESCRIPTORS_GATEWAY = 2, /**< with one to the registry */
 };
 
+/** Connections of the admin listener, in all; they are set apart whether there is one or not. */
+enum { DESCRIPTORS_ADMIN = 16 };
+
 /**
  * Raises the limit of open files as far as it may be raised, and divides them, but for those that
  * are needed for something else; the log says how, and warns when there are too few.

@@ -1,12 +1,14 @@
 #include "loop.h"
 
 #include "base/clock.h"
+#include "descriptors.h"
 #include "sweep.h"
 
 #include <stdlib.h>
 
 enum {
   TRACKER_ROUTES = 2,
+  SERVERS = 3,
   STOP_GRACE_MS = 5000,
   TICK_MS = 1000,
 };
@@ -19,12 +21,14 @@ struct loop {
   const struct shared *shared;
   struct http_client *client;
   struct gateway *gateway;
-  struct http_server *tracker_server, *gateway_server;
+  struct http_server *tracker_server, *gateway_server, *admin_server;
   bool first;
   struct sweep sweep; /* of the first */
   struct http_route tracker_routes[TRACKER_ROUTES];
   struct http_route gateway_routes[GATEWAY_ROUTES + TOKEN_SERVICE_ROUTES];
+  struct http_route admin_routes[HEALTH_ROUTES];
   unsigned servers; /* that have not stopped yet */
+  bool subscribed;
   bool started, stopping;
 };
 
@@ -39,6 +43,9 @@ static void on_server_stopped(void *arg) {
   if (loop->servers == 0) {
     gateway_free(loop->gateway);
     loop->gateway = NULL;
+    if (loop->subscribed) {
+      subscription_stop(loop->shared->subscription);
+    }
     if (loop->client != NULL) {
       http_client_stop(loop->client, on_client_stopped, loop);
     }
@@ -47,15 +54,16 @@ static void on_server_stopped(void *arg) {
 
 static void on_stop(uv_async_t *async) {
   struct loop *loop = async->data;
-  struct http_server *servers[] = {loop->tracker_server, loop->gateway_server};
+  struct http_server *servers[SERVERS] = {loop->tracker_server, loop->gateway_server,
+                                          loop->admin_server};
   if (loop->stopping) {
     return;
   }
   loop->stopping = true;
   uv_close((uv_handle_t *)&loop->stop, NULL);
   uv_close((uv_handle_t *)&loop->tick, NULL);
-  loop->servers++; /* held until both have been told, for a server may stop at once */
-  for (size_t i = 0; i < 2; i++) {
+  loop->servers++; /* held until all have been told, for a server may stop at once */
+  for (size_t i = 0; i < SERVERS; i++) {
     if (servers[i] != NULL) {
       loop->servers++;
       http_server_stop(servers[i], STOP_GRACE_MS, on_server_stopped, loop);
@@ -73,7 +81,9 @@ static void forget_sessions(const struct entrance *entrance) {
 /* What one of the loops does for all. */
 static void tick_first(struct loop *loop) {
   const struct shared *shared = loop->shared;
-  revocation_watch_poll(shared->watch, &loop->uv);
+  if (shared->watch != NULL) {
+    revocation_watch_poll(shared->watch, &loop->uv);
+  }
   sweep_tick(&loop->sweep, &loop->uv);
   if (shared->tracker != NULL) {
     tracker_expire(shared->tracker);
@@ -94,16 +104,15 @@ static void on_tick(uv_timer_t *timer) {
 
 /* One role's server, at all its places. */
 static int listen_all(struct loop *loop, const struct entrance *entrance,
-                      const struct http_route *routes, size_t route_count, struct http_server **out,
-                      struct error *e) {
-  const struct http_server_options options = {
-      .routes = routes,
-      .route_count = route_count,
-      .limits = {.connections_max = loop->shared->connections_max},
-      .tls = entrance->tls,
-      .trusted = entrance->trusted,
-      .trusted_count = entrance->trusted_count,
-      .log = &loop->shared->config->log};
+                      const struct http_route *routes, size_t route_count, unsigned connections_max,
+                      struct http_server **out, struct error *e) {
+  const struct http_server_options options = {.routes = routes,
+                                              .route_count = route_count,
+                                              .limits = {.connections_max = connections_max},
+                                              .tls = entrance->tls,
+                                              .trusted = entrance->trusted,
+                                              .trusted_count = entrance->trusted_count,
+                                              .log = &loop->shared->config->log};
   *out = http_server_new(&loop->uv, &options);
   if (*out == NULL) {
     return error_set(e, ERROR_FAILED, "cannot make a server: out of memory");
@@ -116,35 +125,52 @@ static int listen_all(struct loop *loop, const struct entrance *entrance,
   return 0;
 }
 
+static int open_tracker(struct loop *loop, struct error *e) {
+  const struct shared *shared = loop->shared;
+  loop->tracker_routes[0] =
+      (struct http_route){"GET", "/announce", tracker_announce_handle, shared->tracker};
+  loop->tracker_routes[1] =
+      (struct http_route){"GET", "/scrape", tracker_scrape_handle, shared->tracker};
+  return listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES,
+                    shared->connections_max, &loop->tracker_server, e);
+}
+
+static int open_gateway(struct loop *loop, struct error *e) {
+  const struct shared *shared = loop->shared;
+  size_t routes = GATEWAY_ROUTES;
+  loop->gateway = gateway_new(shared->gateway, loop->client, e);
+  if (loop->gateway == NULL) {
+    return -1;
+  }
+  gateway_routes(loop->gateway, loop->gateway_routes);
+  if (shared->token_service != NULL) {
+    token_service_routes(shared->token_service, loop->gateway_routes + routes);
+    routes += TOKEN_SERVICE_ROUTES;
+  }
+  return listen_all(loop, &shared->gateway_entrance, loop->gateway_routes, routes,
+                    shared->connections_max, &loop->gateway_server, e);
+}
+
+static int open_admin(struct loop *loop, struct error *e) {
+  health_routes(loop->shared->health, loop->admin_routes);
+  return listen_all(loop, &loop->shared->admin_entrance, loop->admin_routes, HEALTH_ROUTES,
+                    DESCRIPTORS_ADMIN, &loop->admin_server, e);
+}
+
 static int open_roles(struct loop *loop, struct error *e) {
   const struct shared *shared = loop->shared;
-  if (shared->tracker != NULL) {
-    loop->tracker_routes[0] =
-        (struct http_route){"GET", "/announce", tracker_announce_handle, shared->tracker};
-    loop->tracker_routes[1] =
-        (struct http_route){"GET", "/scrape", tracker_scrape_handle, shared->tracker};
-    if (listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES,
-                   &loop->tracker_server, e) != 0) {
-      return -1;
-    }
+  bool fetches = shared->gateway != NULL || (loop->first && shared->subscription != NULL);
+  if (fetches && (loop->client = http_client_new(&loop->uv)) == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot make a loop's client: out of memory");
   }
-  if (shared->gateway != NULL) {
-    loop->client = http_client_new(&loop->uv);
-    if (loop->client == NULL) {
-      return error_set(e, ERROR_FAILED, "cannot make the gateway's client: out of memory");
-    }
-    loop->gateway = gateway_new(shared->gateway, loop->client, e);
-    if (loop->gateway == NULL) {
-      return -1;
-    }
-    size_t routes = GATEWAY_ROUTES;
-    gateway_routes(loop->gateway, loop->gateway_routes);
-    if (shared->token_service != NULL) {
-      token_service_routes(shared->token_service, loop->gateway_routes + routes);
-      routes += TOKEN_SERVICE_ROUTES;
-    }
-    return listen_all(loop, &shared->gateway_entrance, loop->gateway_routes, routes,
-                      &loop->gateway_server, e);
+  if ((shared->tracker != NULL && open_tracker(loop, e) != 0) ||
+      (shared->gateway != NULL && open_gateway(loop, e) != 0) ||
+      (loop->first && shared->health != NULL && open_admin(loop, e) != 0)) {
+    return -1;
+  }
+  if (loop->first && shared->subscription != NULL) {
+    subscription_start(shared->subscription, &loop->uv, loop->client);
+    loop->subscribed = true;
   }
   return 0;
 }

@@ -1,8 +1,10 @@
 /** One of the server's event loops: its listeners, and what cannot be shared between loops. */
 #pragma once
 
+#include "admin/health.h"
 #include "entrance.h"
 #include "gateway/gateway.h"
+#include "gateway/subscription.h"
 #include "gateway/token_service.h"
 #include "tracker/tracker.h"
 
@@ -12,16 +14,20 @@ struct loop;
 struct shared {
   const struct config *config;
   struct revocations *revocations;
-  struct revocation_watch *watch; /**< keeps them up with the database */
+  /** What keeps them up: with the database; or with a gateway elsewhere, when the tracker stands
+   *  alone. The other is NULL. */
+  struct revocation_watch *watch;
+  struct subscription *subscription;
   struct tracker *tracker;
   const struct gateway_options *gateway;
   struct token_service *token_service; /**< on the gateway's listener */
-  struct entrance tracker_entrance, gateway_entrance;
+  struct health *health;               /**< of the admin listener, on one loop */
+  struct entrance tracker_entrance, gateway_entrance, admin_entrance;
   unsigned connections_max; /**< of a role and loop */
 };
 
 /**
- * Makes a loop that listens at both entrances.
+ * Makes a loop that listens at the entrances.
  *
  * \param first one of the loops does what is to be done once for all.
  * \return NULL with \p e.

@@ -5,6 +5,7 @@
 #include "descriptors.h"
 #include "gateway/delegate_cache.h"
 #include "loop.h"
+#include "review.h"
 #include "session_key.h"
 #include "tools/issuers.h"
 #include "upstreams.h"
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOPS_MAX = 256 };
+enum { LOOPS_MAX = 256, CHECKS_MAX = 1 };
 
 /* All that a running server holds, in the order in which it is made. */
 struct server {
@@ -24,6 +25,7 @@ struct server {
   struct audit *audit;
   struct revocations *revocations;
   struct revocation_watch *watch;
+  struct subscription *subscription;
   struct feed *feed;
   struct tracker *tracker;
   struct upstreams upstreams;
@@ -31,6 +33,8 @@ struct server {
   struct gateway_options gateway;
   struct slice *anonymous; /* as many as the configuration names */
   struct token_service_options service;
+  struct health_check checks[CHECKS_MAX];
+  struct health health;
   struct shared shared;
   struct loop *loops[LOOPS_MAX];
   size_t loop_count;
@@ -48,6 +52,7 @@ void server_free(struct server *s) {
   tracker_free(s->tracker);
   feed_free(s->feed);
   revocation_watch_free(s->watch);
+  subscription_free(s->subscription);
   revocations_free(s->revocations);
   delegate_cache_free(s->delegate_cache);
   audit_close(s->audit);
@@ -55,62 +60,20 @@ void server_free(struct server *s) {
   upstreams_free(&s->upstreams);
   entrance_free(&s->shared.tracker_entrance);
   entrance_free(&s->shared.gateway_entrance);
+  entrance_free(&s->shared.admin_entrance);
   keyring_free(s->keyring);
   keyring_state_free(s->keys);
   config_free(&s->config);
   free(s);
 }
 
-/* What this release does not do yet is refused, never silently left out. */
-static int check_roles(const struct config *c, struct error *e) {
-  if (!c->tracker.present && !c->gateway.present) {
-    return error_set(e, ERROR_USAGE,
-                     "%s: tracker and gateway are both left out: there is nothing "
-                     "to run",
-                     c->file);
-  }
-  if (c->token_service.present && !c->gateway.present) {
-    return config_error(c, c->token_service.line, e,
-                        "token_service: is served by the gateway's listener, and there is no "
-                        "gateway; a file without one is for `swarmgate token issue` alone");
-  }
-  return 0;
-}
-
-/* The key is made at start; one that is there must be good. */
-static int check_session_key(const struct config *c, struct error *e) {
-  unsigned char key[SESSION_KEY];
-  struct error why = {0};
-  if (!c->tracker.present || session_key_read(c->tracker.session_key.text, key, &why) == 0 ||
-      why.kind == ERROR_NOT_FOUND) {
-    explicit_bzero(key, sizeof key);
-    return 0;
-  }
-  return config_error(c, c->tracker.session_key.line, e, "%s", why.text);
-}
-
-/* A default URL is made of the address that is listened on; of a wildcard nobody can reach that. */
-static void warn_of_wildcard(const struct config *c, const char *key, const struct config_text *url,
-                             const char *listen) {
-  size_t host = (size_t)(strrchr(listen, ':') - listen);
-  if (url->line == 0 && strspn(listen, "[:0.]") >= host) {
-    log_write(&c->log, LOG_LEVEL_WARN,
-              "torrents will send nodes to %s: set %s in %s to a URL they can reach", url->text,
-              key, c->file);
-  }
-}
-
-static void warn_of_wildcards(const struct config *c) {
-  if (c->gateway.present) {
-    warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
-    warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
-  }
-}
-
 static int load_entrances(struct server *s, struct error *e) {
+  static const struct config_tls plain = {0};
+  static const struct config_texts nobody = {0};
   const struct config *c = &s->config;
-  return entrance_load(c, "tracker", &c->tracker.tls, &c->tracker.trusted_proxies,
-                       &s->shared.tracker_entrance, e) != 0 ||
+  return entrance_load(c, "admin", &plain, &nobody, &s->shared.admin_entrance, e) != 0 ||
+                 entrance_load(c, "tracker", &c->tracker.tls, &c->tracker.trusted_proxies,
+                               &s->shared.tracker_entrance, e) != 0 ||
                  entrance_load(c, "gateway", &c->gateway.tls, &c->gateway.trusted_proxies,
                                &s->shared.gateway_entrance, e) != 0
              ? -1
@@ -119,12 +82,12 @@ static int load_entrances(struct server *s, struct error *e) {
 
 static int load(struct server *s, const char *path, struct error *e) {
   const struct config *c = &s->config;
-  if (config_load(path, &s->config, e) != 0 || check_roles(c, e) != 0 ||
+  if (config_load(path, &s->config, e) != 0 || review_config(c, e) != 0 ||
       issuers_load(c, &s->keys, e) != 0 || upstreams_load(c, &s->upstreams, e) != 0 ||
-      check_session_key(c, e) != 0 || load_entrances(s, e) != 0) {
+      load_entrances(s, e) != 0) {
     return -1;
   }
-  warn_of_wildcards(c);
+  review_warn(c);
   return 0;
 }
 
@@ -153,7 +116,8 @@ static int start_tracker(struct server *s, struct error *e) {
                                     .revocations = s->revocations,
                                     /* A peer whose token is forgotten is out with a revocation. */
                                     .max_tokens = t->max_peers,
-                                    .kinds = TOKEN_SWARM | TOKEN_REGISTRY,
+                                    .kinds = s->subscription == NULL ? TOKEN_SWARM | TOKEN_REGISTRY
+                                                                     : TOKEN_SWARM,
                                     .db = s->db,
                                     .log = &s->config.log};
   int result = session_key_read(t->session_key.text, options.session_key, e);
@@ -167,12 +131,21 @@ static int start_tracker(struct server *s, struct error *e) {
   return result;
 }
 
-/* Before anything listens. */
-static int start_watch(struct server *s, struct error *e) {
-  s->revocations = revocations_new();
-  if (s->revocations == NULL) {
+/* A tracker that stands alone. */
+static int start_subscription(struct server *s, struct error *e) {
+  const struct subscription_options options = {.url = s->config.tracker.revocations.text,
+                                               .keyring = s->keyring,
+                                               .revocations = s->revocations,
+                                               .log = &s->config.log};
+  s->subscription = subscription_new(&options);
+  if (s->subscription == NULL) {
     return error_set(e, ERROR_FAILED, "cannot start: out of memory");
   }
+  return 0;
+}
+
+/* Before anything listens. */
+static int start_watch(struct server *s, struct error *e) {
   if (s->config.gateway.present) {
     s->delegate_cache = delegate_cache_new(e);
     if (s->delegate_cache == NULL) {
@@ -247,24 +220,49 @@ static void divide_descriptors(struct server *s, unsigned loops) {
       &s->config.log);
 }
 
-int server_start(struct server *s, struct error *e) {
+/* What is revoked, from where this server has it. */
+static int start_revocations(struct server *s, struct error *e) {
   const struct config *c = &s->config;
-  unsigned loops = uv_available_parallelism();
-  loops = loops < LOOPS_MAX ? loops : LOOPS_MAX;
-  if (file_make_folders(c->data_dir.text, e) != 0 || db_open(c->data_dir.text, &s->db, e) != 0) {
-    return -1;
-  }
-  s->keyring = keyring_new(s->keys);
-  if (s->keyring == NULL) {
+  s->revocations = revocations_new();
+  if (s->revocations == NULL) {
     return error_set(e, ERROR_FAILED, "cannot start: out of memory");
   }
-  s->keys = NULL;
-  if (start_watch(s, e) != 0) {
+  if (c->tracker.revocations.text != NULL) {
+    return start_subscription(s, e);
+  }
+  return db_open(c->data_dir.text, &s->db, e) != 0 || start_watch(s, e) != 0 ? -1 : 0;
+}
+
+static int start_gateway(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
+  if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
+      entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
     return -1;
   }
+  s->shared.gateway = &s->gateway;
+  return c->token_service.present ? start_token_service(s, e) : 0;
+}
+
+static bool is_subscription_ready(const void *arg, int64_t now, struct buf *why) {
+  return subscription_ready(arg, now, why);
+}
+
+static int start_admin(struct server *s, struct error *e) {
+  s->health.checks = s->checks;
+  if (s->subscription != NULL) {
+    s->checks[s->health.count++] =
+        (struct health_check){"revocations", is_subscription_ready, s->subscription};
+  }
+  s->shared.health = &s->health;
+  return entrance_open(&s->config, "admin", &s->config.admin.listen, &s->shared.admin_entrance, e);
+}
+
+static int start_roles(struct server *s, struct error *e) {
+  const struct config *c = &s->config;
   s->shared.config = c;
   s->shared.revocations = s->revocations;
   s->shared.watch = s->watch;
+  s->shared.subscription = s->subscription;
   if (c->tracker.present) {
     if (start_tracker(s, e) != 0 ||
         entrance_open(c, "tracker", &c->tracker.listen, &s->shared.tracker_entrance, e) != 0) {
@@ -272,15 +270,25 @@ int server_start(struct server *s, struct error *e) {
     }
     s->shared.tracker = s->tracker;
   }
-  if (c->gateway.present) {
-    if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
-        entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
-      return -1;
-    }
-    s->shared.gateway = &s->gateway;
-    if (c->token_service.present && start_token_service(s, e) != 0) {
-      return -1;
-    }
+  return (c->gateway.present && start_gateway(s, e) != 0) ||
+                 (c->admin.present && start_admin(s, e) != 0)
+             ? -1
+             : 0;
+}
+
+int server_start(struct server *s, struct error *e) {
+  unsigned loops = uv_available_parallelism();
+  loops = loops < LOOPS_MAX ? loops : LOOPS_MAX;
+  if (file_make_folders(s->config.data_dir.text, e) != 0) {
+    return -1;
+  }
+  s->keyring = keyring_new(s->keys);
+  if (s->keyring == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  s->keys = NULL;
+  if (start_revocations(s, e) != 0 || start_roles(s, e) != 0) {
+    return -1;
   }
   divide_descriptors(s, loops);
   for (unsigned i = 0; i < loops; i++) {
@@ -341,6 +349,7 @@ void server_reload(struct server *s, const char *path) {
 void server_stop(struct server *s) {
   entrance_close(&s->shared.tracker_entrance);
   entrance_close(&s->shared.gateway_entrance);
+  entrance_close(&s->shared.admin_entrance);
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_stop(s->loops[i]);
   }

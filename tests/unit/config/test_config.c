@@ -67,7 +67,8 @@ static const char full[] =
     "  signing_key: registry.pem\n"
     "  ttl: 6m\n"
     "  anonymous_pull: ['public/*', library/busybox]\n" /* 42 */
-    "log: { level: debug, format: text }\n";
+    "log: { level: debug, format: text }\n"
+    "admin: { listen: ['127.0.0.1:9091', '[::1]:9091'] }\n"; /* 44 */
 
 static void every_key_goes_to_its_place(void **state) {
   (void)state;
@@ -137,6 +138,9 @@ static void every_key_goes_to_its_place(void **state) {
   assert_int_equal(s->anonymous_pull.count, 2);
   assert_text(&s->anonymous_pull.items[0], "public/*", 42);
   assert_text(&s->anonymous_pull.items[1], "library/busybox", 42);
+  assert_true(c.admin.present);
+  assert_int_equal(c.admin.listen.count, 2);
+  assert_text(&c.admin.listen.items[1], "[::1]:9091", 44);
   assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
   assert_false(c.log.json);
   config_free(&c);
@@ -253,6 +257,20 @@ static void the_token_service_needs_no_row(void **state) {
   assert_service_registry(SERVICE, "s");
 }
 
+static void a_tracker_may_stand_alone(void **state) {
+  (void)state;
+  struct config c;
+  parse(
+      "tracker:\n"
+      "  revocations: https://gate.example/v1/revocations\n"
+      "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [EdDSA], accept: [swarm]}]}\n",
+      &c);
+  assert_text(&c.tracker.revocations, "https://gate.example/v1/revocations", 2);
+  assert_false(c.admin.present);
+  assert_text(&c.admin.listen.items[0], "127.0.0.1:9090", 0);
+  config_free(&c);
+}
+
 static void words_may_stand_in_quotes(void **state) {
   (void)state;
   struct config c;
@@ -316,6 +334,7 @@ int main(void) {
       cmocka_unit_test(defaults_give_way),
       cmocka_unit_test(with_one_registry_a_row_needs_no_name),
       cmocka_unit_test(the_token_service_needs_no_row),
+      cmocka_unit_test(a_tracker_may_stand_alone),
       cmocka_unit_test(words_may_stand_in_quotes),
       cmocka_unit_test(a_file_is_loaded),
       cmocka_unit_test(the_sample_is_taken_as_it_is),

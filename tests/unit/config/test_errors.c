@@ -127,7 +127,6 @@ static const struct {
      "1: tracker.trusted_proxies[0]: ", "first address"},
     {"tracker: {trusted_proxies: 10.0.0.0/8}\n", "1: tracker.trusted_proxies: wants a list", NULL},
     {"tracker: {tls: {certificate: a}}\n", "1: tracker.tls.key: is missing", NULL},
-    {"tracker: {revocations: 'https://a'}\n", "1: tracker.revocations: is not supported yet", NULL},
     {"gateway:\n  cache: {path: a}\n", "2: gateway.cache: is not supported yet", NULL},
     {"gateway: {squash_on_push: ['*']}\n", "1: gateway.squash_on_push: is not supported yet", NULL},
     {"gateway: {swarm_tls: {}}\n", "1: gateway.swarm_tls: is not supported yet", NULL},
@@ -143,7 +142,8 @@ static const struct {
      "1: token_service.anonymous_pull: wants a list", NULL},
     {"token_service: {issuer: i, service: s, signing_key: k, anonymous_pull: [a, a]}\n",
      "1: token_service.anonymous_pull[1]: a is there twice", NULL},
-    {"admin: {listen: ['127.0.0.1:9090']}\n", "1: admin: is not supported yet", NULL},
+    {"admin: {listen: ['localhost:9090']}\n", "1: admin.listen[0]: ", "literal address"},
+    {"admin: {metrics: true}\n", "1: admin.metrics: ", NULL},
     {"auth: {trust: [{issuer: i, audience: a, keys: 'https://k', algorithms: [ES256],\n"
      "  accept: [swarm]}]}\n",
      "1: auth.trust[0].keys: https://k: ", "not supported yet"},
@@ -216,6 +216,23 @@ static const struct {
      "1: gateway.listen[0]: 127.0.0.1:1 overlaps 0.0.0.0:1 of tracker.listen", NULL},
     {BOTH "tracker: {listen: ['[::1]:1']}, gateway: {listen: ['[::]:1']}}\n",
      "1: gateway.listen[0]: [::]:1 overlaps [::1]:1 of tracker.listen", NULL},
+    {"{tracker: {}, admin: {listen: ['127.0.0.1:1', '127.0.0.1:6969']}}\n",
+     "1: admin.listen[1]: 127.0.0.1:6969 is in tracker.listen", NULL},
+    {BOTH "gateway: {}, admin: {listen: ['0.0.0.0:8080']}}\n",
+     "1: admin.listen[0]: 0.0.0.0:8080 overlaps 127.0.0.1:8080 of gateway.listen", NULL},
+    /* A tracker that stands alone. */
+    {"tracker: {revocations: 'redis://a'}\n", "1: tracker.revocations: ", "begins with http"},
+    {"tracker:\n  revocations: https://a/v1/revocations\n", "2: tracker.revocations: needs a row",
+     "accepts swarm tokens"},
+    {"tracker:\n  revocations: https://a/v1/revocations\n"
+     "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [ES256],\n"
+     "  accept: [registry], registry: r}]}\n",
+     "2: tracker.revocations: needs a row", NULL},
+    {"tracker:\n  revocations: https://a/v1/revocations\n"
+     "auth:\n  signing_keys: [k]\n",
+     "4: auth.signing_keys: ", "public keys only"},
+    {BOTH "tracker: {revocations: 'https://a'}, gateway: {}}\n",
+     "1: tracker.revocations: is for a tracker without a gateway", NULL},
 };
 
 static void refuse(const char *text, size_t len, const char *begins, const char *holds) {

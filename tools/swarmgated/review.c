@@ -1,0 +1,55 @@
+#include "review.h"
+
+#include "session_key.h"
+
+#include <string.h>
+
+/* What this release does not do yet is refused, never silently left out. */
+static int check_roles(const struct config *c, struct error *e) {
+  if (!c->tracker.present && !c->gateway.present) {
+    return error_set(e, ERROR_USAGE,
+                     "%s: tracker and gateway are both left out: there is nothing "
+                     "to run",
+                     c->file);
+  }
+  if (c->token_service.present && !c->gateway.present) {
+    return config_error(c, c->token_service.line, e,
+                        "token_service: is served by the gateway's listener, and there is no "
+                        "gateway; a file without one is for `swarmgate token issue` alone");
+  }
+  return 0;
+}
+
+/* The key is made at start; one that is there must be good. */
+static int check_session_key(const struct config *c, struct error *e) {
+  unsigned char key[SESSION_KEY];
+  struct error why = {0};
+  if (!c->tracker.present || session_key_read(c->tracker.session_key.text, key, &why) == 0 ||
+      why.kind == ERROR_NOT_FOUND) {
+    explicit_bzero(key, sizeof key);
+    return 0;
+  }
+  return config_error(c, c->tracker.session_key.line, e, "%s", why.text);
+}
+
+/* A default URL is made of the address that is listened on; of a wildcard nobody can reach that. */
+static void warn_of_wildcard(const struct config *c, const char *key, const struct config_text *url,
+                             const char *listen) {
+  size_t host = (size_t)(strrchr(listen, ':') - listen);
+  if (url->line == 0 && strspn(listen, "[:0.]") >= host) {
+    log_write(&c->log, LOG_LEVEL_WARN,
+              "torrents will send nodes to %s: set %s in %s to a URL they can reach", url->text,
+              key, c->file);
+  }
+}
+
+void review_warn(const struct config *c) {
+  if (c->gateway.present) {
+    warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
+    warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
+  }
+}
+
+int review_config(const struct config *c, struct error *e) {
+  return check_roles(c, e) != 0 || check_session_key(c, e) != 0 ? -1 : 0;
+}
