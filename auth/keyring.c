@@ -1,6 +1,7 @@
 #include "auth/keyring.h"
 
 #include "auth/jwk.h"
+#include "auth/keyset.h"
 #include "base/cleanup.h"
 
 #include <openssl/evp.h>
@@ -8,7 +9,8 @@
 #include <stdlib.h>
 
 struct keyring {
-  pthread_mutex_t lock; /* of the pointer, for as long as it takes to count a holder */
+  pthread_mutex_t writing; /* held from looking at the state until another has its place */
+  pthread_mutex_t lock;    /* of the pointer, for as long as it takes to count a holder */
   struct keyring_state *state;
   _Atomic uint64_t generation; /* of the state, to be read without the lock */
 };
@@ -50,11 +52,23 @@ const struct key *keyring_find_own(const struct trust *trust, const struct key *
   return NULL;
 }
 
+void keyring_retire_own(const struct trust *trust, struct keyset *keys) {
+  for (size_t k = 0; k < keys->count; k++) {
+    struct key *key = &keys->keys[k];
+    const struct key *own = keyring_find_own(trust, key);
+    if (own != NULL && own->retired != 0) {
+      key->expires = own->expires;
+      key->retired = own->retired;
+    }
+  }
+}
+
 /* --- the one in force --- */
 
 struct keyring *keyring_new(struct keyring_state *state) {
   struct keyring *keyring = calloc(1, sizeof *keyring);
   if (keyring != NULL) {
+    pthread_mutex_init(&keyring->writing, NULL);
     pthread_mutex_init(&keyring->lock, NULL);
     keyring->state = state;
     keyring->generation = state->generation;
@@ -66,6 +80,7 @@ void keyring_free(struct keyring *keyring) {
   if (keyring != NULL) {
     keyring_release(keyring->state);
     pthread_mutex_destroy(&keyring->lock);
+    pthread_mutex_destroy(&keyring->writing);
     free(keyring);
   }
 }
@@ -105,7 +120,8 @@ static void prolong(struct trust *fresh, const struct trust *old, int64_t now) {
   }
 }
 
-void keyring_replace(struct keyring *keyring, struct keyring_state *fresh, int64_t now) {
+/* Under the lock of who writes. */
+static void replace(struct keyring *keyring, struct keyring_state *fresh, int64_t now) {
   struct keyring_state *old = keyring_hold(keyring);
   prolong(&fresh->trust, &old->trust, now);
   pthread_mutex_lock(&keyring->lock);
@@ -116,6 +132,130 @@ void keyring_replace(struct keyring *keyring, struct keyring_state *fresh, int64
   pthread_mutex_unlock(&keyring->lock);
   keyring_release(replaced);
   keyring_release(old);
+}
+
+void keyring_replace(struct keyring *keyring, struct keyring_state *fresh, int64_t now) {
+  pthread_mutex_lock(&keyring->writing);
+  replace(keyring, fresh, now);
+  pthread_mutex_unlock(&keyring->writing);
+}
+
+/* --- keys that are fetched --- */
+
+static bool is_from(const struct trust_row *row, const char *url) {
+  return row->source != NULL && strcmp(row->source->url, url) == 0;
+}
+
+static const struct trust_row *find_source(const struct trust *trust, const char *url) {
+  for (size_t i = 0; i < trust->count; i++) {
+    if (is_from(&trust->rows[i], url)) {
+      return &trust->rows[i];
+    }
+  }
+  return NULL;
+}
+
+int keyring_keep_fetched(struct keyring *keyring, struct keyring_state *fresh, struct error *e) {
+  struct keyring_state *old = keyring_hold(keyring);
+  int result = 0;
+  for (size_t i = 0; i < fresh->trust.count && result == 0; i++) {
+    struct trust_row *row = &fresh->trust.rows[i];
+    const struct trust_row *before =
+        row->source == NULL ? NULL : find_source(&old->trust, row->source->url);
+    if (before != NULL) {
+      keyset_free(&row->keys);
+      result = keyset_copy(&before->keys, &row->keys, e);
+      keyring_retire_own(&fresh->trust, &row->keys);
+    }
+  }
+  keyring_release(old);
+  return result;
+}
+
+static int out_of_memory(struct error *e) {
+  return error_set(e, ERROR_FAILED, "cannot take up other keys: out of memory");
+}
+
+static int copy_text(const char *text, char **out, struct error *e) {
+  *out = text == NULL ? NULL : strdup(text);
+  return text != NULL && *out == NULL ? out_of_memory(e) : 0;
+}
+
+static int copy_signer(const struct keyring_signer *from, struct keyring_signer *to,
+                       struct error *e) {
+  return copy_text(from->issuer, &to->issuer, e) != 0 ||
+                 copy_text(from->audience, &to->audience, e) != 0
+             ? -1
+             : key_copy(&from->key, &to->key, e);
+}
+
+/* A row with those keys; the row is to be freed even after a failure. */
+static int copy_row(const struct trust_row *from, const struct keyset *keys, struct trust_row *to,
+                    struct error *e) {
+  *to =
+      (struct trust_row){.algorithms = from->algorithms, .accept = from->accept, .own = from->own};
+  if (from->source != NULL && (to->source = trust_source_new(from->source->url)) == NULL) {
+    return out_of_memory(e);
+  }
+  return copy_text(from->issuer, &to->issuer, e) != 0 ||
+                 copy_text(from->audience, &to->audience, e) != 0 ||
+                 copy_text(from->registry, &to->registry, e) != 0
+             ? -1
+             : keyset_copy(keys, &to->keys, e);
+}
+
+/* A copy of a state with other keys in the rows of that source. */
+static int copy_state(const struct keyring_state *from, const char *url, const struct keyset *keys,
+                      struct keyring_state *to, struct error *e) {
+  const struct trust *trust = &from->trust;
+  to->trust = (struct trust){.rows = calloc(trust->count + 1, sizeof *trust->rows),
+                             .leeway = trust->leeway};
+  if (to->trust.rows == NULL) {
+    return out_of_memory(e);
+  }
+  for (size_t i = 0; i < trust->count; i++) {
+    const struct trust_row *row = &trust->rows[i];
+    struct trust_row *copy = &to->trust.rows[to->trust.count++];
+    if (copy_row(row, is_from(row, url) ? keys : &row->keys, copy, e) != 0) {
+      return -1;
+    }
+  }
+  return copy_signer(&from->swarm, &to->swarm, e) != 0
+             ? -1
+             : copy_signer(&from->service, &to->service, e);
+}
+
+/* Under the lock of who writes. */
+static int replace_fetched(struct keyring *keyring, const char *url, const struct keyset *keys,
+                           int64_t now, struct error *e) {
+  struct keyring_state *fresh = keyring_state_new();
+  struct keyring_state *old = keyring_hold(keyring);
+  int result = fresh == NULL ? out_of_memory(e) : copy_state(old, url, keys, fresh, e);
+  keyring_release(old);
+  if (result != 0) {
+    keyring_state_free(fresh);
+    return -1;
+  }
+  replace(keyring, fresh, now);
+  return 0;
+}
+
+int keyring_replace_fetched(struct keyring *keyring, const char *url, const struct keyset *keys,
+                            int64_t now, bool *changed, struct error *e) {
+  struct keyset wanted;
+  if (keyset_copy(keys, &wanted, e) != 0) {
+    return -1;
+  }
+  pthread_mutex_lock(&keyring->writing);
+  struct keyring_state *old = keyring_hold(keyring);
+  const struct trust_row *row = find_source(&old->trust, url);
+  keyring_retire_own(&old->trust, &wanted);
+  *changed = row != NULL && !keyset_equal(&row->keys, &wanted);
+  keyring_release(old);
+  int result = *changed ? replace_fetched(keyring, url, &wanted, now, e) : 0;
+  pthread_mutex_unlock(&keyring->writing);
+  keyset_free(&wanted);
+  return result;
 }
 
 /* --- what is done with it --- */

@@ -47,6 +47,26 @@ void keyring_free(struct keyring *keyring);
  */
 void keyring_replace(struct keyring *keyring, struct keyring_state *fresh, int64_t now);
 
+/**
+ * For a state that is about to replace the one in force: its rows whose keys are fetched get those
+ * that were fetched from the same URL before.
+ *
+ * \return 0, or -1 with ERROR_FAILED when there is no memory.
+ */
+int keyring_keep_fetched(struct keyring *keyring, struct keyring_state *fresh, struct error *e);
+
+/**
+ * Puts keys in force that were fetched from \p url, in every row of that source; all else stays as
+ * it is. Where they are those that are in force nothing changes.
+ *
+ * \param keys copied.
+ * \param now NumericDate.
+ * \param changed set to whether they are others, unless it fails.
+ * \return 0, or -1 with ERROR_FAILED when there is no memory.
+ */
+int keyring_replace_fetched(struct keyring *keyring, const char *url, const struct keyset *keys,
+                            int64_t now, bool *changed, struct error *e);
+
 /** The state in force, to be read only, and held for as long as a token is verified or signed, then
  *  released. */
 struct keyring_state *keyring_hold(struct keyring *keyring);
@@ -82,3 +102,6 @@ int keyring_jwks(struct keyring *keyring, int64_t now, struct buf *out, struct e
 
 /** Among the keys of rows that are our own, the one that is this; NULL: none. */
 const struct key *keyring_find_own(const struct trust *trust, const struct key *key);
+
+/** Where \p keys repeat one of our own that has retired, it is so there too. */
+void keyring_retire_own(const struct trust *trust, struct keyset *keys);

@@ -5,6 +5,22 @@
 
 #include <stdlib.h>
 
+struct trust_source *trust_source_new(const char *url) {
+  struct trust_source *source = calloc(1, sizeof *source);
+  if (source != NULL && (source->url = strdup(url)) == NULL) {
+    free(source);
+    source = NULL;
+  }
+  return source;
+}
+
+static void free_source(struct trust_source *source) {
+  if (source != NULL) {
+    free(source->url);
+    free(source);
+  }
+}
+
 void trust_free(struct trust *trust) {
   for (size_t i = 0; i < trust->count; i++) {
     struct trust_row *row = &trust->rows[i];
@@ -12,6 +28,7 @@ void trust_free(struct trust *trust) {
     free(row->audience);
     free(row->registry);
     keyset_free(&row->keys);
+    free_source(row->source);
   }
   free(trust->rows);
   *trust = (struct trust){0};
@@ -70,11 +87,13 @@ static bool row_verifies(const struct trust_row *row, const struct claims_header
     return false;
   }
   search->algorithm = true;
+  bool missed = header->has_kid;
   for (size_t i = 0; i < row->keys.count && search->tries < TOKEN_TRIES_MAX; i++) {
     const struct key *key = &row->keys.keys[i];
     if (key->algorithm != header->algorithm || !kid_fits(&row->keys, key, header, search)) {
       continue;
     }
+    missed = false;
     if (is_over(key, search)) {
       search->over = true;
       continue;
@@ -84,6 +103,9 @@ static bool row_verifies(const struct trust_row *row, const struct claims_header
       search->key = key;
       return true;
     }
+  }
+  if (missed && row->source != NULL) {
+    atomic_store_explicit(&row->source->missed, true, memory_order_relaxed);
   }
   return false;
 }

@@ -8,6 +8,8 @@
 #include "auth/scope.h"
 #include "base/arena.h"
 
+#include <stdatomic.h>
+
 /** The kinds; a bit each, for sets. */
 enum token_kind { TOKEN_SWARM = 1, TOKEN_REGISTRY = 2, TOKEN_WEBSEED = 4 };
 
@@ -60,16 +62,28 @@ enum token_verdict {
   TOKEN_EXPIRED, /**< right in all else; the token is filled in, for a session may go on */
 };
 
+/** Where the keys of a row are fetched from, and whether it seems time to. */
+struct trust_source {
+  char *url;
+  /** Set when a token names a key of this issuer that is not here: the one thing in a trust that
+   *  changes while it is used. */
+  atomic_bool missed;
+};
+
+/** NULL when there is no memory. */
+struct trust_source *trust_source_new(const char *url);
+
 /** A trusted issuer: a row of `auth: trust:`, or our own key. Strings and keys are owned by trust.
  */
 struct trust_row {
   char *issuer;
   char *audience;
   struct keyset keys;
-  unsigned algorithms; /**< set of key_algorithm */
-  unsigned accept;     /**< set of token_kind */
-  char *registry;      /**< NULL: not bound to one */
-  bool own;            /**< its keys are our own, with those that were and will be */
+  unsigned algorithms;         /**< set of key_algorithm */
+  unsigned accept;             /**< set of token_kind */
+  char *registry;              /**< NULL: not bound to one */
+  bool own;                    /**< its keys are our own, with those that were and will be */
+  struct trust_source *source; /**< owned; NULL: its keys are not fetched */
 };
 
 /** All trusted issuers. Immutable while it is used, so that threads may share it. */
