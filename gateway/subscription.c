@@ -9,7 +9,7 @@
 
 enum {
   POLL_MS = 2000,
-  TIMEOUT_MS = 30000, /* of the largest list, over a slow line */
+  LIST_TIMEOUT_MS = 30000, /* of the largest list, over a slow line */
 };
 
 struct subscription {
@@ -156,7 +156,7 @@ static void on_downloaded(void *arg, struct buf *document, const struct error *e
 static void on_timer(uv_timer_t *timer) {
   struct subscription *s = timer->data;
   const struct http_download_options options = {
-      .url = s->options.url, .max = REVOCATION_FEED_MAX, .timeout_ms = TIMEOUT_MS};
+      .url = s->options.url, .max = REVOCATION_FEED_MAX, .timeout_ms = LIST_TIMEOUT_MS};
   struct error e = {0};
   if (s->download != NULL || s->working) {
     return;

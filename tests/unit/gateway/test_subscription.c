@@ -18,6 +18,7 @@ struct rig {
   struct keyring *keyring;
   struct revocations *revocations;
   struct subscription *subscription;
+  bool started;
   struct buf list; /* what write_list() made last */
 };
 
@@ -72,6 +73,9 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
   struct rig *rig = *state;
+  if (rig->started) {
+    subscription_stop(rig->subscription);
+  }
   issuer_close(&rig->issuer);
   subscription_free(rig->subscription);
   revocations_free(rig->revocations);
@@ -200,6 +204,11 @@ static void another_key_s_list_is_refused(void **state) {
 
 /* --- over HTTP --- */
 
+static void start(struct rig *rig) {
+  subscription_start(rig->subscription, &rig->issuer.loop, rig->issuer.client);
+  rig->started = true;
+}
+
 static void await_fresh(struct rig *rig) {
   while (!revocations_fresh(rig->revocations, clock_now())) {
     uv_run(&rig->issuer.loop, UV_RUN_ONCE);
@@ -219,7 +228,7 @@ static void polls_whatever_comes(void **state) {
   static const char cannot[] = "cannot take the revocations of another machine: ",
                     again[] = "are taken again";
   issuer->status = 503;
-  subscription_start(rig->subscription, &issuer->loop, issuer->client);
+  start(rig);
   issuer_await(issuer, 4);
   assert_int_equal(issuer_logged(cannot), 1);
   assert_int_equal(issuer_logged("it answers 503"), 1);
@@ -241,26 +250,23 @@ static void polls_whatever_comes(void **state) {
     uv_run(&issuer->loop, UV_RUN_ONCE);
   }
   await_logged(rig, again, 2);
-  subscription_stop(rig->subscription);
 }
 
 static void stops_while_an_answer_is_awaited(void **state) {
   struct rig *rig = *state;
   rig->issuer.status = 0;
-  subscription_start(rig->subscription, &rig->issuer.loop, rig->issuer.client);
+  start(rig);
   issuer_await(&rig->issuer, 1);
   /* One at a time. */
   for (int i = 0; i < 100; i++) {
     uv_run(&rig->issuer.loop, UV_RUN_ONCE);
   }
   assert_int_equal(rig->issuer.asked, 1);
-  subscription_stop(rig->subscription);
 }
 
 static void stops_before_it_has_begun(void **state) {
   struct rig *rig = *state;
-  subscription_start(rig->subscription, &rig->issuer.loop, rig->issuer.client);
-  subscription_stop(rig->subscription);
+  start(rig);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
