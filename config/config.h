@@ -70,7 +70,8 @@ struct config_gateway {
 
 struct config_trust {
   unsigned line;
-  struct config_text issuer, audience, keys; /**< keys: a path */
+  struct config_text issuer, audience;
+  struct config_text keys; /**< a path, or the URL of a JWKS: value_is_url() */
   /** A name of `registries`, where there are any; NULL when left out, which a row that accepts
    *  registry tokens may do only when there is just one registry. */
   struct config_text registry;

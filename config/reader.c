@@ -108,6 +108,11 @@ static int scalar(struct reader *r, const yaml_node_t *node, struct value *out) 
   return 0;
 }
 
+static bool is_path(const struct setting *key, struct slice text) {
+  return key->kind == SETTING_PATH || key->kind == SETTING_PATHS ||
+         (key->kind == SETTING_SOURCE && !value_is_url(text));
+}
+
 static int store_text(struct reader *r, const struct setting *key, const struct value *v,
                       struct config_text *to) {
   const char *wrong = key->check == NULL ? NULL : key->check(v->text);
@@ -115,7 +120,7 @@ static int store_text(struct reader *r, const struct setting *key, const struct 
     return fail(r, v->line, "%.*s: %s", shown(v->text), v->text.ptr, wrong);
   }
   char *text = strndup(v->text.ptr, v->text.len);
-  if (text != NULL && (key->kind == SETTING_PATH || key->kind == SETTING_PATHS)) {
+  if (text != NULL && is_path(key, v->text)) {
     char *beside = file_beside(r->file, text);
     free(text);
     text = beside;
@@ -340,6 +345,7 @@ static int read_scalar(struct reader *r, const struct setting *key, const struct
   switch (key->kind) {
   case SETTING_TEXT:
   case SETTING_PATH:
+  case SETTING_SOURCE:
     return store_text(r, key, v, (void *)(base + key->at));
   case SETTING_CHECKED:
     rc = store_text(r, key, v, &checked);
@@ -505,6 +511,7 @@ void reader_free(const struct setting *keys, size_t count, void *base) {
       break;
     case SETTING_TEXT:
     case SETTING_PATH:
+    case SETTING_SOURCE:
       free(((struct config_text *)member)->text);
       break;
     case SETTING_TEXTS:

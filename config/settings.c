@@ -94,7 +94,7 @@ static const struct setting trust[] = {
     {NULL, SETTING_LINE, MEMBER(config_trust, line)},
     {"issuer", SETTING_TEXT, MEMBER(config_trust, issuer), .required = true},
     {"audience", SETTING_TEXT, MEMBER(config_trust, audience), .required = true},
-    {"keys", SETTING_PATH, MEMBER(config_trust, keys), .required = true, .check = value_keys},
+    {"keys", SETTING_SOURCE, MEMBER(config_trust, keys), .required = true, .check = value_keys},
     {"algorithms", SETTING_TEXTS, MEMBER(config_trust, algorithms), .required = true,
      .words = algorithms},
     {"accept", SETTING_TEXTS, MEMBER(config_trust, accept), .required = true, .words = kinds},

@@ -8,6 +8,7 @@ enum setting_kind {
   SETTING_ROWS,     /**< a list of mappings of `keys`, into a pointer to structs and their number */
   SETTING_TEXT,     /**< into a struct config_text */
   SETTING_PATH,     /**< a text, made relative to the file */
+  SETTING_SOURCE,   /**< a path made relative to the file, or a URL as it is */
   SETTING_TEXTS,    /**< a list of texts into a struct config_texts */
   SETTING_PATHS,    /**< a list of paths */
   SETTING_WORD,     /**< one of `words`; its value into an enum or bool */

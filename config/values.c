@@ -133,10 +133,12 @@ const char *value_pattern(struct slice text) {
   return repository_pattern_check(text);
 }
 
+bool value_is_url(struct slice text) {
+  return slice_starts(text, SLICE("http://")) || slice_starts(text, SLICE("https://"));
+}
+
 const char *value_keys(struct slice text) {
-  return slice_starts(text, SLICE("http://")) || slice_starts(text, SLICE("https://"))
-             ? "a URL is not supported yet; write the path of a PEM or JWKS file"
-             : NULL;
+  return value_is_url(text) ? value_url(text) : NULL;
 }
 
 const char *value_store(struct slice text) {

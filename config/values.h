@@ -15,8 +15,10 @@ value_check value_range;
 value_check value_registry;
 /** A pattern of repositories: `team/app`, all below `team`, or `*`. */
 value_check value_pattern;
-/** The path of a file; a URL is for later. */
+/** The path of a file, or what value_url() takes. */
 value_check value_keys;
+/** Whether it is meant as a URL: `http://…`, `https://…`. */
+bool value_is_url(struct slice text);
 /** `memory`; `redis://` is for later. */
 value_check value_store;
 /** `delegate` or `token`. */

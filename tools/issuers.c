@@ -1,5 +1,6 @@
 #include "tools/issuers.h"
 
+#include "config/values.h"
 #include "tools/retention.h"
 
 #include <stdio.h>
@@ -104,13 +105,14 @@ static int load_own(const struct config *config, struct keyring_state *state, st
              : 0;
 }
 
-static bool share_a_key(const struct keyset *a, const struct keyset *b) {
-  for (size_t i = 0; i < a->count; i++) {
-    if (keyset_find(b, &a->keys[i]) != NULL) {
+/* Keys at a URL are not here yet: of these the URL alone is looked at. */
+static bool share_a_key(const struct trust_row *a, const struct trust_row *b) {
+  for (size_t i = 0; i < a->keys.count; i++) {
+    if (keyset_find(&b->keys, &a->keys.keys[i]) != NULL) {
       return true;
     }
   }
-  return false;
+  return a->source != NULL && b->source != NULL && strcmp(a->source->url, b->source->url) == 0;
 }
 
 /* The row before the last by which a registry token that the last one takes would be of another
@@ -121,11 +123,28 @@ static const struct trust_row *find_rival(const struct trust *trust) {
     if ((row->accept & last->accept & TOKEN_REGISTRY) != 0 &&
         strcmp(row->issuer, last->issuer) == 0 && strcmp(row->audience, last->audience) == 0 &&
         row->registry != NULL && last->registry != NULL &&
-        strcmp(row->registry, last->registry) != 0 && share_a_key(&row->keys, &last->keys)) {
+        strcmp(row->registry, last->registry) != 0 && share_a_key(row, last)) {
       return row;
     }
   }
   return NULL;
+}
+
+/* From a URL they are fetched later: until then there are none. */
+static int load_keys(const struct config *config, size_t i, struct trust_row *row,
+                     struct error *e) {
+  const struct config_trust *from = &config->auth.trust[i];
+  if (value_is_url(slice_str(from->keys.text))) {
+    row->keys.named = true;
+    row->source = trust_source_new(from->keys.text);
+    return row->source == NULL ? out_of_memory(config, e) : 0;
+  }
+  if (keyset_load(from->keys.text, &row->keys, e) != 0) {
+    char key[64];
+    snprintf(key, sizeof key, "auth.trust[%zu].keys", i);
+    return file_error(config, key, &from->keys, e);
+  }
+  return 0;
 }
 
 static int load_others(const struct config *config, struct trust *trust, struct error *e) {
@@ -139,10 +158,8 @@ static int load_others(const struct config *config, struct trust *trust, struct 
     if (row == NULL) {
       return out_of_memory(config, e);
     }
-    if (keyset_load(from->keys.text, &row->keys, e) != 0) {
-      char key[64];
-      snprintf(key, sizeof key, "auth.trust[%zu].keys", i);
-      return file_error(config, key, &from->keys, e);
+    if (load_keys(config, i, row, e) != 0) {
+      return -1;
     }
     row->algorithms = algorithms_of(from);
     row->accept = kinds_of(from);
@@ -154,14 +171,7 @@ static int load_others(const struct config *config, struct trust *trust, struct 
                           "an audience of its own",
                           i, rival->registry);
     }
-    for (size_t k = 0; k < row->keys.count; k++) {
-      struct key *key = &row->keys.keys[k];
-      const struct key *own = keyring_find_own(trust, key);
-      if (own != NULL && own->retired != 0) {
-        key->expires = own->expires;
-        key->retired = own->retired;
-      }
-    }
+    keyring_retire_own(trust, &row->keys);
   }
   return 0;
 }

@@ -10,7 +10,8 @@
  * keys with their companions, which are trusted for swarm and webseed tokens without a row, and the
  * token service's for registry tokens. A registry row that names no registry gets the only one
  * there is. A token must not be of two registries: rows of one issuer, audience and key name the
- * same. Where a row repeats a key of ours that was retired, it is so there too.
+ * same. Where a row repeats a key of ours that was retired, it is so there too. A row whose
+ * keys are at a URL has its source, and no keys.
  *
  * \param out for keyring_new(), or freed by keyring_state_free().
  * \return 0, or -1 with file:line and the key of the configuration.

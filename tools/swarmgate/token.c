@@ -1,4 +1,5 @@
 #include "command.h"
+#include "fetched_keys.h"
 
 #include "auth/revocation_set.h"
 #include "auth/token.h"
@@ -311,6 +312,23 @@ static int check_revocations(const struct config *config, const struct token *t,
   return result;
 }
 
+static int verify_token(struct trust *trust, struct slice jws, struct arena *arena,
+                        struct token *token, struct error *e) {
+  const unsigned kinds = TOKEN_SWARM | TOKEN_REGISTRY | TOKEN_WEBSEED;
+  struct error why = {0};
+  int fetched = 0;
+  enum token_verdict verdict = token_verify(trust, jws, kinds, clock_now(), arena, token, &why);
+  if (verdict == TOKEN_INVALID && (fetched = fetched_keys_load(trust, e)) < 0) {
+    return -1;
+  }
+  if (fetched > 0) {
+    verdict = token_verify(trust, jws, kinds, clock_now(), arena, token, &why);
+  }
+  return verdict == TOKEN_VALID
+             ? 0
+             : error_set(e, ERROR_DENIED, "the token does not verify: %s", why.text);
+}
+
 int command_token_verify(int argc, char **argv, struct error *e) {
   const char *config_path = NULL;
   const struct args_option options[] = {{.name = "config", .value = &config_path}};
@@ -321,20 +339,17 @@ int command_token_verify(int argc, char **argv, struct error *e) {
   struct config config = {0};
   struct keyring_state *keys = NULL;
   struct arena arena = {0};
-  struct token token;
-  struct error why = {0};
   if (args_read(argc, argv, options, 1, 1, 1, &operands, &count, e) != 0 ||
       read_token(operands[0], text, &jws, e) != 0 || command_config(config_path, &config, e) != 0) {
     return -1;
   }
   int result = issuers_load(&config, &keys, e);
   if (result == 0) {
-    enum token_verdict verdict =
-        token_verify(&keys->trust, jws, TOKEN_SWARM | TOKEN_REGISTRY | TOKEN_WEBSEED, clock_now(),
-                     &arena, &token, &why);
-    result = verdict == TOKEN_VALID
-                 ? check_revocations(&config, &token, e)
-                 : error_set(e, ERROR_DENIED, "the token does not verify: %s", why.text);
+    struct token token;
+    result = verify_token(&keys->trust, jws, &arena, &token, e);
+    if (result == 0) {
+      result = check_revocations(&config, &token, e);
+    }
   }
   if (result == 0) {
     result = print_parts(jws, e);

@@ -28,12 +28,19 @@ struct loop {
   struct http_route gateway_routes[GATEWAY_ROUTES + TOKEN_SERVICE_ROUTES];
   struct http_route admin_routes[HEALTH_ROUTES];
   unsigned servers; /* that have not stopped yet */
-  bool subscribed;
+  bool fetching;
   bool started, stopping;
 };
 
 static void on_client_stopped(void *arg) {
   (void)arg; /* nothing is left that keeps the loop alive */
+}
+
+static void stop_fetching(const struct shared *shared) {
+  key_watch_stop(shared->key_watch);
+  if (shared->subscription != NULL) {
+    subscription_stop(shared->subscription);
+  }
 }
 
 /* The gateway's exchanges use the client, so that it goes after the servers. */
@@ -43,8 +50,8 @@ static void on_server_stopped(void *arg) {
   if (loop->servers == 0) {
     gateway_free(loop->gateway);
     loop->gateway = NULL;
-    if (loop->subscribed) {
-      subscription_stop(loop->shared->subscription);
+    if (loop->fetching) {
+      stop_fetching(loop->shared);
     }
     if (loop->client != NULL) {
       http_client_stop(loop->client, on_client_stopped, loop);
@@ -157,10 +164,20 @@ static int open_admin(struct loop *loop, struct error *e) {
                     DESCRIPTORS_ADMIN, &loop->admin_server, e);
 }
 
+/* What one of the loops fetches for all. */
+static void start_fetching(struct loop *loop) {
+  const struct shared *shared = loop->shared;
+  key_watch_start(shared->key_watch, &loop->uv, loop->client);
+  if (shared->subscription != NULL) {
+    subscription_start(shared->subscription, &loop->uv, loop->client);
+  }
+  loop->fetching = true;
+}
+
 static int open_roles(struct loop *loop, struct error *e) {
   const struct shared *shared = loop->shared;
-  bool fetches = shared->gateway != NULL || (loop->first && shared->subscription != NULL);
-  if (fetches && (loop->client = http_client_new(&loop->uv)) == NULL) {
+  if ((shared->gateway != NULL || loop->first) &&
+      (loop->client = http_client_new(&loop->uv)) == NULL) {
     return error_set(e, ERROR_FAILED, "cannot make a loop's client: out of memory");
   }
   if ((shared->tracker != NULL && open_tracker(loop, e) != 0) ||
@@ -168,9 +185,8 @@ static int open_roles(struct loop *loop, struct error *e) {
       (loop->first && shared->health != NULL && open_admin(loop, e) != 0)) {
     return -1;
   }
-  if (loop->first && shared->subscription != NULL) {
-    subscription_start(shared->subscription, &loop->uv, loop->client);
-    loop->subscribed = true;
+  if (loop->first) {
+    start_fetching(loop);
   }
   return 0;
 }

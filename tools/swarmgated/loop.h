@@ -4,6 +4,7 @@
 #include "admin/health.h"
 #include "entrance.h"
 #include "gateway/gateway.h"
+#include "gateway/key_watch.h"
 #include "gateway/subscription.h"
 #include "gateway/token_service.h"
 #include "tracker/tracker.h"
@@ -18,6 +19,7 @@ struct shared {
    *  alone. The other is NULL. */
   struct revocation_watch *watch;
   struct subscription *subscription;
+  struct key_watch *key_watch;
   struct tracker *tracker;
   const struct gateway_options *gateway;
   struct token_service *token_service; /**< on the gateway's listener */

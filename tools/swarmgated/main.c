@@ -86,9 +86,9 @@ int main(int argc, char **argv) {
     return ERROR_USAGE;
   }
   const sigset_t signals = block_signals();
-  struct server *server = NULL;
   struct error e = {0};
-  int result = server_load(path, &server, &e);
+  struct server *server = server_load(path, &e);
+  int result = server == NULL ? -1 : 0;
   if (result == 0 && !check) {
     result = serve(server, path, &signals, &e);
   }

@@ -43,11 +43,35 @@ static void warn_of_wildcard(const struct config *c, const char *key, const stru
   }
 }
 
-void review_warn(const struct config *c) {
+static void warn_of_wildcards(const struct config *c) {
   if (c->gateway.present) {
     warn_of_wildcard(c, "tracker.url", &c->tracker.url, c->tracker.listen.items[0].text);
     warn_of_wildcard(c, "gateway.url", &c->gateway.url, c->gateway.listen.items[0].text);
   }
+}
+
+static bool is_on_loopback(struct slice host) {
+  return slice_starts(host, SLICE("127.")) || slice_starts(host, SLICE("[::1]")) ||
+         slice_starts(host, SLICE("localhost:")) || slice_starts(host, SLICE("localhost/"));
+}
+
+/* Whoever can answer in the place of the issuer is the issuer. */
+static void warn_of_plain_keys(const struct config *c) {
+  for (size_t i = 0; i < c->auth.trust_count; i++) {
+    struct slice url = slice_str(c->auth.trust[i].keys.text);
+    if (slice_starts(url, SLICE("http://")) &&
+        !is_on_loopback(slice_from(url, strlen("http://")))) {
+      log_write(&c->log, LOG_LEVEL_WARN,
+                "%s:%u: auth.trust[%zu].keys: whoever is between here and %.*s can put in keys of "
+                "his own: use https",
+                c->file, c->auth.trust[i].keys.line, i, SLICE_ARG(url));
+    }
+  }
+}
+
+void review_warn(const struct config *c) {
+  warn_of_wildcards(c);
+  warn_of_plain_keys(c);
 }
 
 int review_config(const struct config *c, struct error *e) {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOPS_MAX = 256, CHECKS_MAX = 1 };
+enum { LOOPS_MAX = 256, CHECKS_MAX = 2 };
 
 /* All that a running server holds, in the order in which it is made. */
 struct server {
@@ -26,6 +26,7 @@ struct server {
   struct revocations *revocations;
   struct revocation_watch *watch;
   struct subscription *subscription;
+  struct key_watch *key_watch;
   struct feed *feed;
   struct tracker *tracker;
   struct upstreams upstreams;
@@ -53,6 +54,7 @@ void server_free(struct server *s) {
   feed_free(s->feed);
   revocation_watch_free(s->watch);
   subscription_free(s->subscription);
+  key_watch_free(s->key_watch);
   revocations_free(s->revocations);
   delegate_cache_free(s->delegate_cache);
   audit_close(s->audit);
@@ -91,17 +93,17 @@ static int load(struct server *s, const char *path, struct error *e) {
   return 0;
 }
 
-int server_load(const char *path, struct server **out, struct error *e) {
+struct server *server_load(const char *path, struct error *e) {
   struct server *s = calloc(1, sizeof *s);
   if (s == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+    error_set(e, ERROR_FAILED, "cannot start: out of memory");
+    return NULL;
   }
   if (load(s, path, e) != 0) {
     server_free(s);
-    return -1;
+    return NULL;
   }
-  *out = s;
-  return 0;
+  return s;
 }
 
 static int start_tracker(struct server *s, struct error *e) {
@@ -247,8 +249,14 @@ static bool is_subscription_ready(const void *arg, int64_t now, struct buf *why)
   return subscription_ready(arg, now, why);
 }
 
+static bool is_key_watch_ready(const void *arg, int64_t now, struct buf *why) {
+  (void)now;
+  return key_watch_ready(arg, why);
+}
+
 static int start_admin(struct server *s, struct error *e) {
   s->health.checks = s->checks;
+  s->checks[s->health.count++] = (struct health_check){"keys", is_key_watch_ready, s->key_watch};
   if (s->subscription != NULL) {
     s->checks[s->health.count++] =
         (struct health_check){"revocations", is_subscription_ready, s->subscription};
@@ -263,6 +271,7 @@ static int start_roles(struct server *s, struct error *e) {
   s->shared.revocations = s->revocations;
   s->shared.watch = s->watch;
   s->shared.subscription = s->subscription;
+  s->shared.key_watch = s->key_watch;
   if (c->tracker.present) {
     if (start_tracker(s, e) != 0 ||
         entrance_open(c, "tracker", &c->tracker.listen, &s->shared.tracker_entrance, e) != 0) {
@@ -287,6 +296,11 @@ int server_start(struct server *s, struct error *e) {
     return error_set(e, ERROR_FAILED, "cannot start: out of memory");
   }
   s->keys = NULL;
+  s->key_watch =
+      key_watch_new(&(struct key_watch_options){.keyring = s->keyring, .log = &s->config.log});
+  if (s->key_watch == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
   if (start_revocations(s, e) != 0 || start_roles(s, e) != 0) {
     return -1;
   }
@@ -330,10 +344,11 @@ static void replace_certificate(struct entrance *now, struct entrance *fresh) {
 
 void server_reload(struct server *s, const char *path) {
   const struct log *log = &s->config.log;
-  struct server *fresh = NULL;
   struct error e = {0};
+  struct server *fresh = server_load(path, &e);
   char keys[128];
-  if (server_load(path, &fresh, &e) != 0) {
+  if (fresh == NULL || keyring_keep_fetched(s->keyring, fresh->keys, &e) != 0) {
+    server_free(fresh);
     log_write(log, LOG_LEVEL_ERROR, "reloading changed nothing: %s", e.text);
     return;
   }
@@ -343,6 +358,7 @@ void server_reload(struct server *s, const char *path) {
             "reloaded the certificates, and the keys and issuers of auth and token_service: %s; "
             "whatever else has changed is taken up by a restart",
             replace_keys(s, fresh, keys));
+  key_watch_refresh(s->key_watch);
   server_free(fresh);
 }
 

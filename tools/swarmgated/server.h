@@ -9,13 +9,13 @@
 struct server;
 
 /**
- * Reads the configuration and everything that it names, without running anything: what
- * --check-config does.
+ * Reads the configuration and every file that it names, without running anything: what
+ * --check-config does. Nothing is asked over the network, nor are keys fetched.
  *
- * \param out freed by server_free() when 0 is returned.
- * \return 0, or -1: ERROR_USAGE for what is wrong with a file, ERROR_FAILED for no memory.
+ * \return freed by server_free(); NULL with \p e: ERROR_USAGE for what is wrong with a file,
+ * ERROR_FAILED for no memory.
  */
-int server_load(const char *path, struct server **out, struct error *e);
+struct server *server_load(const char *path, struct error *e);
 
 /** Takes the addresses and starts the loops. \return 0, or -1 with \p e; to be stopped even then.
  */

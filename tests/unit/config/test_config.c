@@ -265,6 +265,15 @@ static void a_tracker_may_stand_alone(void **state) {
       "  revocations: https://gate.example/v1/revocations\n"
       "auth: {trust: [{issuer: i, audience: a, keys: k, algorithms: [EdDSA], accept: [swarm]}]}\n",
       &c);
+  assert_text(&c.auth.trust[0].keys, "/etc/swarmgate/k", 3);
+  config_free(&c);
+  /* Its keys may come from there, too. */
+  parse("tracker:\n"
+        "  revocations: https://gate.example/v1/revocations\n"
+        "auth: {trust: [{issuer: i, audience: a, keys: 'http://gate.example/jwks', \n"
+        "                algorithms: [EdDSA], accept: [swarm]}]}\n",
+        &c);
+  assert_text(&c.auth.trust[0].keys, "http://gate.example/jwks", 3);
   assert_text(&c.tracker.revocations, "https://gate.example/v1/revocations", 2);
   assert_false(c.admin.present);
   assert_text(&c.admin.listen.items[0], "127.0.0.1:9090", 0);

@@ -144,9 +144,9 @@ static const struct {
      "1: token_service.anonymous_pull[1]: a is there twice", NULL},
     {"admin: {listen: ['localhost:9090']}\n", "1: admin.listen[0]: ", "literal address"},
     {"admin: {metrics: true}\n", "1: admin.metrics: ", NULL},
-    {"auth: {trust: [{issuer: i, audience: a, keys: 'https://k', algorithms: [ES256],\n"
+    {"auth: {trust: [{issuer: i, audience: a, keys: 'https://k?x', algorithms: [ES256],\n"
      "  accept: [swarm]}]}\n",
-     "1: auth.trust[0].keys: https://k: ", "not supported yet"},
+     "1: auth.trust[0].keys: https://k?x: ", "no query"},
     /* What is missing, and what contradicts something else. */
     {"registries:\n- url: http://r\n", "2: registries[0].name: is missing", NULL},
     {"registries:\n- name: r\n", "2: registries[0].url: is missing", NULL},

@@ -65,7 +65,9 @@ static const struct texts cases[] = {
      {"registry.example", "localhost:5000", "[::1]:5000", "quay.io"},
      {"a/b", "a b", "a\t", "\xc3\xa4"}},
     {value_pattern, {"team/app", "team/*", "*", "h:1/*"}, {"", "Team/App", "a*", "team/"}},
-    {value_keys, {"a.pem", "/etc/httpd/key.pem"}, {"http://a/jwks.json", "https://a/jwks.json"}},
+    {value_keys,
+     {"a.pem", "/etc/httpd/key.pem", "http://a/jwks.json", "https://a/jwks.json"},
+     {"http://", "https://u:p@a/jwks.json", "https://a/jwks.json?x", "http://a/ b"}},
     {value_store, {"memory"}, {"", "disk", "redis://127.0.0.1:6379/0", "memory "}},
     {value_authorise, {"delegate", "token"}, {"", "Token", "both"}},
 };
