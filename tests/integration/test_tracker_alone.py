@@ -1,6 +1,8 @@
 """
 A tracker on a machine of its own: it has public keys, and the list of revocations of a gateway elsewhere. Revoked there,
 refused here within 5 s; cut off, it goes on, but no session outlives its token once the list is five minutes old.
+
+SWARMGATE_REVOCATIONS=200 measures as many; `-s` prints the worst.
 """
 
 import contextlib
@@ -31,12 +33,12 @@ def make_gateway(folder):
     return Gate(str(folder / "gateway"), [{"name": "registry.example", "url": "http://127.0.0.1:1"}])
 
 
-def make_tracker(folder, gateway, url=None, **more):
+def make_tracker(folder, gateway, url=None, keys="announce.jwks.json", **more):
     """Its keys are the gateway's public ones; it has none of its own."""
     (folder / "tracker").mkdir()
     (folder / "tracker" / "announce.jwks.json").write_text(gateway.tool("key", "jwks", gateway.key).stdout)
     admin = f"127.0.0.1:{free_port()}"
-    trust = {"issuer": "swarmgate", "audience": "swarmgate-tracker", "keys": "announce.jwks.json", "algorithms": ["ES256"],
+    trust = {"issuer": "swarmgate", "audience": "swarmgate-tracker", "keys": keys, "algorithms": ["ES256"],
              "accept": ["swarm", "registry"], "registry": "registry.example"}
     tracker = Gate(str(folder / "tracker"), tracker={"revocations": url or gateway.gateway_url + "/v1/revocations"},
                    auth={"signing_keys": None, "trust": [trust]}, admin={"listen": [admin]}, **more)
@@ -92,6 +94,38 @@ def test_revoked_elsewhere(tmp_path):
         gateway.tool("revoke", "remove", "--sub", ALICE, "--config", gateway.config)
         awaits("what it was before", lambda: said(tracker, alice, port=2001) is None)
         assert get(tracker.admin, "/livez")[0] == 200 and get(tracker.admin, "/metrics")[0] == 404
+
+
+def test_how_soon(tmp_path):
+    """From the tool's exit to the first refusal."""
+    count, worst = int(os.environ.get("SWARMGATE_REVOCATIONS", "4")), 0
+    with make_gateway(tmp_path) as gateway, make_tracker(tmp_path, gateway) as tracker:
+        await_ready(tracker)
+        for i in range(count):
+            token = gateway.token(HEX, sub=f"registry.example/user-{i}")
+            assert said(tracker, token) is None
+            gateway.tool("revoke", "--sub", f"registry.example/user-{i}", "--config", gateway.config)
+            began = time.monotonic()
+            awaits("a refusal", lambda: said(tracker, token) == "token revoked")  # noqa: B023
+            worst = max(worst, time.monotonic() - began)
+    print(f"\n{count} revocations elsewhere: the first refusal at most {worst:.2f} s after the tool's exit")
+
+
+def test_the_gateway_rotates(tmp_path):
+    """The tracker has its keys from the gateway's URL, and so knows the next one before it signs, tokens and lists."""
+    with make_gateway(tmp_path) as gateway:
+        with make_tracker(tmp_path, gateway, keys=gateway.gateway_url + "/.well-known/jwks.json") as tracker:
+            await_ready(tracker)
+            for turn in range(2):
+                gateway.tool("key", "rotate", "--config", gateway.config, "--use", "announce")
+                gateway.reload()
+                old, new = gateway.token(HEX, sub=BOB), gateway.token(HEX, sub=ALICE)
+                # The first was published before it signed; the second has to be fetched.
+                wait_for("that the new key is known", 20, lambda: said(tracker, new) is None)  # noqa: B023
+                gateway.tool("revoke", "--sub", ALICE, "--config", gateway.config)
+                wait_for("a list that the new key has signed", 20, lambda: said(tracker, new) == "token revoked")  # noqa: B023
+                assert said(tracker, old) is None and readiness(tracker)[0] == 200, turn
+                gateway.tool("revoke", "remove", "--sub", ALICE, "--config", gateway.config)
 
 
 def test_swarm_tokens_only(tmp_path):
