@@ -2,13 +2,9 @@
 
 import json
 import os
-import random
 import re
 import resource
-import signal
 import tempfile
-import threading
-from http.client import HTTPException
 
 import pytest
 from conftest import registry_row
@@ -266,52 +262,3 @@ def test_the_gateway_needs_a_log(registry, tmp_path):
 
 def test_a_tracker_alone_has_no_log(tracker):
     assert not os.path.exists(os.path.dirname(current(tracker)))
-
-
-class Takers:
-    """Callers that fetch a torrent again and again until the gateway is gone; `got` are the ids of all tokens that arrived whole."""
-
-    def __init__(self, gate, path, headers, count):
-        self.gate, self.path, self.headers, self.got = gate, path, headers, []
-        self._change = threading.Condition()
-        self._threads = [threading.Thread(target=self._take) for _ in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def _take(self):
-        while True:
-            try:
-                status, _, body = get(self.gate.gateway, self.path, self.headers)
-            except (OSError, HTTPException):
-                return
-            if status == 200:
-                with self._change:
-                    self.got += [claims(token)["jti"] for token in tokens_in(body)]
-                    self._change.notify_all()
-
-    def wait(self, count):
-        with self._change:
-            assert self._change.wait_for(lambda: len(self.got) >= count, 30)
-
-    def join(self):
-        for thread in self._threads:
-            thread.join(30)
-            assert not thread.is_alive()
-
-
-def test_what_was_handed_out_is_in_the_log_after_kills(registry, tmp_path):
-    rounds, dice, got = 30, random.Random(5), []
-    gate = Gate(str(tmp_path), [registry_row(registry, str(tmp_path))])
-    path, _ = register(gate, registry)
-    for _ in range(rounds):
-        with gate.start().process as process:
-            takers = Takers(gate, path, registry.basic("alice"), 6)
-            takers.wait(dice.randrange(2, 30))
-            got.append(claims(gate.token(INFOHASH))["jti"])  # another process at the same time
-            assert process.stop(signal.SIGKILL) == -signal.SIGKILL
-            takers.join()
-        got += takers.got
-    done = gate.tool("audit", "--config", gate.config, "--json")
-    recorded = [json.loads(line)["jti"] for line in done.stdout.splitlines()]
-    assert len(recorded) == len(set(recorded)) and len(got) > 5 * rounds
-    assert set(got) - set(recorded) == set()
