@@ -29,6 +29,7 @@ struct http_client_tls {
 struct http_fetch_options {
   const char *method; /**< GET, HEAD or POST */
   const char *url;
+  bool url_of_server;              /**< a server led there: errors name its origin alone */
   const struct http_field *fields; /**< copied; see http_fetch_start() */
   size_t field_count;
   struct slice body; /**< for POST; copied */
@@ -82,7 +83,7 @@ void http_client_stop(struct http_client *client, void (*closed)(void *arg), voi
 
 /**
  * Starts a fetch. An answer that is cut short, a head beyond the bounds above and a stall are
- * errors; any status is not. Errors name the URL without its query.
+ * errors; any status is not. Errors name the URL without its query, or less: url_of_server.
  *
  * \return the fetch, for pause, resume and cancel, valid until `done`; NULL with \p e when it could
  * not start, and no event follows then: ERROR_USAGE for another method, a URL that cannot be read

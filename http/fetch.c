@@ -320,7 +320,7 @@ static int set_method(struct http_fetch *f, const struct http_fetch_options *o, 
 
 static int set_up(struct http_fetch *f, const struct http_fetch_options *o, struct error *e) {
   CURL *easy = f->easy;
-  f->what = http_url_public(o->url, e);
+  f->what = o->url_of_server ? http_url_origin(o->url, e) : http_url_public(o->url, e);
   if (f->what == NULL || set_method(f, o, e) != 0 || set_fields(f, o, e) != 0) {
     return -1;
   }

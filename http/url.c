@@ -117,7 +117,7 @@ bool http_url_same_origin(const char *a, const char *b) {
   return true;
 }
 
-char *http_url_public(const char *url, struct error *e) {
+static char *shown(const char *url, bool path, struct error *e) {
   CLEANUP_URL CURLU *parsed = curl_url();
   if (parsed == NULL) {
     error_set(e, ERROR_FAILED, "no memory for a URL");
@@ -131,7 +131,18 @@ char *http_url_public(const char *url, struct error *e) {
   }
   curl_url_set(parsed, CURLUPART_QUERY, NULL, 0);
   curl_url_set(parsed, CURLUPART_FRAGMENT, NULL, 0);
+  if (!path) {
+    curl_url_set(parsed, CURLUPART_PATH, NULL, 0);
+  }
   return text_of(parsed, e);
+}
+
+char *http_url_public(const char *url, struct error *e) {
+  return shown(url, true, e);
+}
+
+char *http_url_origin(const char *url, struct error *e) {
+  return shown(url, false, e);
 }
 
 void http_form_append(struct buf *form, const char *name, struct slice value) {

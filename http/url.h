@@ -29,6 +29,10 @@ bool http_url_same_origin(const char *a, const char *b);
  */
 char *http_url_public(const char *url, struct error *e);
 
+/** As http_url_public(), with `/` for the path: of a URL that a server made, whose path may be a
+ *  secret too. */
+char *http_url_origin(const char *url, struct error *e);
+
 /**
  * Appends `name=value` as application/x-www-form-urlencoded, which a query takes too, with a `&` in
  * front unless \p form is empty or ends in `?`.

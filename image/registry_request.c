@@ -89,6 +89,7 @@ static int request_send(struct registry_request *r, struct error *e) {
   }
   struct http_fetch_options options = {.method = r->head ? "HEAD" : "GET",
                                        .url = r->url,
+                                       .url_of_server = r->redirects > 0,
                                        .fields = fields,
                                        .field_count = count,
                                        .tls = r->registry->tls};
@@ -181,7 +182,8 @@ static bool is_redirect(int status) {
 }
 
 static int take_redirect(struct registry_request *r, struct slice location, struct error *e) {
-  CLEANUP_FREE char *from = http_url_public(r->url, e);
+  CLEANUP_FREE char *from =
+      r->redirects > 0 ? http_url_origin(r->url, e) : http_url_public(r->url, e);
   if (from == NULL) {
     return -1;
   }

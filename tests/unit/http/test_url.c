@@ -69,6 +69,9 @@ static void what_may_be_shown(void **state) {
   char *shown = http_url_public("https://a.example:5000/v2/x?token=secret#f", &e);
   assert_string_equal(shown, "https://a.example:5000/v2/x");
   free(shown);
+  shown = http_url_origin("https://a.example:5000/secret/x?token=secret#f", &e);
+  assert_string_equal(shown, "https://a.example:5000/");
+  free(shown);
   assert_null(http_url_public("http:/%39", &e));
   assert_null(http_url_public("https://user:secret@a.example/", &e));
   assert_int_equal(e.kind, ERROR_USAGE);
