@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import errno
+import itertools
 import os
 import signal
 import socket
@@ -16,12 +18,24 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+# Below those that the system gives to connections, which would take a port before its server does. Runs side by side
+# begin far from each other.
+_PORTS = range(10240, 32768)
+_numbers = itertools.count(os.getpid() * 7919)
+
+
 def free_port(host="127.0.0.1"):
     """A TCP port that nobody listens on now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    while True:
+        port = _PORTS[next(_numbers) % len(_PORTS)]
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            try:
+                s.bind((host, port))
+                return port
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE:
+                    raise
 
 
 def wait_for(what, seconds, probe, every=0.05):
