@@ -184,7 +184,7 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self.shown = b""
         self.popen = subprocess.Popen([binary("swarmgate"), "user", *argv, "--config", users.config], stdin=self.slave, stdout=self.slave, stderr=self.slave,
-                                      start_new_session=True)
+                                      start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def wait(self, text, seconds=60):
         """Waits until `text` is shown, and forgets all before it."""
