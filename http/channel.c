@@ -10,8 +10,6 @@
 #include "http/internal.h"
 #include "http/proxy_header.h"
 
-enum { BATCH = 64 * 1024 }; /* bytes of plaintext encrypted at once */
-
 bool channel_open(struct http_connection *c, struct http_server *server,
                   const struct transport *transport, const struct sockaddr *peer) {
   *c = (struct http_connection){.channel = {.transport = transport}, .server = server};
@@ -107,7 +105,7 @@ ssize_t channel_try_write(struct http_connection *c, const struct slice *pieces,
       if (rest.len == 0) {
         break;
       }
-      const size_t batch = rest.len < BATCH ? rest.len : BATCH;
+      const size_t batch = rest.len < HTTP_BATCH ? rest.len : HTTP_BATCH;
       if (!encrypt(c, slice_of(rest.ptr, batch))) {
         return -1;
       }
@@ -120,7 +118,7 @@ ssize_t channel_try_write(struct http_connection *c, const struct slice *pieces,
 /* Encrypts the next batch of a channel_write() and sends it. */
 static void write_on(struct http_connection *c) {
   struct slice *plain = &c->channel.plain;
-  const size_t batch = plain->len < BATCH ? plain->len : BATCH;
+  const size_t batch = plain->len < HTTP_BATCH ? plain->len : HTTP_BATCH;
   if (batch > 0 && encrypt(c, slice_of(plain->ptr, batch))) {
     *plain = slice_from(*plain, batch);
   }

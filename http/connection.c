@@ -7,7 +7,8 @@
  */
 
 size_t connection_waiting(struct http_connection *c) {
-  return c->x == NULL ? 0 : c->x->out.len + (c->writing ? channel_unsent(c) : 0);
+  const struct http_exchange *x = c->x;
+  return x == NULL ? 0 : x->out.len + x->file.left + (c->writing ? channel_unsent(c) : 0);
 }
 
 static bool is_answering(const struct http_connection *c) {
@@ -51,37 +52,6 @@ void connection_cut(struct http_connection *c) {
     c->x->abandoned(c->x->abandoned_arg);
   }
   drop(c);
-}
-
-static void flush(struct http_connection *c) {
-  struct http_exchange *x = c->x;
-  if (c->writing || c->broken || x->out.len == 0) {
-    return;
-  }
-  if (x->out.failed) {
-    c->broken = true;
-    return;
-  }
-  const struct slice all = buf_view(&x->out);
-  ssize_t n = channel_try_write(c, &all, 1);
-  if (n < 0) {
-    c->broken = true;
-    return;
-  }
-  x->sent_some = x->sent_some || x->started;
-  if ((size_t)n == all.len) {
-    x->out.len = 0;
-    x->answer_start = 0;
-    return;
-  }
-  struct buf sending = x->out;
-  x->out = x->sending;
-  x->out.len = 0;
-  x->answer_start = 0;
-  x->sending = sending;
-  x->unsent = all.len - (size_t)n;
-  c->writing = true;
-  channel_write(c, slice_from(all, (size_t)n));
 }
 
 /* Everything has been answered and sent. */
@@ -133,7 +103,7 @@ static void settle(struct http_connection *c) {
       exchange_refuse(x, 400, "the request ends before its end");
       c->busy = false;
     }
-    flush(c);
+    output_flush(c);
     if (c->broken) {
       server_ready(c); /* Whoever answers is told from the loop. */
       return;
@@ -310,7 +280,7 @@ void connection_sent(struct http_connection *c, bool ok) {
   c->x->timed = false;
   server_deadline(c, DEADLINE_NONE);
   if (ok) {
-    flush(c);
+    output_flush(c);
   } else {
     c->broken = true;
   }

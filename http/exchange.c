@@ -111,7 +111,7 @@ void http_exchange_on_abandoned(struct http_exchange *x, http_abandoned *abandon
 void http_answer_send(struct http_exchange *x, struct slice piece, http_proceed *proceed,
                       void *arg) {
   struct http_connection *c = x->connection;
-  assert(x->started && piece.len <= x->body_left);
+  assert(x->started && piece.len <= x->body_left && x->file.left == 0);
   if (is_over(x)) {
     return; /* `abandoned` is on its way. */
   }
@@ -139,12 +139,31 @@ void http_answer_send(struct http_exchange *x, struct slice piece, http_proceed 
   connection_answered(c);
 }
 
+void http_answer_send_file(struct http_exchange *x, int fd, uint64_t offset, uint64_t length,
+                           http_proceed *proceed, void *arg) {
+  struct http_connection *c = x->connection;
+  assert(x->started && length <= x->body_left && x->file.left == 0);
+  if (is_over(x)) {
+    return; /* `abandoned` is on its way. */
+  }
+  x->body_left -= length;
+  x->file = (struct file_part){.fd = fd, .offset = offset, .left = length};
+  x->proceed = proceed;
+  x->proceed_arg = arg;
+  x->sent_some = true;
+  output_flush(c);
+  if (length == 0 && proceed != NULL) {
+    server_ready(c);
+  }
+  connection_answered(c);
+}
+
 size_t http_answer_waiting(const struct http_exchange *x) {
   return connection_waiting(x->connection);
 }
 
 void http_answer_end(struct http_exchange *x) {
-  assert(x->started && x->body_left == 0);
+  assert(x->started && x->body_left == 0 && x->file.left == 0);
   struct http_connection *c = x->connection;
   if (!x->keep_alive) {
     c->last = true;

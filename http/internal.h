@@ -26,6 +26,8 @@ enum {
   HTTP_LINGER_MS = 2000,           /**< and for how long */
   HTTP_SEND_MIN = 4096,            /**< bytes of an answer to be taken within each send_timeout */
   HTTP_SEALED_MAX = 256 * 1024,    /**< bytes of TLS's own that wait for the other end; then cut */
+  HTTP_BATCH = 64 * 1024,          /**< bytes of plaintext encrypted at once */
+  HTTP_TURN_MAX = 1024 * 1024,     /**< bytes of a file sent before other connections have a turn */
 };
 
 /* --- intrusive lists: circular, with a sentinel --- */
@@ -62,12 +64,22 @@ static inline void link_append(struct link *list, struct link *l) {
 struct http_connection;
 struct socket;
 
+/** What is still to be sent of a file. */
+struct file_part {
+  int fd; /**< whose answer it is keeps it open while something is left */
+  uint64_t offset, left;
+};
+
 /** What a channel asks of its transport, which tells it by the functions channel_received() to
  * channel_closed(). */
 struct transport {
   /** Hands over what the other end takes without waiting: 0 or more bytes; -1 when it is gone. Not
    * called while a write() is under way. */
   ssize_t (*try_write)(struct http_connection *c, const struct slice *pieces, size_t count);
+  /** The same of \p head and behind it the first \p length bytes that are left of the file. When it
+   * cannot be read, that is as if they were not taken. */
+  ssize_t (*try_send_file)(struct http_connection *c, struct slice head,
+                           const struct file_part *file, size_t length);
   /** Sends all of \p bytes, which stay where they are until it ends in channel_sent(). */
   void (*write)(struct http_connection *c, struct slice bytes);
   /** Bytes of the write() under way that the other end has not taken yet. */
@@ -183,6 +195,12 @@ void connection_answered(struct http_connection *c);
 /** Bytes of answers that the other end has not taken yet. */
 size_t connection_waiting(struct http_connection *c);
 
+/* --- what it sends --- */
+
+/** Sends what there is to send, as far as the other end takes it and its turn lasts. Whoever calls
+ * looks at c->broken then. */
+void output_flush(struct http_connection *c);
+
 /* --- the exchange --- */
 
 struct span {
@@ -230,14 +248,15 @@ struct http_exchange {
   union address client; /**< whom X-Forwarded-For names; AF_UNSPEC: it is the connection's peer */
 
   /* the answer */
-  struct buf out;      /**< what is to be sent */
-  struct buf sending;  /**< what a write() of the transport is sending */
-  size_t answer_start; /**< where in out this answer, or its 100, begins */
-  size_t unsent;       /**< of sending, when the deadline for it was set */
-  uint64_t body_left;  /**< bytes announced and not sent yet */
-  bool started;        /**< an answer has been composed */
-  bool sent_some;      /**< and its first bytes may have left */
-  bool head_only;      /**< an answer to HEAD */
+  struct buf out;        /**< what is to be sent */
+  struct file_part file; /**< and what behind it */
+  struct buf sending;    /**< what a write() of the transport is sending */
+  size_t answer_start;   /**< where in out this answer, or its 100, begins */
+  size_t unsent;         /**< of sending, when the deadline for it was set */
+  uint64_t body_left;    /**< bytes announced and not sent yet */
+  bool started;          /**< an answer has been composed */
+  bool sent_some;        /**< and its first bytes may have left */
+  bool head_only;        /**< an answer to HEAD */
   http_proceed *proceed;
   void *proceed_arg;
   http_abandoned *abandoned;

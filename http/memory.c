@@ -3,6 +3,7 @@
 #include "http/internal.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 struct http_memory {
   struct http_connection connection;
@@ -38,6 +39,23 @@ static ssize_t try_write(struct http_connection *c, const struct slice *pieces, 
   return (ssize_t)all;
 }
 
+static ssize_t try_send_file(struct http_connection *c, struct slice head,
+                             const struct file_part *file, size_t length) {
+  struct http_memory *m = memory_of(c);
+  char bytes[4096];
+  size_t sent = take(m, head);
+  while (m->room > 0 && sent >= head.len && sent < head.len + length) {
+    const size_t at = sent - head.len, left = length - at;
+    const ssize_t n = pread(file->fd, bytes, left < sizeof bytes ? left : sizeof bytes,
+                            (off_t)(file->offset + at));
+    if (n <= 0) {
+      break;
+    }
+    sent += take(m, slice_of(bytes, (size_t)n));
+  }
+  return (ssize_t)sent;
+}
+
 static void write_all(struct http_connection *c, struct slice bytes) {
   struct http_memory *m = memory_of(c);
   m->rest = bytes;
@@ -70,6 +88,7 @@ static void release(struct http_connection *c) {
 
 static const struct transport memory_transport = {
     .try_write = try_write,
+    .try_send_file = try_send_file,
     .write = write_all,
     .unsent = unsent,
     .read = set_read,

@@ -21,6 +21,7 @@ void request_reset(struct http_exchange *x) {
   x->client.any.sa_family = AF_UNSPEC;
   x->answer_start = x->out.len;
   x->body_left = 0;
+  x->file.left = 0;
   x->started = x->sent_some = x->head_only = false;
   x->proceed = NULL;
   x->abandoned = NULL;

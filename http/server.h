@@ -158,6 +158,19 @@ void http_exchange_on_abandoned(struct http_exchange *x, http_abandoned *abandon
 void http_answer_send(struct http_exchange *x, struct slice piece, http_proceed *proceed,
                       void *arg);
 
+/**
+ * Sends \p length bytes of a file from \p offset on as the next piece, of any size: where there is
+ * no TLS without a copy through this process. The bytes are read as the other end takes them, so
+ * the descriptor \p fd stays open, and the bytes what they are, until `proceed`, `abandoned`, or
+ * until http_answer_waiting() is 0; nothing else is sent before that. A file that cannot be read,
+ * or has become too short, cuts the connection, which `abandoned` tells.
+ *
+ * \param fd the caller's; a file with offsets, its own is neither used nor moved.
+ * \param proceed as of http_answer_send().
+ */
+void http_answer_send_file(struct http_exchange *x, int fd, uint64_t offset, uint64_t length,
+                           http_proceed *proceed, void *arg);
+
 /** Bytes of the answer that the other end has not taken yet: 0 while it keeps up, so that further
  * pieces can be sent at once. */
 size_t http_answer_waiting(const struct http_exchange *x);

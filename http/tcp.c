@@ -5,7 +5,9 @@
  */
 #include "http/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 enum { SPARE_SOCKETS_MAX = 256, PIECES_MAX = 4 };
@@ -135,6 +137,29 @@ static ssize_t try_write(struct http_connection *c, const struct slice *pieces, 
   return n == UV_EAGAIN ? 0 : n;
 }
 
+static ssize_t try_send_file(struct http_connection *c, struct slice head,
+                             const struct file_part *file, size_t length) {
+  int fd = -1;
+  ssize_t n = 0;
+  uv_fileno(&socket_of(c)->stream.handle, &fd);
+  if (head.len > 0) {
+    do { /* MSG_MORE: the file's first bytes go into the same packet */
+      n = send(fd, head.ptr, head.len, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+      return errno == EAGAIN ? 0 : -1;
+    }
+    if ((size_t)n < head.len) {
+      return n;
+    }
+  }
+  off_t offset = (off_t)file->offset;
+  do {
+    n = sendfile(fd, file->fd, &offset, length);
+  } while (n < 0 && errno == EINTR);
+  return (ssize_t)head.len + (n < 0 ? 0 : n); /* What fails fails again in other ways. */
+}
+
 static void write_all(struct http_connection *c, struct slice bytes) {
   struct socket *socket = socket_of(c);
   uv_buf_t buf = buffer_of(bytes);
@@ -172,6 +197,7 @@ static void close_socket(struct http_connection *c) {
 
 static const struct transport tcp_transport = {
     .try_write = try_write,
+    .try_send_file = try_send_file,
     .write = write_all,
     .unsent = unsent,
     .read = set_read,

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { LARGE = 300 * 1024, SEALED_MAX = 256 * 1024 }; /* the latter as HTTP_SEALED_MAX */
 
@@ -18,12 +19,17 @@ static void who(struct http_exchange *x, void *context) {
   http_answer(x, 200, NULL, 0, slice_str(text));
 }
 
-static void large(struct http_exchange *x, void *context) {
-  (void)context;
+static char *large_body(void) {
   char *body = malloc(LARGE);
   for (size_t i = 0; i < LARGE; i++) {
     body[i] = (char)('a' + i * 7 % 23);
   }
+  return body;
+}
+
+static void large(struct http_exchange *x, void *context) {
+  (void)context;
+  char *body = large_body();
   http_answer(x, 200, NULL, 0, slice_of(body, LARGE));
   free(body);
 }
@@ -65,7 +71,26 @@ static void pieces(struct http_exchange *x, void *context) {
   go_on(s);
 }
 
+/* The same from a file. */
+static void file_done(void *arg) {
+  struct sending *s = arg;
+  http_answer_end(s->x);
+  free(s);
+}
+
+static void file(struct http_exchange *x, void *context) {
+  const int *fd = context;
+  struct sending *s = malloc(sizeof *s);
+  *s = (struct sending){.x = x};
+  http_answer_start(x, 200, NULL, 0, LARGE);
+  http_exchange_on_abandoned(x, give_up, s);
+  http_answer_send_file(x, *fd, 0, LARGE, file_done, s);
+}
+
+static int large_file;
+
 static const struct http_route routes[] = {
+    {"GET", "/file", file, &large_file},
     {"GET", "/who", who, NULL},
     {"GET", "/large", large, NULL},
     {"GET", "/pieces", pieces, NULL},
@@ -83,8 +108,10 @@ static struct sockaddr_in v4(const char *address) {
 
 static struct http_server_options behind_proxies(void) {
   assert_null(address_range_parse(SLICE("10.0.0.0/8"), &trusted[0]));
-  return (struct http_server_options){
-      .routes = routes, .route_count = 3, .trusted = trusted, .trusted_count = 1};
+  return (struct http_server_options){.routes = routes,
+                                      .route_count = sizeof routes / sizeof *routes,
+                                      .trusted = trusted,
+                                      .trusted_count = 1};
 }
 
 /* What `/who` answers to that, fed at once and byte by byte; NULL: the connection is closed. */
@@ -262,6 +289,12 @@ static int make_tls(void **state) {
   files_new(&files);
   files_issue(&files, "a", 0, -60, 3600);
   tls = files_load(&files, "a");
+  char path[] = "/tmp/test_channel.XXXXXX";
+  large_file = mkstemp(path);
+  assert_int_equal(unlink(path), 0);
+  char *body = large_body();
+  assert_int_equal(write(large_file, body, LARGE), LARGE);
+  free(body);
   return 0;
 }
 
@@ -269,6 +302,7 @@ static int free_tls(void **state) {
   (void)state;
   http_tls_free(tls);
   files_free(&files);
+  close(large_file);
   return 0;
 }
 
@@ -374,6 +408,7 @@ static void test_slow_readers_over_tls(void **state) {
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
     slow_reader("GET /large HTTP/1.1\r\nHost: a\r\n\r\n", steps[i]);
     slow_reader("GET /pieces HTTP/1.1\r\nHost: a\r\n\r\n", steps[i]);
+    slow_reader("GET /file HTTP/1.1\r\nHost: a\r\n\r\n", steps[i]);
   }
 }
 

@@ -9,6 +9,8 @@
 
 static struct files files;
 
+enum { LENGTH = 10000 };
+
 /* A server with TLS and room for one connection. */
 struct world {
   uv_loop_t loop;
@@ -87,12 +89,69 @@ static void a_unix_socket_without_memory(void **state) {
   }
 }
 
+/* --- answers from a file --- */
+
+struct answer {
+  struct http_exchange *x;
+  int fd;
+  bool begun, whole;
+  unsigned ended;
+};
+
+static void on_abandoned(void *arg) {
+  ((struct answer *)arg)->ended++;
+}
+
+static void on_proceed(void *arg) {
+  struct answer *a = arg;
+  a->ended++;
+  a->whole = true;
+  http_answer_end(a->x);
+}
+
+static void answer_file(struct http_exchange *x, void *context) {
+  struct answer *a = context;
+  a->x = x;
+  a->begun = true;
+  http_answer_start(x, 200, NULL, 0, LENGTH);
+  http_exchange_on_abandoned(x, on_abandoned, a);
+  http_answer_send_file(x, a->fd, 0, LENGTH, on_proceed, a);
+}
+
+static int ask_once(void *arg, struct error *e) {
+  struct answer answer = {.fd = *(const int *)arg};
+  const struct http_route route = {"GET", "/", answer_file, &answer};
+  const struct http_server_options options = {.routes = &route, .route_count = 1};
+  struct http_memory *m = http_memory_new(NULL, &options, NULL);
+  if (m == NULL) {
+    return error_set(e, ERROR_FAILED, "not let in");
+  }
+  http_memory_take(m, 1000);
+  http_memory_feed(m, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+  http_memory_take(m, SIZE_MAX);
+  /* Whole or cut, who answers is told once. */
+  assert_true(answer.whole || http_memory_closed(m));
+  assert_true(answer.ended == answer.begun);
+  http_memory_free(m);
+  return answer.whole ? 0 : error_set(e, ERROR_FAILED, "cut");
+}
+
+static void an_answer_from_a_file_without_memory(void **state) {
+  (void)state;
+  FILE *file = tmpfile();
+  int fd = fileno(file);
+  assert_int_equal(ftruncate(fd, LENGTH), 0);
+  heap_exhaust(ask_once, &fd);
+  fclose(file);
+}
+
 int main(void) {
   heap_watch_openssl();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(who_is_kept_out_costs_no_tls, make, take_down),
       cmocka_unit_test_setup_teardown(a_connection_without_memory, make, take_down),
       cmocka_unit_test_setup_teardown(a_unix_socket_without_memory, make, take_down),
+      cmocka_unit_test(an_answer_from_a_file_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
