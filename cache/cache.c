@@ -202,7 +202,6 @@ int cache_new(const struct cache_options *options, struct cache **out, struct er
     return error_set(e, ERROR_FAILED, "cache: out of memory");
   }
   cache->path = path;
-  cache->log = options->log;
   cache->folder = -1;
   cache->max_size = options->max_size;
   cache->free_min = options->free_min;
@@ -408,6 +407,28 @@ int cache_hold(struct cache *cache, struct slice digest, struct pieces *pieces,
   }
   *out = blob;
   return 0;
+}
+
+struct cache_blob *cache_find(struct cache *cache, struct slice digest) {
+  uv_mutex_lock(&cache->lock);
+  struct cache_blob *blob = find(cache, digest);
+  if (blob != NULL && blob->states == NULL) {
+    blob = NULL;
+  }
+  bool open = blob != NULL && blob->fd >= 0;
+  if (blob != NULL) {
+    blob_hold(blob);
+  }
+  uv_mutex_unlock(&cache->lock);
+  if (blob != NULL && !open && open_once(blob, blob->pieces.size, NULL) != 0) {
+    cache_release(blob);
+    return NULL;
+  }
+  return blob;
+}
+
+uint64_t cache_size(const struct cache_blob *blob) {
+  return blob->pieces.size;
 }
 
 void cache_release(struct cache_blob *blob) {

@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include "base/log.h"
 #include "torrent/pieces.h"
 
 #include <uv.h>
@@ -24,10 +23,9 @@ struct cache;
 struct cache_blob;
 
 struct cache_options {
-  const char *path;      /**< a folder; made when it is missing, its parents are not; copied */
-  uint64_t max_size;     /**< bytes that the blobs may take */
-  uint64_t free_min;     /**< bytes of the file system that are left free */
-  const struct log *log; /**< outlives the cache */
+  const char *path;  /**< a folder; made when it is missing, its parents are not; copied */
+  uint64_t max_size; /**< bytes that the blobs may take */
+  uint64_t free_min; /**< bytes of the file system that are left free */
 };
 
 /**
@@ -56,7 +54,13 @@ uint64_t cache_used(struct cache *cache);
  */
 int cache_hold(struct cache *cache, struct slice digest, struct pieces *pieces,
                struct cache_blob **out, struct error *e);
+/** As cache_hold(), of a blob that was held before in this run. \return NULL when it was not, or
+ * its file cannot be opened. */
+struct cache_blob *cache_find(struct cache *cache, struct slice digest);
 void cache_release(struct cache_blob *blob);
+
+/** Bytes of the whole blob. */
+uint64_t cache_size(const struct cache_blob *blob);
 
 /** The file, as long as the blob; only bytes that are ready may be read. Open while it is held. */
 int cache_fd(const struct cache_blob *blob);
@@ -74,7 +78,8 @@ void cache_waker_close(struct cache_waker *waker);
 
 enum cache_news {
   CACHE_READY,   /**< bytes from the offset on are there */
-  CACHE_FAILED,  /**< whoever brings them failed too often, or cannot: take them another way */
+  CACHE_FAILED,  /**< whoever brings them failed too often, or cannot */
+  CACHE_GONE,    /**< there are none any more where they were to be had */
   CACHE_NO_ROOM, /**< there is no room for them: take them another way */
 };
 
@@ -123,13 +128,18 @@ struct cache_job {
  * The next thing to do; whoever has waited longest comes first. Makes room for a claim.
  *
  * \param now milliseconds of a clock that never goes back.
+ * \param scans whether it may be a CACHE_SCAN.
  * \param again set to when to ask again, though nothing new was wanted; UINT64_MAX: never.
  * \return false when there is nothing now.
  */
-bool cache_next(struct cache *cache, uint64_t now, struct cache_job *out, uint64_t *again);
+bool cache_next(struct cache *cache, uint64_t now, bool scans, struct cache_job *out,
+                uint64_t *again);
 
 /** Looks at what a file from an earlier run holds. Any thread. */
 void cache_scan(struct cache_job *job);
+
+/** Has scans end soon. Any thread. */
+void cache_stop(struct cache *cache);
 
 /**
  * Writes the next bytes of a claim, and makes each piece ready whose hash is right.
@@ -141,9 +151,10 @@ int cache_write(struct cache_job *job, struct slice bytes, struct error *e);
 
 enum cache_outcome {
   CACHE_DONE,  /**< all that came was right; when that was less than the claim, as CACHE_RETRY */
-  CACHE_RETRY, /**< it failed, and may not the next time */
-  CACHE_GONE,  /**< it will fail again: who waits is told */
-  CACHE_FULL,  /**< the disk is full: who waits is told */
+  CACHE_RETRY, /**< it failed, and may not the next time: after CACHE_TRIES as CACHE_FAIL */
+  CACHE_FAIL,  /**< who waits is told CACHE_FAILED */
+  CACHE_LOST,  /**< who waits is told CACHE_GONE */
+  CACHE_FULL,  /**< who waits is told CACHE_NO_ROOM */
 };
 
 /** Gives back what of a claim was not written. \p now as in cache_next(). */

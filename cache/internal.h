@@ -3,6 +3,7 @@
 
 #include "cache/cache.h"
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 enum { CACHE_BUCKETS = 4096 };
@@ -43,9 +44,9 @@ struct cache_waker {
 struct cache {
   uv_mutex_t opening; /**< one file is opened at a time; taken before the lock */
   uv_mutex_t lock;    /**< of all below, and of the blobs */
-  const struct log *log;
   char *path;
   int folder; /**< of the files */
+  atomic_bool stopping;
   uint64_t max_size, free_min;
   uint64_t used;
   struct cache_blob *leaving; /**< by next: renamed, and to be unlinked without the lock */

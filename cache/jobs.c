@@ -79,13 +79,14 @@ static bool job_for(struct cache *cache, struct cache_want *want, uint64_t now,
   return true;
 }
 
-bool cache_next(struct cache *cache, uint64_t now, struct cache_job *out, uint64_t *again) {
+bool cache_next(struct cache *cache, uint64_t now, bool scans, struct cache_job *out,
+                uint64_t *again) {
   bool found = false;
   *again = UINT64_MAX;
   uv_mutex_lock(&cache->lock);
   for (struct cache_want *w = cache->wants, *next; w != NULL && !found; w = next) {
     next = w->next;
-    found = job_for(cache, w, now, out, again);
+    found = (scans || w->blob->knowledge == BLOB_KNOWN) && job_for(cache, w, now, out, again);
   }
   uv_mutex_unlock(&cache->lock);
   cache_let_go(cache);
@@ -128,7 +129,8 @@ void cache_scan(struct cache_job *job) {
   struct piece_check *check = piece_check_new(blob->pieces.v2);
   uint64_t right = 0;
   uint32_t i = check == NULL ? blob->pieces.count : 0;
-  while (i < blob->pieces.count && (i = next_piece(job, i)) < blob->pieces.count) {
+  while (!atomic_load(&cache->stopping) && i < blob->pieces.count &&
+         (i = next_piece(job, i)) < blob->pieces.count) {
     if (holds_piece(job, check, i)) {
       uv_mutex_lock(&cache->lock);
       blob_piece_ready(blob, i);
@@ -142,6 +144,10 @@ void cache_scan(struct cache_job *job) {
   blob_count(blob, right);
   blob->knowledge = BLOB_KNOWN;
   uv_mutex_unlock(&cache->lock);
+}
+
+void cache_stop(struct cache *cache) {
+  atomic_store(&cache->stopping, true);
 }
 
 /* --- what is brought --- */
@@ -239,7 +245,9 @@ static void end_claim(struct cache_job *job, enum cache_outcome outcome, uint64_
     blob->rests_until = now + CACHE_REST_MS;
   } else if (outcome != CACHE_DONE) {
     blob->failures = 0;
-    tell_missing(blob, outcome == CACHE_FULL ? CACHE_NO_ROOM : CACHE_FAILED);
+    tell_missing(blob, outcome == CACHE_FULL   ? CACHE_NO_ROOM
+                       : outcome == CACHE_LOST ? CACHE_GONE
+                                               : CACHE_FAILED);
   }
 }
 

@@ -58,11 +58,20 @@ struct config_tracker {
   struct config_text revocations;
 };
 
+/** Without a `cache:` section the path is NULL. */
+struct config_cache {
+  unsigned line;
+  struct config_text path;
+  uint64_t max_size; /**< bytes that it may take */
+  uint64_t min_free; /**< bytes of its file system that it leaves free */
+};
+
 struct config_gateway {
   bool present;
   unsigned line;
   struct config_texts listen; /**< as the tracker's */
   struct config_text url; /**< without a final slash; default: as the tracker's, without a path */
+  struct config_cache cache;
   enum config_format format;
   struct config_texts trusted_proxies;
   struct config_tls tls;

@@ -173,6 +173,12 @@ static int parse_integer(struct reader *r, const struct value *v, uint64_t *out)
                                         shown(v->text), v->text.ptr);
 }
 
+static int parse_size(struct reader *r, const struct value *v, uint64_t *out) {
+  return units_size(v->text, out) ? 0
+                                  : fail(r, v->line, "%.*s is not a size, such as 512MiB or 50GiB",
+                                         shown(v->text), v->text.ptr);
+}
+
 static int parse_duration(struct reader *r, const struct value *v, uint64_t *out) {
   uint64_t ms, number;
   if (units_duration(v->text, &ms)) {
@@ -194,6 +200,13 @@ static int parse_duration(struct reader *r, const struct value *v, uint64_t *out
 
 /* A bound as it would be written: `24h`, `200`. */
 static void print_bound(const struct setting *key, uint64_t bound, char out[32]) {
+  if (key->kind == SETTING_SIZE) {
+    const uint64_t mib = UINT64_C(1024) * 1024;
+    bool mega = bound % mib == 0;
+    snprintf(out, 32, "%llu%s", (unsigned long long)(mega ? bound / mib : bound),
+             mega ? "MiB" : "");
+    return;
+  }
   bool time = key->kind == SETTING_DURATION;
   uint64_t unit = !time || bound == 0  ? 1
                   : bound % 86400 == 0 ? 86400
@@ -222,7 +235,10 @@ static int read_number(struct reader *r, const struct setting *key, const struct
                        const struct setting *keys, size_t count, char *base) {
   uint64_t number = 0;
   char low[32], high[32];
-  if ((key->kind == SETTING_INTEGER ? parse_integer : parse_duration)(r, v, &number) != 0) {
+  int parsed = key->kind == SETTING_INTEGER ? parse_integer(r, v, &number)
+               : key->kind == SETTING_SIZE  ? parse_size(r, v, &number)
+                                            : parse_duration(r, v, &number);
+  if (parsed != 0) {
     return -1;
   }
   if (number < key->min || number > key->max) {

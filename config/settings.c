@@ -12,6 +12,8 @@
 
 enum { LEEWAY_MAX = 300, NUMWANT_MAX = 500, DAY = 24 * 3600, WEEK = 7 * DAY, YEAR = 366 * DAY };
 
+#define MIB (UINT64_C(1024) * 1024)
+
 static const struct setting_word formats[] = {
     {"v1", CONFIG_V1}, {"v2", CONFIG_V2}, {"hybrid", CONFIG_HYBRID}, {0}};
 static const struct setting_word algorithms[] = {{"ES256", 0}, {"RS256", 0}, {"EdDSA", 0}, {0}};
@@ -64,6 +66,14 @@ static const struct setting tracker[] = {
     {"revocations", SETTING_TEXT, OF(tracker.revocations), .check = value_url},
 };
 
+static const struct setting cache[] = {
+    {NULL, SETTING_LINE, OF(gateway.cache.line)},
+    {"path", SETTING_PATH, OF(gateway.cache.path), .required = true},
+    {"max_size", SETTING_SIZE, OF(gateway.cache.max_size), .preset = "50GiB", .min = 64 * MIB,
+     .max = INT64_MAX},
+    {"min_free", SETTING_SIZE, OF(gateway.cache.min_free), .preset = "1GiB", .max = INT64_MAX},
+};
+
 static const struct setting torrents[] = {
     {"format", SETTING_WORD, OF(gateway.format), .preset = "v1", .words = formats},
 };
@@ -74,7 +84,7 @@ static const struct setting gateway[] = {
     {"listen", SETTING_TEXTS, OF(gateway.listen), .preset = "127.0.0.1:8080",
      .check = value_listen},
     {"url", SETTING_TEXT, OF(gateway.url), .check = value_url},
-    {"cache", .kind = SETTING_LATER},
+    {"cache", SETTING_MAP, KEYS(cache)},
     {"torrents", SETTING_MAP, KEYS(torrents)},
     {"squash_on_push", .kind = SETTING_EMPTY},
     {"swarm_tls", .kind = SETTING_LATER},

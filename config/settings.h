@@ -13,6 +13,7 @@ enum setting_kind {
   SETTING_PATHS,    /**< a list of paths */
   SETTING_WORD,     /**< one of `words`; its value into an enum or bool */
   SETTING_INTEGER,  /**< `min` to `max`, into an integer of 4 or 8 bytes */
+  SETTING_SIZE,     /**< `min` to `max`, bytes, into an integer of 8 bytes */
   SETTING_DURATION, /**< `min` to `max`, whole seconds, into an integer of 4 bytes */
   SETTING_CHECKED,  /**< a text that `check` takes, and that is not kept */
   SETTING_PRESENT,  /**< no key: true when the mapping is there; into a bool */

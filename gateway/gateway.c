@@ -1,5 +1,6 @@
 #include "gateway/gateway.h"
 
+#include "cache/cache.h"
 #include "gateway/challenges.h"
 #include "gateway/internal.h"
 
@@ -51,6 +52,7 @@ void gateway_free(struct gateway *gateway) {
   if (gateway == NULL) {
     return;
   }
+  cache_waker_close(gateway->waker);
   for (size_t i = 0; i < gateway->options->registry_count; i++) {
     registry_free(gateway->upstreams[i].client);
     challenges_free(gateway->upstreams[i].challenges);

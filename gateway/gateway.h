@@ -16,6 +16,8 @@
 #include "image/registry.h"
 #include "torrent/metainfo.h"
 
+struct cache;
+
 /** Who decides what a caller may read. */
 enum gateway_authorise {
   GATEWAY_DELEGATE, /**< the registry, asked with the caller's own credentials */
@@ -50,6 +52,7 @@ struct gateway_options {
   struct revocation_watch *watch;        /**< keeps it up with \ref db */
   struct feed *feed;                     /**< `GET /v1/revocations` */
   struct db *db;
+  struct cache *cache; /**< blobs on disk, which somebody fills; NULL: all are relayed */
   struct audit *audit; /**< has what is handed out before it leaves */
   const struct log *log;
 };

@@ -4,10 +4,10 @@
 #include "gateway/gateway.h"
 #include "gateway/refusals.h"
 
-struct relay;
-/** The answers under way with blobs; zeroed there are none. */
-struct relays {
-  struct relay *first;
+struct blob_answer;
+/** The answers under way with blobs, of one loop; zeroed there are none. */
+struct blob_answers {
+  struct blob_answer *first;
 };
 
 /** A registry, the connections to it of this loop, and what it wants of who has no credentials. */
@@ -22,8 +22,9 @@ struct gateway {
   const struct gateway_options *options;
   struct gateway_upstream *upstreams; /**< as many as options->registries */
   struct refusals *refusals;
-  struct relays relays; /**< of webseed.c */
-  uint64_t generation;  /**< of the revocations that the relays were held against */
+  struct blob_answers answers; /**< of webseed.c */
+  struct cache_waker *waker;   /**< of this loop; made when it is first needed */
+  uint64_t generation;         /**< of the revocations that the answers were held against */
 };
 
 /** The registry of that name; NULL when there is none. */

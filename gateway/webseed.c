@@ -1,7 +1,7 @@
 /*
  * GET and HEAD /webseed/<token>/<file> (BEP 19). The happy path: the token verifies, is not revoked
  * and is for that file; the size comes from the torrent or, when it is gone, from the registry;
- * then the blob is relayed. Paths hold tokens: nothing of them is logged.
+ * then the blob is sent out of the cache, or relayed. Paths hold tokens: nothing of them is logged.
  */
 #include "gateway/internal.h"
 
@@ -10,6 +10,7 @@
 #include "gateway/issue.h"
 #include "gateway/problem.h"
 #include "gateway/relay.h"
+#include "gateway/serve.h"
 #include "http/query.h"
 #include "image/reference.h"
 
@@ -17,7 +18,8 @@
 struct reading {
   struct gateway *gateway;
   struct http_exchange *x;
-  struct relay_order order;
+  struct blob_order order;
+  struct cache_blob *blob;          /**< held; NULL: it is relayed */
   struct registry_request *request; /**< while the registry is asked for the size */
   bool size_known;
   int status; /**< the registry's answer to the question for the size */
@@ -76,7 +78,7 @@ static int find_torrents(struct db_txn *txn, void *arg, struct error *e) {
 }
 
 /* Whether the token is revoked, or the blob's torrents are. */
-static bool is_revoked(void *arg, const struct relay_order *order) {
+static bool is_revoked(void *arg, const struct blob_order *order) {
   const struct gateway_options *o = ((const struct gateway *)arg)->options;
   const struct revocation_set *set = revocations_hold(o->revocations, NULL);
   bool revoked = revocation_set_refuses(set, &order->names, order->issued) != 0;
@@ -98,7 +100,7 @@ static bool is_revoked(void *arg, const struct relay_order *order) {
 }
 
 void webseed_cut(struct gateway *gateway) {
-  relay_cut(&gateway->relays, is_revoked, gateway);
+  blob_answers_cut(&gateway->answers, is_revoked, gateway);
 }
 
 static void refuse_revoked(const struct reading *r) {
@@ -108,28 +110,54 @@ static void refuse_revoked(const struct reading *r) {
   problem_answer(r->x, 403, "DENIED", "the webseed token was revoked");
 }
 
+static void release(const struct reading *r) {
+  if (r->blob != NULL) {
+    cache_release(r->blob);
+  }
+}
+
+static void send_blob(struct reading *r) {
+  struct gateway *g = r->gateway;
+  const struct log *log = g->options->log;
+  struct error e = {0};
+  if (r->blob != NULL && g->waker == NULL) {
+    g->waker = cache_waker_new(g->options->cache, http_exchange_loop(r->x), &e);
+    if (g->waker == NULL) {
+      log_write(log, LOG_LEVEL_WARN, "%s", e.text);
+    }
+  }
+  if (r->blob != NULL && g->waker != NULL) {
+    serve_blob(r->x, &r->order, r->blob, g->options->cache, g->waker, &g->answers, log);
+  } else {
+    release(r);
+    relay_blob(r->x, &r->order, &g->answers, log);
+  }
+}
+
 /* The size is known. */
 static void answer(struct reading *r) {
-  struct relay_order *o = &r->order;
+  struct blob_order *o = &r->order;
   struct http_field fields[] = {
       {SLICE("Content-Type"), SLICE("application/octet-stream")},
       {SLICE("Accept-Ranges"), SLICE("bytes")},
       {SLICE("ETag"), o->etag},
   };
   if (is_head(r->x)) {
+    release(r);
     http_answer_start(r->x, 200, fields, sizeof fields / sizeof fields[0], o->size);
     http_answer_end(r->x);
     return;
   }
   o->range = range_parse(range_field(r->x, o->etag), o->size);
   if (o->range.kind == RANGE_UNSATISFIABLE) {
+    release(r);
     char content_range[RANGE_CONTENT_MAX];
     fields[0] = (struct http_field){SLICE("Content-Range"),
                                     range_content(&o->range, o->size, content_range)};
     http_answer(r->x, 416, fields, sizeof fields / sizeof fields[0], SLICE(""));
     return;
   }
-  relay_blob(r->x, o, &r->gateway->relays, r->gateway->options->log);
+  send_blob(r);
 }
 
 static bool on_size_head(void *arg, const struct registry_answer *a) {
@@ -142,7 +170,7 @@ static bool on_size_head(void *arg, const struct registry_answer *a) {
 
 static void on_size_done(void *arg, const struct error *e) {
   struct reading *r = arg;
-  const struct relay_order *o = &r->order;
+  const struct blob_order *o = &r->order;
   r->request = NULL;
   if (is_revoked(r->gateway, o)) { /* meanwhile */
     refuse_revoked(r);
@@ -185,18 +213,54 @@ static void ask_size(struct reading *r) {
   }
 }
 
+/* Its pieces' hashes are in the torrent, which says them as a file does. Without them, for it
+ * cannot be read, it is relayed. */
+static void hold(struct reading *r, const struct torrent_record *record, struct slice hex,
+                 struct arena *arena) {
+  const struct metainfo parts = {.info = record->info, .piece_layers = record->piece_layers};
+  struct buf file = {0};
+  struct metainfo m;
+  struct pieces pieces;
+  struct error e = {0};
+  if (metainfo_write(&parts, &file, &e) != 0 ||
+      metainfo_read(buf_view(&file), arena, &m, &e) != 0 || pieces_of(&m, &pieces, &e) != 0 ||
+      cache_hold(r->gateway->options->cache, hex, &pieces, &r->blob, &e) != 0) {
+    log_write(r->gateway->options->log, LOG_LEVEL_WARN, "cannot keep %s: %s", r->order.digest,
+              e.text);
+  }
+  buf_free(&file);
+}
+
 /* A token is for the blob of a torrent that was handed out, so its size is nearly always there. */
-static int find_size(struct db_txn *txn, void *arg, struct error *e) {
+static int find_torrent(struct db_txn *txn, void *arg, struct error *e) {
   struct reading *r = arg;
   struct arena arena = {0};
   struct torrent_record record;
-  int result = torrent_store_find(txn, slice_str(r->order.digest),
-                                  (uint8_t)r->gateway->options->format, &arena, &record, e);
+  struct slice digest = slice_str(r->order.digest);
+  int result =
+      torrent_store_find(txn, digest, (uint8_t)r->gateway->options->format, &arena, &record, e);
   if (result == 0) {
     r->order.size = record.size;
+    if (r->gateway->options->cache != NULL && !is_head(r->x)) {
+      hold(r, &record, slice_from(digest, strlen("sha256:")), &arena);
+    }
   }
   arena_free(&arena);
   return result;
+}
+
+/* What was sent since the start is held, and so knows its size, without the database. */
+static bool know_size(struct reading *r) {
+  const struct gateway_options *o = r->gateway->options;
+  struct slice digest = slice_str(r->order.digest);
+  if (o->cache != NULL) {
+    r->blob = cache_find(o->cache, slice_from(digest, strlen("sha256:")));
+  }
+  if (r->blob != NULL) {
+    r->order.size = cache_size(r->blob);
+    return true;
+  }
+  return db_read(o->db, find_torrent, r, NULL) == 0;
 }
 
 /* `<name>` or `<digest>`, and once more behind a `/` for clients that append it; or nothing, for
@@ -246,7 +310,7 @@ void webseed_handle(struct http_exchange *x, void *context) {
     return;
   }
   *r = (struct reading){.gateway = gateway, .x = x};
-  r->order = (struct relay_order){
+  r->order = (struct blob_order){
       .upstream = gateway_find(gateway, token.registry),
       .repository = repository,
       .digest = digest,
@@ -263,7 +327,7 @@ void webseed_handle(struct http_exchange *x, void *context) {
   } else if (none_match_fails(x, etag)) {
     const struct http_field field = {SLICE("ETag"), etag};
     http_answer(x, 304, &field, 1, SLICE(""));
-  } else if (db_read(gateway->options->db, find_size, r, NULL) == 0) {
+  } else if (know_size(r)) {
     answer(r);
   } else {
     ask_size(r);

@@ -60,3 +60,12 @@ struct slice range_content(const struct range *r, uint64_t size, char out[RANGE_
                 : snprintf(out, RANGE_CONTENT_MAX, "bytes */%" PRIu64, size);
   return slice_of(out, (size_t)len);
 }
+
+bool range_is(const struct range *r, uint64_t size, struct slice field) {
+  char want[RANGE_CONTENT_MAX];
+  struct slice full = range_content(r, size, want);
+  struct slice head = full;
+  head.len = (size_t)((const char *)memrchr(full.ptr, '/', full.len) - full.ptr) + 1;
+  return slice_equal(field, full) ||
+         (slice_starts(field, head) && slice_equal(slice_from(field, head.len), SLICE("*")));
+}

@@ -30,5 +30,9 @@ struct range range_parse(struct slice field, uint64_t size);
 /** Bytes that range_content() needs. */
 enum { RANGE_CONTENT_MAX = 72 };
 
+/** Whether the Content-Range \p field of a 206 is of the very RANGE_PART \p r; `*` will do for its
+ * size. */
+bool range_is(const struct range *r, uint64_t size, struct slice field);
+
 /** Writes the value of Content-Range (section 14.4) for RANGE_PART and RANGE_UNSATISFIABLE. */
 struct slice range_content(const struct range *r, uint64_t size, char out[RANGE_CONTENT_MAX]);

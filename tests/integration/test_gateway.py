@@ -47,9 +47,13 @@ def webseed_of(metainfo):
     return (urls[0] if isinstance(urls, list) else urls).decode()
 
 
-def bytes_of(registry, blob):
+def blob_file(registry, blob):
     digest = blob["digest"].split(":")[1]
-    with open(os.path.join(registry.folder, "storage/docker/registry/v2/blobs/sha256", digest[:2], digest, "data"), "rb") as f:
+    return os.path.join(registry.folder, "storage/docker/registry/v2/blobs/sha256", digest[:2], digest, "data")
+
+
+def bytes_of(registry, blob):
+    with open(blob_file(registry, blob), "rb") as f:
         return f.read()
 
 

@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "cache/cache.h"
 #include "descriptors.h"
 #include "gateway/delegate_cache.h"
+#include "gateway/fill.h"
 #include "loop.h"
 #include "review.h"
 #include "session_key.h"
@@ -31,6 +33,8 @@ struct server {
   struct tracker *tracker;
   struct upstreams upstreams;
   struct delegate_cache *delegate_cache;
+  struct cache *cache;
+  struct fills *fills;
   struct gateway_options gateway;
   struct slice *anonymous; /* as many as the configuration names */
   struct token_service_options service;
@@ -48,6 +52,8 @@ void server_free(struct server *s) {
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_free(s->loops[i]);
   }
+  fills_free(s->fills);
+  cache_free(s->cache);
   token_service_free(s->shared.token_service);
   free(s->anonymous);
   tracker_free(s->tracker);
@@ -183,9 +189,29 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .watch = s->watch,
                                         .feed = s->feed,
                                         .db = s->db,
+                                        .cache = s->cache,
                                         .audit = s->audit,
                                         .log = &c->log};
   return 0;
+}
+
+/* Before the gateway, and before the loops, whose readers it serves. */
+static int start_cache(struct server *s, struct error *e) {
+  const struct config_cache *c = &s->config.gateway.cache;
+  if (c->path.text == NULL) {
+    return 0;
+  }
+  const struct cache_options cache = {
+      .path = c->path.text, .max_size = c->max_size, .free_min = c->min_free};
+  if (cache_new(&cache, &s->cache, e) != 0) {
+    return config_error_at(&s->config, c->path.line, e);
+  }
+  const struct fills_options fills = {.cache = s->cache,
+                                      .registries = s->upstreams.registries,
+                                      .registry_count = s->upstreams.count,
+                                      .log = &s->config.log};
+  s->fills = fills_new(&fills, e);
+  return s->fills == NULL ? -1 : 0;
 }
 
 static int start_token_service(struct server *s, struct error *e) {
@@ -237,7 +263,8 @@ static int start_revocations(struct server *s, struct error *e) {
 
 static int start_gateway(struct server *s, struct error *e) {
   const struct config *c = &s->config;
-  if (audit_open(c->data_dir.text, &s->audit, e) != 0 || prepare_gateway(s, e) != 0 ||
+  if (audit_open(c->data_dir.text, &s->audit, e) != 0 || start_cache(s, e) != 0 ||
+      prepare_gateway(s, e) != 0 ||
       entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
     return -1;
   }

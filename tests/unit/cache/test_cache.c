@@ -122,7 +122,13 @@ static void on_told(void *arg, enum cache_news news) {
   r->told = (int)news + 1;
 }
 
-enum { UNTOLD, READY = CACHE_READY + 1, FAILED = CACHE_FAILED + 1, NO_ROOM = CACHE_NO_ROOM + 1 };
+enum {
+  UNTOLD,
+  READY = CACHE_READY + 1,
+  FAILED = CACHE_FAILED + 1,
+  GONE = CACHE_GONE + 1,
+  NO_ROOM = CACHE_NO_ROOM + 1
+};
 
 static void want(struct world *w, struct cache_blob *blob, uint64_t offset, uint64_t end,
                  struct reader *r) {
@@ -154,14 +160,14 @@ static void assert_content(const struct cache_blob *blob, uint64_t offset, size_
 static struct cache_job next(struct world *w, uint64_t now) {
   struct cache_job job;
   uint64_t again;
-  assert_true(cache_next(w->cache, now, &job, &again));
+  assert_true(cache_next(w->cache, now, true, &job, &again));
   return job;
 }
 
 static uint64_t assert_nothing_next(struct world *w, uint64_t now) {
   struct cache_job job;
   uint64_t again;
-  assert_false(cache_next(w->cache, now, &job, &again));
+  assert_false(cache_next(w->cache, now, true, &job, &again));
   return again;
 }
 
@@ -302,8 +308,8 @@ static void a_claim_that_stops_short_is_tried_again(void **state) {
   job = next(w, CACHE_REST_MS);
   assert_int_equal(job.offset, 4 * PIECE);
   /* The registry says that it has it not: who waits need not wait on. */
-  cache_job_end(&job, CACHE_GONE, CACHE_REST_MS);
-  assert_int_equal(told(w, &s), FAILED);
+  cache_job_end(&job, CACHE_LOST, CACHE_REST_MS);
+  assert_int_equal(told(w, &s), GONE);
   cache_release(blob);
   close_cache(w);
 }
@@ -362,11 +368,14 @@ static void what_is_right_survives_a_restart(void **state) {
   assert_int_equal(job.kind, CACHE_CLAIM);
   assert_int_equal(job.offset, PIECE);
   assert_int_equal(job.length, PIECE);
-  cache_job_end(&job, CACHE_GONE, 0);
+  cache_job_end(&job, CACHE_FAIL, 0);
   assert_int_equal(told(w, &r), FAILED);
   cache_release(blob);
   /* In the same run it need not be looked at again. */
-  blob = hold(w, 0);
+  assert_null(cache_find(w->cache, slice_str(digests[1])));
+  blob = cache_find(w->cache, slice_str(digests[0]));
+  assert_non_null(blob);
+  assert_int_equal(cache_size(blob), BLOB);
   assert_int_equal(cache_ready(blob, 0), PIECE);
   cache_release(blob);
   close_cache(w);

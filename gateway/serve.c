@@ -1,0 +1,113 @@
+#include "gateway/serve.h"
+
+#include "gateway/problem.h"
+#include "gateway/relay.h"
+
+/** In the exchange's arena. */
+struct serving {
+  struct blob_answer answer;
+  struct cache *cache;
+  struct cache_blob *blob;
+  struct cache_want want;
+  struct blob_answers *all;
+};
+
+static void go_on(struct serving *s);
+
+static void stop(struct serving *s) {
+  cache_unwant(s->cache, &s->want);
+  cache_release(s->blob);
+}
+
+static void on_abandoned(void *arg) {
+  struct serving *s = arg;
+  stop(s);
+  blob_answer_abandon(&s->answer);
+}
+
+static void on_cut(struct blob_answer *a) {
+  stop((struct serving *)a); /* its first member */
+  blob_answer_fail(a, 403, "its token was revoked");
+}
+
+/* There is no room for the bytes: the registry is asked for this reader alone. */
+static void hand_over(struct serving *s) {
+  struct blob_answer *a = &s->answer;
+  stop(s);
+  blob_answer_leave(a);
+  if (a->started) {
+    relay_rest(a->x, &a->order, a->left, s->all, a->log);
+  } else {
+    relay_blob(a->x, &a->order, s->all, a->log);
+  }
+}
+
+static void on_told(void *arg, enum cache_news news) {
+  struct serving *s = arg;
+  switch (news) {
+  case CACHE_READY:
+    go_on(s);
+    break;
+  case CACHE_NO_ROOM:
+    hand_over(s);
+    break;
+  case CACHE_GONE:
+    stop(s);
+    blob_answer_fail(&s->answer, 404, "the registry has no such blob");
+    break;
+  case CACHE_FAILED: /* whose log says why */
+    stop(s);
+    blob_answer_fail(&s->answer, 502, "it cannot be got from the registry");
+    break;
+  }
+}
+
+static void on_proceed(void *arg) {
+  go_on(arg);
+}
+
+/* Sends what is there, then waits: for who asked to take it, or for the piece behind it. */
+static void go_on(struct serving *s) {
+  struct blob_answer *a = &s->answer;
+  const struct range *range = &a->order.range;
+  uint64_t at = range->offset + range->length - a->left;
+  uint64_t ready = a->left == 0 ? 0 : cache_ready(s->blob, at);
+  if (a->left == 0) {
+    stop(s);
+    blob_answer_end(a);
+  } else if (ready == 0) {
+    s->want.offset = at;
+    cache_want(s->blob, &s->want);
+  } else {
+    if (!a->started) {
+      blob_answer_start(a);
+    }
+    uint64_t length = ready < a->left ? ready : a->left;
+    a->left -= length;
+    http_answer_send_file(a->x, cache_fd(s->blob), at, length, on_proceed, s);
+  }
+}
+
+void serve_blob(struct http_exchange *x, const struct blob_order *order, struct cache_blob *blob,
+                struct cache *cache, struct cache_waker *waker, struct blob_answers *all,
+                const struct log *log) {
+  struct serving *s = arena_alloc(http_exchange_arena(x), sizeof *s);
+  if (s == NULL) {
+    cache_release(blob);
+    problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
+    return;
+  }
+  *s = (struct serving){.answer = {.cut = on_cut},
+                        .cache = cache,
+                        .blob = blob,
+                        .all = all,
+                        .want = {.waker = waker,
+                                 .end = order->range.offset + order->range.length,
+                                 .registry = order->upstream->name.ptr,
+                                 .repository = order->repository,
+                                 .told = on_told,
+                                 .arg = s}};
+  blob_answer_begin(&s->answer, x, order, all, log);
+  http_exchange_on_abandoned(x, on_abandoned, s);
+  go_on(s);
+}
