@@ -136,7 +136,7 @@ static const struct setting registry[] = {
     {"credentials", SETTING_MAP, KEYS(credentials)},
     {"authorise", SETTING_TEXT, MEMBER(config_registry, authorise), .preset = "delegate",
      .check = value_authorise},
-    {"storage", .kind = SETTING_LATER},
+    {"storage", SETTING_PATH, MEMBER(config_registry, storage)},
     {"notification_secret_file", .kind = SETTING_LATER},
 };
 

@@ -10,6 +10,7 @@ static int open_upstream(struct gateway_upstream *upstream, const struct gateway
                          struct http_client *client, struct error *e) {
   upstream->name = slice_str(registry->name);
   upstream->by_token = registry->authorise == GATEWAY_TOKEN;
+  upstream->storage = registry->storage;
   upstream->challenges = challenges_new();
   if (upstream->challenges == NULL) {
     return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");

@@ -28,6 +28,7 @@ enum gateway_authorise {
 struct gateway_registry {
   const char *name; /**< what `?ns=` and the tokens call it */
   enum gateway_authorise authorise;
+  const char *storage; /**< the `rootdirectory` of its filesystem storage; NULL: it is asked */
   struct registry_options upstream; /**< credentials: the gateway's own, for reading blobs */
 };
 

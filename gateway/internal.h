@@ -13,7 +13,8 @@ struct blob_answers {
 /** A registry, the connections to it of this loop, and what it wants of who has no credentials. */
 struct gateway_upstream {
   struct slice name;
-  bool by_token; /**< GATEWAY_TOKEN */
+  bool by_token;       /**< GATEWAY_TOKEN */
+  const char *storage; /**< of struct gateway_registry */
   struct registry *client;
   struct challenges *challenges;
 };

@@ -3,11 +3,14 @@
 #include "gateway/problem.h"
 #include "gateway/relay.h"
 
+#include <unistd.h>
+
 /** In the exchange's arena. */
 struct serving {
   struct blob_answer answer;
+  int fd; /* of the bytes */
   struct cache *cache;
-  struct cache_blob *blob;
+  struct cache_blob *blob; /* NULL: all of the file is there */
   struct cache_want want;
   struct blob_answers *all;
 };
@@ -15,8 +18,12 @@ struct serving {
 static void go_on(struct serving *s);
 
 static void stop(struct serving *s) {
-  cache_unwant(s->cache, &s->want);
-  cache_release(s->blob);
+  if (s->blob == NULL) {
+    close(s->fd);
+  } else {
+    cache_unwant(s->cache, &s->want);
+    cache_release(s->blob);
+  }
 }
 
 static void on_abandoned(void *arg) {
@@ -71,7 +78,7 @@ static void go_on(struct serving *s) {
   struct blob_answer *a = &s->answer;
   const struct range *range = &a->order.range;
   uint64_t at = range->offset + range->length - a->left;
-  uint64_t ready = a->left == 0 ? 0 : cache_ready(s->blob, at);
+  uint64_t ready = a->left == 0 || s->blob == NULL ? a->left : cache_ready(s->blob, at);
   if (a->left == 0) {
     stop(s);
     blob_answer_end(a);
@@ -84,8 +91,15 @@ static void go_on(struct serving *s) {
     }
     uint64_t length = ready < a->left ? ready : a->left;
     a->left -= length;
-    http_answer_send_file(a->x, cache_fd(s->blob), at, length, on_proceed, s);
+    http_answer_send_file(a->x, s->fd, at, length, on_proceed, s);
   }
+}
+
+static void start(struct serving *s, struct http_exchange *x, const struct blob_order *order,
+                  struct blob_answers *all, const struct log *log) {
+  blob_answer_begin(&s->answer, x, order, all, log);
+  http_exchange_on_abandoned(x, on_abandoned, s);
+  go_on(s);
 }
 
 void serve_blob(struct http_exchange *x, const struct blob_order *order, struct cache_blob *blob,
@@ -98,6 +112,7 @@ void serve_blob(struct http_exchange *x, const struct blob_order *order, struct 
     return;
   }
   *s = (struct serving){.answer = {.cut = on_cut},
+                        .fd = cache_fd(blob),
                         .cache = cache,
                         .blob = blob,
                         .all = all,
@@ -107,7 +122,17 @@ void serve_blob(struct http_exchange *x, const struct blob_order *order, struct 
                                  .repository = order->repository,
                                  .told = on_told,
                                  .arg = s}};
-  blob_answer_begin(&s->answer, x, order, all, log);
-  http_exchange_on_abandoned(x, on_abandoned, s);
-  go_on(s);
+  start(s, x, order, all, log);
+}
+
+void serve_file(struct http_exchange *x, const struct blob_order *order, int fd,
+                struct blob_answers *all, const struct log *log) {
+  struct serving *s = arena_alloc(http_exchange_arena(x), sizeof *s);
+  if (s == NULL) {
+    close(fd);
+    problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
+    return;
+  }
+  *s = (struct serving){.answer = {.cut = on_cut}, .fd = fd};
+  start(s, x, order, all, log);
 }

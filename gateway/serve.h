@@ -1,4 +1,5 @@
-/** Answers with a blob's bytes out of the cache, piece by piece, waiting where one is missing. */
+/** Answers with a blob's bytes out of files: the cache's, piece by piece, waiting where one is
+ * missing, or the registry's own. */
 #pragma once
 
 #include "cache/cache.h"
@@ -14,3 +15,7 @@
 void serve_blob(struct http_exchange *x, const struct blob_order *order, struct cache_blob *blob,
                 struct cache *cache, struct cache_waker *waker, struct blob_answers *all,
                 const struct log *log);
+
+/** The same with a file that is the blob. \param fd closed when it has ended. */
+void serve_file(struct http_exchange *x, const struct blob_order *order, int fd,
+                struct blob_answers *all, const struct log *log);

@@ -11,15 +11,19 @@
 #include "gateway/problem.h"
 #include "gateway/relay.h"
 #include "gateway/serve.h"
+#include "gateway/storage.h"
 #include "http/query.h"
 #include "image/reference.h"
+
+#include <unistd.h>
 
 /** One request; in the exchange's arena. */
 struct reading {
   struct gateway *gateway;
   struct http_exchange *x;
   struct blob_order order;
-  struct cache_blob *blob;          /**< held; NULL: it is relayed */
+  int file;                         /**< of the registry's storage; -1: none */
+  struct cache_blob *blob;          /**< held; NULL, and no file: it is relayed */
   struct registry_request *request; /**< while the registry is asked for the size */
   bool size_known;
   int status; /**< the registry's answer to the question for the size */
@@ -111,6 +115,9 @@ static void refuse_revoked(const struct reading *r) {
 }
 
 static void release(const struct reading *r) {
+  if (r->file >= 0) {
+    close(r->file);
+  }
   if (r->blob != NULL) {
     cache_release(r->blob);
   }
@@ -120,6 +127,10 @@ static void send_blob(struct reading *r) {
   struct gateway *g = r->gateway;
   const struct log *log = g->options->log;
   struct error e = {0};
+  if (r->file >= 0) {
+    serve_file(r->x, &r->order, r->file, &g->answers, log);
+    return;
+  }
   if (r->blob != NULL && g->waker == NULL) {
     g->waker = cache_waker_new(g->options->cache, http_exchange_loop(r->x), &e);
     if (g->waker == NULL) {
@@ -249,9 +260,17 @@ static int find_torrent(struct db_txn *txn, void *arg, struct error *e) {
   return result;
 }
 
-/* What was sent since the start is held, and so knows its size, without the database. */
+/* The registry's own file, and what was sent since the start, say it without the database. */
 static bool know_size(struct reading *r) {
   const struct gateway_options *o = r->gateway->options;
+  const struct blob_order *order = &r->order;
+  if (order->upstream->storage != NULL) {
+    r->file =
+        storage_open(order->upstream->storage, order->repository, order->digest, &r->order.size);
+  }
+  if (r->file >= 0) {
+    return true;
+  }
   struct slice digest = slice_str(r->order.digest);
   if (o->cache != NULL) {
     r->blob = cache_find(o->cache, slice_from(digest, strlen("sha256:")));
@@ -309,7 +328,7 @@ void webseed_handle(struct http_exchange *x, void *context) {
     problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
     return;
   }
-  *r = (struct reading){.gateway = gateway, .x = x};
+  *r = (struct reading){.gateway = gateway, .x = x, .file = -1};
   r->order = (struct blob_order){
       .upstream = gateway_find(gateway, token.registry),
       .repository = repository,

@@ -69,6 +69,7 @@ int upstreams_load(const struct config *c, struct upstreams *out, struct error *
     out->registries[i] = (struct gateway_registry){
         .name = r->name.text,
         .authorise = strcmp(r->authorise.text, "token") == 0 ? GATEWAY_TOKEN : GATEWAY_DELEGATE,
+        .storage = r->storage.text,
         .upstream = {.url = r->url.text,
                      .tls = {.ca_file = r->ca_file.text,
                              .cert_file = r->certificate.text,

@@ -136,8 +136,6 @@ static const struct {
     {"gateway: {swarm_tls: {}}\n", "1: gateway.swarm_tls: is not supported yet", NULL},
     {"gateway: {trusted_proxies: [a]}\n", "1: gateway.trusted_proxies[0]: ", "literal address"},
     {"gateway: {tls: {}}\n", "1: gateway.tls.certificate: is missing", NULL},
-    {"registries: [{name: r, url: 'http://r', storage: /s}]\n",
-     "1: registries[0].storage: is not supported yet", NULL},
     {"registries: [{name: r, url: 'http://r', notification_secret_file: s}]\n",
      "1: registries[0].notification_secret_file: is not supported yet", NULL},
     {"token_service: {issuer: i, service: s, signing_key: k, anonymous_pull: ['*', 'a/*b']}\n",
