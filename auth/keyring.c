@@ -209,7 +209,8 @@ static int copy_state(const struct keyring_state *from, const char *url, const s
                       struct keyring_state *to, struct error *e) {
   const struct trust *trust = &from->trust;
   to->trust = (struct trust){.rows = calloc(trust->count + 1, sizeof *trust->rows),
-                             .leeway = trust->leeway};
+                             .leeway = trust->leeway,
+                             .lifetime = trust->lifetime};
   if (to->trust.rows == NULL) {
     return out_of_memory(e);
   }

@@ -37,7 +37,8 @@ static void add_row(struct trust *trust, const char *issuer, const char *url) {
 /* A row of our own, two of URL, one of OTHER, none of these with keys; and a signer. */
 static struct keyring_state *make_state(struct rig *rig) {
   struct keyring_state *state = keyring_state_new();
-  state->trust = (struct trust){.rows = calloc(ROWS, sizeof(struct trust_row)), .leeway = 61};
+  state->trust = (struct trust){
+      .rows = calloc(ROWS, sizeof(struct trust_row)), .leeway = 61, .lifetime = 3600};
   add_row(&state->trust, "swarmgate", NULL);
   add_row(&state->trust, "issuer", URL);
   add_row(&state->trust, "again", URL);
@@ -93,6 +94,7 @@ static void they_are_put_in_force_where_they_belong(void **state) {
   /* All else is what it was. */
   struct keyring_state *held = keyring_hold(keyring);
   assert_int_equal(held->trust.leeway, 61);
+  assert_int_equal(held->trust.lifetime, 3600);
   assert_string_equal(held->trust.rows[FETCHED].registry, "registry.example");
   assert_string_equal(held->swarm.issuer, "swarmgate");
   assert_null(held->service.key.pkey);
