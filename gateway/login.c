@@ -12,7 +12,8 @@
 struct login {
   struct login *next;
   struct guesses_place from;
-  login_done *done; /* NULL: cancelled */
+  struct memo_key here; /* the credentials, from there */
+  login_done *done;     /* NULL: cancelled */
   void *arg;
 };
 
@@ -31,6 +32,15 @@ struct look {
   struct slice user, password, hash; /* in text */
   size_t size;
   char text[]; /* wiped when it is freed */
+};
+
+/* What is asked for. What was right is remembered twice: for everybody, and for where it came from.
+ * Only the latter counts for who is held up: else his guesses could be told apart all the same, as
+ * fast as he sends them, while the user is at work somewhere else. */
+struct asked {
+  struct guesses_place from;
+  struct memo_key about, here;
+  uint64_t now;
 };
 
 /* The threads are its own: libuv's are few, and what ends the rights of somebody else must not wait
@@ -113,7 +123,7 @@ static struct slice keep(char **at, struct slice s) {
 }
 
 /* Takes its own copies. */
-static struct look *make_look(struct logins *logins, uv_loop_t *loop, const struct memo_key *about,
+static struct look *make_look(struct logins *logins, uv_loop_t *loop, const struct asked *asked,
                               const struct login_attempt *attempt) {
   size_t size = attempt->user.len + attempt->password.len + attempt->hash.len;
   struct look *look = malloc(sizeof *look + size);
@@ -123,8 +133,8 @@ static struct look *make_look(struct logins *logins, uv_loop_t *loop, const stru
   *look = (struct look){
       .logins = logins,
       .loop = loop,
-      .about = *about,
-      .from = guesses_place(attempt->from),
+      .about = asked->about,
+      .from = asked->from,
       .size = size,
   };
   char *at = look->text;
@@ -134,11 +144,12 @@ static struct look *make_look(struct logins *logins, uv_loop_t *loop, const stru
   return look;
 }
 
-static struct login *add_waiting(struct look *look, struct guesses_place from, login_done *done,
+static struct login *add_waiting(struct look *look, const struct asked *asked, login_done *done,
                                  void *arg) {
   struct login *login = malloc(sizeof *login);
   if (login != NULL) {
-    *login = (struct login){.next = look->waiting, .from = from, .done = done, .arg = arg};
+    *login = (struct login){
+        .next = look->waiting, .from = asked->from, .here = asked->here, .done = done, .arg = arg};
     look->waiting = login;
   }
   return login;
@@ -191,11 +202,16 @@ static void leave(struct look *look) {
   pthread_mutex_unlock(&logins->lock);
 }
 
+static void remember(struct logins *logins, const struct memo_key *key, uint64_t until) {
+  memo_keep(logins->right, key, until, until);
+}
+
 static void count(const struct look *look, const struct login *login, uint64_t now) {
   if (look->verdict == LOGIN_WRONG) {
     guesses_wrong(look->logins->guesses, login->from, look->user, now);
   } else if (look->verdict == LOGIN_RIGHT) {
     guesses_right(look->logins->guesses, login->from, look->user);
+    remember(look->logins, &login->here, now + LOGIN_REMEMBER_MS);
   }
 }
 
@@ -205,7 +221,7 @@ static void on_looked(void *arg, const struct error *e) {
   uint64_t now = clock_monotonic_ms();
   (void)e; /* the look's own says more */
   if (look->verdict == LOGIN_RIGHT) {
-    memo_keep(look->logins->right, &look->about, now + LOGIN_REMEMBER_MS, 0);
+    remember(look->logins, &look->about, now + LOGIN_REMEMBER_MS);
   }
   for (const struct login *login = look->waiting; login != NULL; login = login->next) {
     count(look, login, now);
@@ -229,14 +245,14 @@ struct others {
 };
 
 static struct others find_others(const struct logins *logins, const uv_loop_t *loop,
-                                 const struct memo_key *about, struct slice user,
-                                 const struct guesses_place *from) {
+                                 const struct asked *asked, struct slice user) {
+  const struct memo_key *about = &asked->about;
   struct others found = {0};
   size_t all = 0, here = 0;
   for (struct look *look = logins->looks; look != NULL; look = look->next) {
     bool same = about->generation != 0 && look->about.generation != 0 &&
                 memcmp(look->about.hash, about->hash, sizeof about->hash) == 0;
-    bool near = memcmp(&look->from, from, sizeof *from) == 0;
+    bool near = memcmp(&look->from, &asked->from, sizeof asked->from) == 0;
     all++;
     here += near ? 1 : 0;
     found.guesses += near && !same && slice_equal(look->user, user) ? 1 : 0;
@@ -257,28 +273,31 @@ static void append(struct logins *logins, struct look *look) {
 }
 
 static enum login_verdict start_look(struct logins *logins, uv_loop_t *loop,
-                                     const struct memo_key *about,
-                                     const struct login_attempt *attempt, login_done *done,
-                                     void *arg, struct login **login, uint64_t now,
+                                     const struct asked *asked, const struct login_attempt *attempt,
+                                     login_done *done, void *arg, struct login **login,
                                      uint64_t *wait_ms) {
-  struct guesses_place from = guesses_place(attempt->from);
-  const struct others others = find_others(logins, loop, about, attempt->user, &from);
-  *wait_ms = guesses_wait(logins->guesses, from, attempt->user, others.guesses, now);
+  const struct others others = find_others(logins, loop, asked, attempt->user);
+  uint64_t until;
+  *wait_ms = guesses_wait(logins->guesses, asked->from, attempt->user, others.guesses, asked->now);
   if (*wait_ms > 0) {
     return LOGIN_HELD_UP;
   }
+  if (memo_find(logins->right, &asked->about, asked->now, &until)) {
+    remember(logins, &asked->here, until);
+    return LOGIN_RIGHT;
+  }
   if (others.same != NULL) {
-    *login = add_waiting(others.same, from, done, arg);
+    *login = add_waiting(others.same, asked, done, arg);
     return *login == NULL ? LOGIN_FAILED : LOGIN_PENDING;
   }
   if (!others.room) {
     return LOGIN_BUSY;
   }
-  struct look *look = make_look(logins, loop, about, attempt);
+  struct look *look = make_look(logins, loop, asked, attempt);
   if (look == NULL) {
     return LOGIN_FAILED;
   }
-  *login = add_waiting(look, from, done, arg);
+  *login = add_waiting(look, asked, done, arg);
   if (*login == NULL || told_new(loop, on_looked, look, &look->told) != 0) {
     free_look(look);
     return LOGIN_FAILED;
@@ -290,20 +309,28 @@ static enum login_verdict start_look(struct logins *logins, uv_loop_t *loop,
 
 /* To here. */
 
+static struct asked read_attempt(const struct logins *logins, const struct login_attempt *attempt,
+                                 uint64_t now) {
+  struct asked asked = {.from = guesses_place(attempt->from), .now = now};
+  const struct slice parts[] = {attempt->user, attempt->password, attempt->hash,
+                                slice_of(asked.from.bytes, sizeof asked.from.bytes)};
+  enum { PARTS = sizeof parts / sizeof *parts };
+  memo_about(logins->right, parts, PARTS - 1, &asked.about);
+  memo_about(logins->right, parts, PARTS, &asked.here);
+  return asked;
+}
+
 enum login_verdict login_start(struct logins *logins, uv_loop_t *loop,
                                const struct login_attempt *attempt, uint64_t now, login_done *done,
                                void *arg, struct login **login, uint64_t *wait_ms,
                                struct error *e) {
-  const struct slice parts[] = {attempt->user, attempt->password, attempt->hash};
-  struct memo_key about;
+  const struct asked asked = read_attempt(logins, attempt, now);
   uint64_t ignored;
-  memo_about(logins->right, parts, sizeof parts / sizeof *parts, &about);
-  if (memo_find(logins->right, &about, now, &ignored)) {
+  if (memo_find(logins->right, &asked.here, now, &ignored)) {
     return LOGIN_RIGHT;
   }
   pthread_mutex_lock(&logins->lock);
-  enum login_verdict verdict =
-      start_look(logins, loop, &about, attempt, done, arg, login, now, wait_ms);
+  enum login_verdict verdict = start_look(logins, loop, &asked, attempt, done, arg, login, wait_ms);
   pthread_mutex_unlock(&logins->lock);
   if (verdict == LOGIN_FAILED) {
     error_set(e, ERROR_FAILED, "cannot look at a password: out of memory");

@@ -2,7 +2,8 @@
  * Passwords of users, looked at off the loops and libuv's threads, for each look takes 0.1 s of a
  * processor, and others wait for those. What was right is remembered for a minute, so that a
  * thousand nodes with one account cost one look, and the same credentials that are being looked at
- * on this loop are not looked at twice. Who guesses is held up. Shared by the loops.
+ * on this loop are not looked at twice. Who guesses is held up, and then told nothing but of what
+ * was right from his own address. Shared by the loops.
  */
 #pragma once
 
@@ -12,8 +13,8 @@
 #include <uv.h>
 
 enum {
-  LOGIN_REMEMBER_MS = 60000, /**< for how long right credentials are remembered */
-  LOGIN_REMEMBERED_MAX = 16384,
+  LOGIN_REMEMBER_MS = 60000,    /**< for how long right credentials are remembered */
+  LOGIN_REMEMBERED_MAX = 16384, /**< one for all, and one for each address they came from */
   LOGIN_THREADS = 4,            /**< that look at passwords, and at nothing else */
   LOGIN_WAITING_MAX = 128,      /**< passwords that wait to be looked at or are, at most */
   LOGIN_WAITING_PLACE_MAX = 16, /**< of them those that one address sent */

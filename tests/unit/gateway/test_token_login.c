@@ -111,9 +111,31 @@ static void holds_up_who_guesses(void **state) {
   assert_int_equal(token_rig_status(r, token_rig_get(r, "", BOB)), 200);
   m = token_rig_send(r, "192.0.2.2", "GET /token HTTP/1.1\r\nHost: g\r\n" ALICE "\r\n");
   assert_int_equal(token_rig_status(r, m), 200);
-  /* It is remembered now as right, and so not held up where it was. */
-  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  /* Nor is it told from wrong ones when it is remembered because the user has logged in elsewhere.
+   */
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 429);
   assert_int_equal(token_rig_status(r, token_rig_get(r, "", MALLORY)), 429);
+}
+
+/* One node of many with an old password must not lock the others behind its address out. */
+static void holds_up_nobody_who_was_right_there(void **state) {
+  struct rig *r = *state;
+  struct http_memory *m =
+      token_rig_send(r, "192.0.2.2", "GET /token HTTP/1.1\r\nHost: g\r\n" ALICE "\r\n");
+  assert_int_equal(token_rig_status(r, m), 200);
+  r->now_ms += 1000;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  assert_int_equal(r->looks, 1);
+  guess(r, GUESSES_FREE + 1, 401);
+  guess(r, 1, 429);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  /* As long as it would be remembered anyway. */
+  r->now_ms += LOGIN_REMEMBER_MS - 1001;
+  guess(r, 1, 401);
+  guess(r, 1, 429);
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 200);
+  r->now_ms += 1;
+  assert_int_equal(token_rig_status(r, token_rig_get(r, "", ALICE)), 429);
 }
 
 static void holds_up_for_a_while_only(void **state) {
@@ -257,6 +279,7 @@ int main(void) {
       TEST(looks_at_the_same_once),
       TEST(survives_callers_who_leave_while_it_hashes),
       TEST(holds_up_who_guesses),
+      TEST(holds_up_nobody_who_was_right_there),
       TEST(holds_up_for_a_while_only),
       TEST(holds_up_who_guesses_at_once),
       TEST(counts_guesses_that_were_left),
