@@ -155,7 +155,8 @@ static const struct trust_row *find_source(const struct trust *trust, const char
   return NULL;
 }
 
-int keyring_keep_fetched(struct keyring *keyring, struct keyring_state *fresh, struct error *e) {
+/* Under the lock of who writes: what is fetched meanwhile must not be lost. */
+static int keep_fetched(struct keyring *keyring, struct keyring_state *fresh, struct error *e) {
   struct keyring_state *old = keyring_hold(keyring);
   int result = 0;
   for (size_t i = 0; i < fresh->trust.count && result == 0; i++) {
@@ -169,6 +170,17 @@ int keyring_keep_fetched(struct keyring *keyring, struct keyring_state *fresh, s
     }
   }
   keyring_release(old);
+  return result;
+}
+
+int keyring_reload(struct keyring *keyring, struct keyring_state *fresh, int64_t now,
+                   struct error *e) {
+  pthread_mutex_lock(&keyring->writing);
+  int result = keep_fetched(keyring, fresh, e);
+  if (result == 0) {
+    replace(keyring, fresh, now);
+  }
+  pthread_mutex_unlock(&keyring->writing);
   return result;
 }
 

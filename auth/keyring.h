@@ -48,12 +48,13 @@ void keyring_free(struct keyring *keyring);
 void keyring_replace(struct keyring *keyring, struct keyring_state *fresh, int64_t now);
 
 /**
- * For a state that is about to replace the one in force: its rows whose keys are fetched get those
- * that were fetched from the same URL before.
+ * keyring_replace() by a state that was read anew: its rows whose keys are fetched get those that
+ * are in force by then of the same URL.
  *
- * \return 0, or -1 with ERROR_FAILED when there is no memory.
+ * \return 0, or -1 with ERROR_FAILED when there is no memory: \p fresh is the caller's still.
  */
-int keyring_keep_fetched(struct keyring *keyring, struct keyring_state *fresh, struct error *e);
+int keyring_reload(struct keyring *keyring, struct keyring_state *fresh, int64_t now,
+                   struct error *e);
 
 /**
  * Puts keys in force that were fetched from \p url, in every row of that source; all else stays as

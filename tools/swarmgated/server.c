@@ -347,9 +347,14 @@ int server_start(struct server *s, struct error *e) {
   return 0;
 }
 
-/* Puts the new keys in force. \return what is to be said of them, in \p text. */
-static const char *replace_keys(struct server *s, struct server *fresh, char text[128]) {
-  const struct keyring_state *keys = fresh->keys;
+/* Puts the new keys in force. \return what is to be said of them, in \p text; NULL with \p e. */
+static const char *replace_keys(struct server *s, struct server *fresh, char text[128],
+                                struct error *e) {
+  if (keyring_reload(s->keyring, fresh->keys, clock_now(), e) != 0) {
+    return NULL;
+  }
+  fresh->keys = NULL;
+  struct keyring_state *keys = keyring_hold(s->keyring);
   const char *kid = keys->swarm.key.kid;
   size_t count = 0;
   for (size_t i = 0; i < keys->trust.count; i++) {
@@ -357,8 +362,7 @@ static const char *replace_keys(struct server *s, struct server *fresh, char tex
   }
   snprintf(text, 128, "%zu keys verify, %s%s", count, kid == NULL ? "none" : kid,
            kid == NULL ? " signs" : " signs swarm and webseed tokens");
-  keyring_replace(s->keyring, fresh->keys, clock_now());
-  fresh->keys = NULL;
+  keyring_release(keys);
   return text;
 }
 
@@ -373,8 +377,9 @@ void server_reload(struct server *s, const char *path) {
   const struct log *log = &s->config.log;
   struct error e = {0};
   struct server *fresh = server_load(path, &e);
-  char keys[128];
-  if (fresh == NULL || keyring_keep_fetched(s->keyring, fresh->keys, &e) != 0) {
+  char text[128];
+  const char *keys = fresh == NULL ? NULL : replace_keys(s, fresh, text, &e);
+  if (keys == NULL) {
     server_free(fresh);
     log_write(log, LOG_LEVEL_ERROR, "reloading changed nothing: %s", e.text);
     return;
@@ -384,7 +389,7 @@ void server_reload(struct server *s, const char *path) {
   log_write(log, LOG_LEVEL_INFO,
             "reloaded the certificates, and the keys and issuers of auth and token_service: %s; "
             "whatever else has changed is taken up by a restart",
-            replace_keys(s, fresh, keys));
+            keys);
   key_watch_refresh(s->key_watch);
   server_free(fresh);
 }

@@ -6,6 +6,7 @@
 #include "unit/auth/rig.h"
 #include "unit/cmocka_all.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define URL   "https://issuer.example/jwks"
@@ -179,14 +180,13 @@ static void a_key_that_is_missed_is_noted(void **state) {
   keyring_free(keyring);
 }
 
+/* Those that are in force when it is done, whatever was when it began. */
 static void a_reload_keeps_them(void **state) {
   struct rig *rig = *state;
   struct keyring *keyring = keyring_new(make_state(rig));
   struct keyset set = jwks_of(rig, RIG_EDDSA, RIG_RS256);
   put(keyring, URL, &set);
-  struct keyring_state *fresh = make_state(rig);
-  assert_int_equal(keyring_keep_fetched(keyring, fresh, NULL), 0);
-  keyring_replace(keyring, fresh, RIG_NOW);
+  assert_int_equal(keyring_reload(keyring, make_state(rig), RIG_NOW, NULL), 0);
   assert_int_equal(judge(rig, keyring, "again", RIG_EDDSA), TOKEN_VALID);
   assert_int_equal(judge(rig, keyring, "elsewhere", RIG_EDDSA), TOKEN_INVALID);
   keyset_free(&set);
@@ -228,19 +228,24 @@ static int replace_once(void *arg, struct error *e) {
   return result;
 }
 
-static int keep_once(void *arg, struct error *e) {
+static int reload_once(void *arg, struct error *e) {
   struct exhaustion *x = arg;
-  struct keyring_state state = {0};
-  struct trust_row row = {.source = trust_source_new(URL)};
-  if (row.source == NULL) {
+  struct keyring_state *state = keyring_state_new();
+  struct trust_row *row = calloc(1, sizeof *row);
+  if (state == NULL || row == NULL || (row->source = trust_source_new(URL)) == NULL) {
+    keyring_state_free(state);
+    free(row);
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  state.trust = (struct trust){.rows = &row, .count = 1};
-  int result = keyring_keep_fetched(x->keyring, &state, e);
-  assert_true(result != 0 || row.keys.count == 2);
-  keyset_free(&row.keys);
-  free(row.source->url);
-  free(row.source);
+  state->trust = (struct trust){.rows = row, .count = 1};
+  uint64_t before = keyring_generation(x->keyring);
+  int result = keyring_reload(x->keyring, state, RIG_NOW, e);
+  assert_int_equal(keyring_generation(x->keyring), result == 0 ? before + 1 : before);
+  if (result != 0) {
+    keyring_state_free(state);
+  } else {
+    assert_int_equal(row->keys.count, 2);
+  }
   return result;
 }
 
@@ -251,10 +256,53 @@ static void memory_runs_out(void **state) {
       .sets = {jwks_of(rig, RIG_EDDSA, RIG_RS256), jwks_of(rig, RIG_STRANGER, RIG_RS256)}};
   put(x.keyring, URL, &x.sets[1]);
   heap_exhaust(replace_once, &x);
-  heap_exhaust(keep_once, &x);
+  heap_exhaust(reload_once, &x);
   keyset_free(&x.sets[0]);
   keyset_free(&x.sets[1]);
   keyring_free(x.keyring);
+}
+
+/* Fetches, of which none may be lost while others reload. */
+struct fetching {
+  struct keyring *keyring;
+  const struct keyset *sets;
+  unsigned lost;
+  atomic_bool over;
+};
+
+enum { FETCHES = 1000 };
+
+static void *fetch_often(void *arg) {
+  struct fetching *f = arg;
+  bool changed;
+  for (unsigned i = 0; i < FETCHES; i++) {
+    const struct keyset *set = &f->sets[i % 2];
+    bool put =
+        keyring_replace_fetched(f->keyring, URL, set, RIG_NOW, &changed, NULL) == 0 && changed;
+    struct keyring_state *held = keyring_hold(f->keyring);
+    f->lost += !put || !keyset_equal(&held->trust.rows[FETCHED].keys, set);
+    keyring_release(held);
+  }
+  f->over = true;
+  return NULL;
+}
+
+/* What was withdrawn must not come back with a reload that began before. */
+static void a_reload_loses_nothing_that_is_fetched_meanwhile(void **state) {
+  struct rig *rig = *state;
+  struct keyset sets[] = {jwks_of(rig, RIG_EDDSA, RIG_RS256),
+                          jwks_of(rig, RIG_STRANGER, RIG_RS256)};
+  struct fetching f = {.keyring = keyring_new(make_state(rig)), .sets = sets};
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, fetch_often, &f), 0);
+  while (!f.over) {
+    assert_int_equal(keyring_reload(f.keyring, make_state(rig), RIG_NOW, NULL), 0);
+  }
+  pthread_join(thread, NULL);
+  assert_int_equal(f.lost, 0);
+  keyset_free(&sets[0]);
+  keyset_free(&sets[1]);
+  keyring_free(f.keyring);
 }
 
 int main(void) {
@@ -263,6 +311,7 @@ int main(void) {
       cmocka_unit_test(the_same_keys_are_no_change),
       cmocka_unit_test(a_key_that_is_missed_is_noted),
       cmocka_unit_test(a_reload_keeps_them),
+      cmocka_unit_test(a_reload_loses_nothing_that_is_fetched_meanwhile),
       cmocka_unit_test(our_own_retired_keys_are_so_there_too),
       cmocka_unit_test(memory_runs_out),
   };

@@ -290,8 +290,7 @@ static void follows_the_rows(void **state) {
   snprintf(other, sizeof other, "%s2", rig->issuer.url);
   const char *const two[] = {rig->issuer.url, other};
   struct keyring_state *fresh = make_state(two, 2);
-  assert_int_equal(keyring_keep_fetched(rig->keyring, fresh, NULL), 0);
-  keyring_replace(rig->keyring, fresh, NOW);
+  assert_int_equal(keyring_reload(rig->keyring, fresh, NOW, NULL), 0);
   assert_true(good(rig, "issuer", 0));
   await_logged(rig, FETCHED, 2);
   assert_int_equal(rig->issuer.asked, 2);
