@@ -86,6 +86,21 @@ static void names_bearers_whatever_their_signature(void **state) {
   }
 }
 
+/* A user may choose what he asks his registry for, and so what stands in the token beside his name.
+ */
+static void names_bearers_whatever_they_may_do(void **state) {
+  static char value[CALLER_AUTHORIZATION_MAX], claims[10000], text[9000];
+  (void)state;
+  check_bearer("{\"sub\":\"alice\",\"access\":[{\"name\":\"team/\\u0000\"}]}", REGISTRY "/alice");
+  memset(text, 'a', sizeof text - 1);
+  snprintf(claims, sizeof claims, "{\"access\":[{\"name\":\"%s\"}],\"sub\":\"alice\"}", text);
+  size_t at = (size_t)snprintf(value, sizeof value, "Bearer eyJhbGciOiJFUzI1NiJ9.");
+  base64_encode(BASE64_URL, claims, strlen(claims), value + at);
+  at = strlen(value);
+  memcpy(value + at, ".AAAA", 6);
+  check(value, REGISTRY "/alice", true);
+}
+
 static void names_others_by_their_hash(void **state) {
   (void)state;
   /* sha256 of "opaque-token" */
@@ -95,7 +110,10 @@ static void names_others_by_their_hash(void **state) {
   check_bearer("{\"sub\":\"a\\nb\"}", NULL);
   check_bearer("{\"sub\":\"a\\u009b31m\"}", NULL);
   check_bearer("{\"sub\":\"a\",\"sub\":\"b\"}", NULL);
+  check_bearer("{\"sub\":\"a\\u0000b\"}", NULL);
   check_bearer("[]", NULL);
+  check_bearer("", NULL);
+  check("Bearer e30.e30", REGISTRY "/token:e75e2f1bd181b1b0", true);
 }
 
 static void passes_nothing_else_on(void **state) {
@@ -186,6 +204,7 @@ int main(void) {
       cmocka_unit_test(names_basic_users),
       cmocka_unit_test(names_bearers_by_their_subject),
       cmocka_unit_test(names_bearers_whatever_their_signature),
+      cmocka_unit_test(names_bearers_whatever_they_may_do),
       cmocka_unit_test(names_others_by_their_hash),
       cmocka_unit_test(passes_nothing_else_on),
       cmocka_unit_test(bounds_names),
