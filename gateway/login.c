@@ -7,10 +7,12 @@
 #include "gateway/memo.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct login {
   struct login *next;
+  struct look *look;
   struct guesses_place from;
   struct memo_key here; /* the credentials, from there */
   login_done *done;     /* NULL: cancelled */
@@ -19,8 +21,10 @@ struct login {
 
 /* One look, and all on its loop who wait for it. */
 struct look {
-  struct look *next; /* of the list; under the lock, as is what follows */
-  bool taken;        /* by a thread */
+  struct look *next;  /* of the list; under the lock, as is what follows */
+  bool taken;         /* by a thread */
+  bool passed_over;   /* nobody waited any more when its turn came */
+  atomic_uint wanted; /* by so many */
   struct told *told;
   struct logins *logins;
   uv_loop_t *loop;
@@ -135,6 +139,7 @@ static struct look *make_look(struct logins *logins, uv_loop_t *loop, const stru
       .loop = loop,
       .about = asked->about,
       .from = asked->from,
+      .verdict = LOGIN_FAILED,
       .size = size,
   };
   char *at = look->text;
@@ -148,9 +153,14 @@ static struct login *add_waiting(struct look *look, const struct asked *asked, l
                                  void *arg) {
   struct login *login = malloc(sizeof *login);
   if (login != NULL) {
-    *login = (struct login){
-        .next = look->waiting, .from = asked->from, .here = asked->here, .done = done, .arg = arg};
+    *login = (struct login){.next = look->waiting,
+                            .look = look,
+                            .from = asked->from,
+                            .here = asked->here,
+                            .done = done,
+                            .arg = arg};
     look->waiting = login;
+    atomic_fetch_add(&look->wanted, 1);
   }
   return login;
 }
@@ -182,8 +192,11 @@ static void *look_at_all(void *arg) {
       continue;
     }
     look->taken = true;
+    look->passed_over = atomic_load(&look->wanted) == 0;
     pthread_mutex_unlock(&logins->lock);
-    look_at(look);
+    if (!look->passed_over) {
+      look_at(look);
+    }
     told_finish(look->told, NULL); /* which is the end of it here */
     pthread_mutex_lock(&logins->lock);
   }
@@ -256,7 +269,7 @@ static struct others find_others(const struct logins *logins, const uv_loop_t *l
     all++;
     here += near ? 1 : 0;
     found.guesses += near && !same && slice_equal(look->user, user) ? 1 : 0;
-    if (same && look->loop == loop) {
+    if (same && look->loop == loop && !look->passed_over) {
       found.same = look;
     }
   }
@@ -340,4 +353,5 @@ enum login_verdict login_start(struct logins *logins, uv_loop_t *loop,
 
 void login_cancel(struct login *login) {
   login->done = NULL;
+  atomic_fetch_sub(&login->look->wanted, 1);
 }

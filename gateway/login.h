@@ -64,5 +64,6 @@ enum login_verdict login_start(struct logins *logins, uv_loop_t *loop,
                                const struct login_attempt *attempt, uint64_t now, login_done *done,
                                void *arg, struct login **login, uint64_t *wait_ms, struct error *e);
 
-/** `done` will not be called. A wrong password is counted all the same. */
+/** `done` will not be called. A password that nobody waits for any more is not looked at, and then
+ *  not counted either; one that is being looked at is. */
 void login_cancel(struct login *login);

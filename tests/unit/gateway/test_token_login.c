@@ -204,7 +204,11 @@ static void counts_guesses_that_were_left(void **state) {
   struct rig *r = *state;
   const unsigned idle = r->w->loop.active_handles;
   for (unsigned i = 0; i <= GUESSES_FREE; i++) {
-    http_memory_free(token_rig_get(r, "", MALLORY));
+    r->waits = true;
+    struct http_memory *m = token_rig_get(r, "", MALLORY);
+    token_rig_wait_for_looks(r, i + 1);
+    http_memory_free(m);
+    token_rig_let_go(r, 1);
     while (r->w->loop.active_handles > idle) {
       uv_run(&r->w->loop, UV_RUN_ONCE);
     }
@@ -217,6 +221,35 @@ static struct http_memory *log_in_as(struct rig *r, size_t number) {
   char credentials[64];
   snprintf(credentials, sizeof credentials, "user%zu:secret", number);
   return log_in(r, credentials);
+}
+
+/* Who leaves before his turn has asked nothing: else what a flood has left behind would be looked
+ * at long after it, and the server not end before. */
+static void looks_at_nothing_that_nobody_waits_for(void **state) {
+  struct rig *r = *state;
+  struct http_memory *m[LOGIN_THREADS + 1];
+  r->waits = true;
+  for (size_t i = 0; i < LOGIN_THREADS; i++) {
+    m[i] = log_in_as(r, i);
+  }
+  token_rig_wait_for_looks(r, LOGIN_THREADS);
+  struct http_memory *left = token_rig_get(r, "", ALICE), *stays = token_rig_get(r, "", ALICE);
+  http_memory_free(left);
+  for (unsigned i = 0; i <= GUESSES_FREE; i++) {
+    http_memory_free(guess_number(r, 0));
+  }
+  m[LOGIN_THREADS] = log_in_as(r, LOGIN_THREADS);
+  token_rig_let_go(r, LOGIN_THREADS);
+  token_rig_wait_for_looks(r, LOGIN_THREADS + 2);
+  /* It was passed over just now, and comes again. */
+  struct http_memory *again = guess_number(r, 0);
+  assert_int_equal(token_rig_status(r, again), 401);
+  for (size_t i = 0; i <= LOGIN_THREADS; i++) {
+    assert_int_equal(token_rig_status(r, m[i]), 401);
+  }
+  assert_int_equal(token_rig_status(r, stays), 200);
+  assert_int_equal(r->looks, LOGIN_THREADS + 3);
+  guess(r, 1, 401);
 }
 
 static void let_go(uv_work_t *work) {
@@ -283,6 +316,7 @@ int main(void) {
       TEST(holds_up_for_a_while_only),
       TEST(holds_up_who_guesses_at_once),
       TEST(counts_guesses_that_were_left),
+      TEST(looks_at_nothing_that_nobody_waits_for),
       TEST(keeps_nobody_from_the_threads_of_libuv),
       TEST(few_wait_at_once),
   };
