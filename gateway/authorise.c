@@ -45,6 +45,7 @@ static struct delegate_answer answer_of(const struct request *r,
     answer.challenge = SLICE("Bearer error=\"invalid_token\"");
   } else if (yes && (r->right == BEARER_NARROW || !standing_good(r))) {
     answer.verdict = DELEGATE_HIDDEN;
+    answer.revoked = r->right != BEARER_NARROW;
   } else if (r->right == BEARER_NARROW && said->verdict == DELEGATE_CHALLENGE) {
     answer.challenge = challenges_narrow(said->challenge, r->repository, http_exchange_arena(r->x));
     answer.verdict = answer.challenge.ptr == NULL ? DELEGATE_HIDDEN : DELEGATE_CHALLENGE;
@@ -146,6 +147,10 @@ void authorise_refuse(const struct request *r, struct slice digest,
     problem_challenge(r->x, answer->challenge);
     break;
   case DELEGATE_HIDDEN:
+    if (answer->revoked) {
+      standing_refuse(r, digest, NULL);
+      break;
+    }
     log_refusal(r, digest, "the registry does not have it, or hides it from the caller");
     authorise_hide(r);
     break;

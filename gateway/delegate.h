@@ -20,6 +20,7 @@ struct delegate_answer {
   int status;             /**< the registry's; 0 when it gave none */
   struct slice challenge; /**< its `WWW-Authenticate`, or empty */
   uint64_t size;          /**< of DELEGATE_YES_IF_SIZE */
+  bool revoked;           /**< of DELEGATE_HIDDEN: the caller is, and the registry said yes */
 };
 
 /**

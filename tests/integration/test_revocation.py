@@ -98,6 +98,10 @@ def test_by_each_kind(gate, registry, kind):
         assert '"info"' in line and f"user {ALICE}, who asked for {small['digest']} of registry.example/team/app: " in line
     awaits("a refusal of the tracker", lambda: said(gate, small, token) == "token revoked")
     awaits("a refusal of the webseed", lambda: get(gate.gateway, webseed)[0] == 403)
+    if kind in ("sub", "repository"):
+        # Also where it has long been known; another address, for each has so many lines.
+        assert get(gate.gateway, blob_path("team/app", small), registry.basic("alice"), source="127.0.0.2")[0] == 404
+        gate.process.wait_line("nothing is handed out for 127.0.0.2:")
     listed = scrape(gate.tracker, [small["infohash"]], token)
     assert listed.get(b"files") == {} if kind == "infohash" else failure(listed) == "token revoked"
     bob = metainfo(gate, registry, small, "bob")
