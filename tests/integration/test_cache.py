@@ -67,14 +67,14 @@ class Blob:
 
     def read(self, gate, first, end):
         """Asks for the range, again and again from where it was cut, until it has it all."""
-        data = b""
+        data = bytearray()
         while len(data) < end - first:
             connection = http.client.HTTPConnection(gate.gateway, timeout=60)
             try:
                 connection.request("GET", self.path, headers={"Range": f"bytes={first + len(data)}-{end - 1}"})
                 answer = connection.getresponse()
                 assert answer.status == 206, answer.read()
-                while piece := answer.read(65536):
+                while piece := answer.read(1024 * 1024):
                     data += piece
             except (OSError, http.client.HTTPException) as e:
                 if isinstance(e, http.client.IncompleteRead):
