@@ -26,7 +26,8 @@ enum {
   HTTP_LINGER_MS = 2000,           /**< and for how long */
   HTTP_SEND_MIN = 4096,            /**< bytes of an answer to be taken within each send_timeout */
   HTTP_SEALED_MAX = 256 * 1024,    /**< bytes of TLS's own that wait for the other end; then cut */
-  HTTP_BATCH = 64 * 1024,          /**< bytes of plaintext encrypted at once */
+  HTTP_BATCH = 32 * 1024,          /**< bytes of plaintext encrypted at once: what the fastest cache
+                                        holds */
   HTTP_TURN_MAX = 1024 * 1024,     /**< bytes of a file sent before other connections have a turn */
 };
 

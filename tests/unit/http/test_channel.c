@@ -5,6 +5,7 @@
 #include "unit/http/tls_client.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -431,6 +432,23 @@ static void test_a_reader_over_tls_must_go_on(void **state) {
   client_free(&c);
 }
 
+static void test_a_file_over_tls_that_has_become_shorter(void **state) {
+  (void)state;
+  const int whole = large_file;
+  struct client c;
+  FILE *shorter = tmpfile();
+  assert_int_equal(ftruncate(fileno(shorter), LARGE / 2), 0);
+  large_file = fileno(shorter);
+  client_open(&c, NULL);
+  client_run(&c);
+  client_ask(&c, "GET /file HTTP/1.1\r\nHost: a\r\n\r\n");
+  assert_true(http_memory_released(c.m));
+  assert_in_range(c.got.len, LARGE / 2, LARGE / 2 + 300);
+  client_free(&c);
+  fclose(shorter);
+  large_file = whole;
+}
+
 /* TLS 1.3 has a peer ask for answers that no request is behind: each wants a key update back. */
 static void test_what_tls_itself_answers_is_bounded(void **state) {
   (void)state;
@@ -520,6 +538,7 @@ int main(void) {
       cmocka_unit_test(test_requests_over_tls),
       cmocka_unit_test(test_slow_readers_over_tls),
       cmocka_unit_test(test_a_reader_over_tls_must_go_on),
+      cmocka_unit_test(test_a_file_over_tls_that_has_become_shorter),
       cmocka_unit_test(test_what_tls_itself_answers_is_bounded),
       cmocka_unit_test(test_a_handshake_has_its_time),
       cmocka_unit_test(test_what_is_no_tls_is_closed),
