@@ -161,9 +161,9 @@ void http_answer_send(struct http_exchange *x, struct slice piece, http_proceed 
 /**
  * Sends \p length bytes of a file from \p offset on as the next piece, of any size: where there is
  * no TLS without a copy through this process. The bytes are read as the other end takes them, so
- * the descriptor \p fd stays open, and the bytes what they are, until `proceed`, `abandoned`, or
- * until http_answer_waiting() is 0; nothing else is sent before that. A file that cannot be read,
- * or has become too short, cuts the connection, which `abandoned` tells.
+ * the descriptor \p fd stays open, and the bytes what they are, until `proceed`, `abandoned`,
+ * http_answer_abort(), or until http_answer_waiting() is 0; nothing else is sent before that. A
+ * file that cannot be read, or has become too short, cuts the connection, which `abandoned` tells.
  *
  * \param fd the caller's; a file with offsets, its own is neither used nor moved.
  * \param proceed as of http_answer_send().

@@ -32,6 +32,7 @@ struct world {
   struct part parts[PARTS_MAX];
   size_t part_count;
   unsigned proceeds, abandoned;
+  struct answer *last;
 };
 
 struct answer {
@@ -90,6 +91,7 @@ static void handle(struct http_exchange *x, void *context) {
   }
   http_answer_start(x, 200, NULL, 0, length);
   http_exchange_on_abandoned(x, on_abandoned, a);
+  w->last = a;
   on_proceed(a);
 }
 
@@ -250,9 +252,19 @@ static void test_a_file_that_cannot_be_read(void **state) {
 
 static void test_given_up(void **state) {
   struct world *w = *state;
+  /* By the reader … */
   struct http_memory *m = ask(w, 10);
   http_memory_free(m);
   assert_int_equal(w->abandoned, 1);
+  /* … and by who answers: no more of the file is read. */
+  m = ask(w, 50000);
+  http_answer_abort(w->last->x);
+  http_memory_take(m, SIZE_MAX);
+  free_answer(w->last);
+  assert_true(http_memory_released(m));
+  assert_in_range(http_memory_output(m).len, 50000, 50000 + 4096);
+  assert_int_equal(w->abandoned, 1);
+  http_memory_free(m);
 }
 
 /* 4 KiB within each send_timeout, as of any answer. */
