@@ -1,0 +1,128 @@
+"""
+Blobs out of the page cache: a server's CPU time by the byte, against nginx with sendfile and one worker. What is
+measured of ours is fileserver.c, which answers with http_answer_send_file() and does nothing else.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+
+from support.certificates import Authority
+from support.process import Process, binary, free_port, run, wait_for
+
+ROUNDS = 5
+SIZE = 256 << 20
+CONNECTIONS = 16
+RANGES = {"whole": 0, "16 MiB": 16 << 20, "1 MiB": 1 << 20}
+BYTES = {"plain": 4 << 30, "TLS 1.3": 1 << 30}  # at least: each connection asks once
+
+NGINX = """
+daemon off;
+master_process off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  open_file_cache max=16;
+  keepalive_requests 1000000;
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{
+    listen 127.0.0.1:{port} {tls};
+    root {folder};
+    {certificate}
+  }}
+}}
+"""
+
+
+def pinned(core):
+    """The client gets the last core, the server the first."""
+    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[core])]
+
+
+def cpu_seconds(pid):
+    """User and system time of all its threads, finer than the ticks of /proc/PID/stat."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
+class Contender:
+    def __init__(self, name, port, argv, target="/f"):
+        self.name, self.port, self.argv, self.target = name, port, argv, target
+        self.costs, self.ratios = [], []
+
+    def measure(self, how, size):
+        """CPU seconds a GiB of a new process that has sent a little."""
+        with Process([*pinned(0), *self.argv]) as server:
+            load = [*pinned(-1), bench_program("rangeload"), "-p", self.port, "-u", self.target, "-f", SIZE,
+                    *(["-s"] if how != "plain" else [])]
+            few = ["-c", 1, "-r", 1, "-n", 1]
+            wait_for("a server that answers", 10, lambda: run([*load, *few], check=False).returncode == 0)
+            before = cpu_seconds(server.popen.pid)
+            many = ["-c", CONNECTIONS, "-r", size, "-n", BYTES[how]]
+            figures = dict(field.split("=") for field in run([*load, *many]).stdout.split())
+            spent = cpu_seconds(server.popen.pid) - before
+        if figures["failures"] != "0":
+            sys.exit(f"bench: {self.name} failed to answer, so its cost says nothing")
+        self.costs.append(spent / int(figures["bytes"]) * (1 << 30))
+        return self.costs[-1]
+
+    def row(self, how, what):
+        ratio = f"{statistics.median(self.ratios):.2f}" if self.ratios else "1"
+        print(f"| {how} | {what} | {self.name} | {statistics.median(self.costs):.3f} | {ratio} |", flush=True)
+
+
+def bench_program(name):
+    return os.path.join(os.path.dirname(binary("")), "..", "bench", name)
+
+
+def nginx(folder, certificate):
+    port = free_port()
+    path = os.path.join(folder, f"nginx{port}.conf")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(NGINX.format(
+            folder=folder, port=port, tls="ssl" if certificate else "",
+            certificate=f"ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key}; ssl_protocols TLSv1.3;"
+            if certificate else ""))
+    return Contender("nginx", port, ["nginx", "-e", "stderr", "-p", folder, "-c", path])
+
+
+def ours(folder, certificate):
+    port = free_port()
+    tls = [certificate.cert, certificate.key] if certificate else []
+    return Contender("fileserver", port, [bench_program("fileserver"), f"127.0.0.1:{port}", os.path.join(folder, "f"), *tls])
+
+
+def compare(folder, how, what, certificate):
+    floor, contenders = nginx(folder, certificate), [ours(folder, certificate)]
+    for _ in range(ROUNDS):
+        for contender in contenders:
+            theirs = floor.measure(how, RANGES[what])
+            contender.ratios.append(theirs / contender.measure(how, RANGES[what]))
+    for contender in [floor, *contenders]:
+        contender.row(how, what)
+
+
+def webseed(folder):
+    if not shutil.which("nginx"):
+        print("\nWebseed: left out, for there is no nginx", file=sys.stderr)
+        return
+    run(["cmake", "--build", os.path.join(os.path.dirname(binary("")), ".."), "--target", "rangeload", "fileserver"])
+    with open(os.path.join(folder, "f"), "wb") as f:
+        for _ in range(SIZE >> 20):
+            f.write(os.urandom(1 << 20))
+    certificate = Authority(folder).issue("127.0.0.1")
+    print(f"\nA blob of {SIZE >> 20} MiB in the page cache, {CONNECTIONS} connections that are kept, {ROUNDS} rounds\n")
+    print("| how | ranges | server | CPU s a GiB | bytes a CPU second, × nginx |\n| --- | --- | --- | --- | --- |")
+    for how in BYTES:
+        for what in RANGES:
+            compare(folder, how, what, certificate if how != "plain" else None)
