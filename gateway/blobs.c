@@ -1,12 +1,15 @@
 /*
  * GET /v1/<name>/blobs/<digest>. The happy path: the caller may read the blob, its torrent is
- * looked up, registered to this repository when it was not, the caller is held against what was
- * revoked until now, and it is made with fresh tokens, and answered once the audit log has them.
+ * looked up, made when there is none, registered to this repository when it was not, the caller is
+ * held against what was revoked until now, and it is made with fresh tokens, and answered once the
+ * audit log has them.
  * Each step that fails answers at once; when the caller goes away, the question to the registry is
  * cancelled, and what is on its way to the disk runs out alone.
  */
 #include "base/clock.h"
 #include "gateway/authorise.h"
+#include "gateway/errand_answer.h"
+#include "gateway/hashing.h"
 #include "gateway/problem.h"
 #include "gateway/recording.h"
 #include "gateway/registration.h"
@@ -19,8 +22,11 @@
 /** One request; in the exchange's arena. */
 struct handout {
   const struct request *request;
-  struct authorise *question; /**< while the registry is being asked */
+  struct authorise *question;    /**< while the registry is being asked */
+  struct delegate_answer answer; /**< its yes */
   struct torrent_record record;
+  struct errand_wait *hashing;       /**< while the torrent is being made */
+  bool hashed;                       /**< it was */
   struct registration *registration; /**< while it is being written */
   int64_t now;                       /**< `iat` of the tokens in the answer */
   struct standing *standing;         /**< while it is asked for */
@@ -128,8 +134,52 @@ static void register_torrent(struct handout *h) {
   }
 }
 
+static void hand_out(struct handout *h);
+
+static void on_hashed(void *arg, const struct errand_news *news) {
+  struct handout *h = arg;
+  h->hashing = NULL;
+  switch (news->outcome) {
+  case ERRAND_DONE:
+    h->hashed = true;
+    hand_out(h);
+    break;
+  case ERRAND_UNDER_WAY:
+    errand_answer_later(h->request, h->request->reference, news->done, news->size);
+    break;
+  default:
+    errand_answer_refuse(h->request, news);
+    break;
+  }
+}
+
+/* A yes that depends on the size is looked at again when it is known by the bytes. */
+static void hash(struct handout *h) {
+  const struct request *r = h->request;
+  struct hashing *hashing = r->gateway->options->hashing;
+  const struct errand_question question = {
+      .registry = r->upstream->name,
+      .repository = r->repository,
+      .digest = r->reference,
+      .size = h->answer.verdict == DELEGATE_YES_IF_SIZE ? h->answer.size : ERRAND_SIZE_UNKNOWN,
+  };
+  struct error e = {0};
+  if (hashing == NULL || h->hashed) {
+    if (authorise_stands(&h->answer, NULL, &e)) {
+      registration_missing(r, r->reference);
+    } else {
+      authorise_refuse(r, r->reference, &h->answer, &e);
+    }
+    return;
+  }
+  h->hashing = hashing_ask(hashing, http_exchange_loop(r->x), &question, on_hashed, h, &e);
+  if (h->hashing == NULL) {
+    errand_answer_full(r, r->reference, &e);
+  }
+}
+
 /* The torrent is looked up only now: a caller without a right makes the gateway hold nothing. */
-static void hand_out(struct handout *h, const struct delegate_answer *answer) {
+static void hand_out(struct handout *h) {
   const struct request *r = h->request;
   struct error e = {0};
   bool registered;
@@ -137,12 +187,12 @@ static void hand_out(struct handout *h, const struct delegate_answer *answer) {
                                  &registered, &e) == 0;
   if (!found && e.kind != ERROR_NOT_FOUND) {
     fail(h, &e);
-  } else if (!authorise_stands(answer, found ? &h->record.size : NULL, &e)) {
-    authorise_refuse(r, r->reference, answer, &e);
   } else if (slice_equal(r->reference, SLICE(EMPTY_BLOB))) {
     problem_answer(r->x, 404, "BLOB_UNKNOWN", "an empty blob has no torrent");
   } else if (!found) {
-    registration_missing(r, r->reference);
+    hash(h);
+  } else if (!authorise_stands(&h->answer, &h->record.size, &e)) {
+    authorise_refuse(r, r->reference, &h->answer, &e);
   } else if (registered) {
     issue(h);
   } else {
@@ -154,7 +204,8 @@ static void on_authorised(void *arg, const struct delegate_answer *answer, const
   struct handout *h = arg;
   h->question = NULL;
   if (answer->verdict == DELEGATE_YES || answer->verdict == DELEGATE_YES_IF_SIZE) {
-    hand_out(h, answer);
+    h->answer = *answer;
+    hand_out(h);
   } else {
     authorise_refuse(h->request, h->request->reference, answer, e);
   }
@@ -163,6 +214,7 @@ static void on_authorised(void *arg, const struct delegate_answer *answer, const
 static void on_abandoned(void *arg) {
   struct handout *h = arg;
   authorise_cancel(h->question);
+  errand_leave(h->hashing);
   registration_leave(h->registration);
   standing_leave(h->standing);
   recording_leave(h->recording);

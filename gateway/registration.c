@@ -99,7 +99,8 @@ void registration_leave(struct registration *registration) {
 void registration_missing(const struct request *r, struct slice digest) {
   request_log(r, LOG_LEVEL_DEBUG, "no torrent of", digest,
               "the caller may read it, but none is registered in this format");
-  problem_answer(r->x, 404, "BLOB_UNKNOWN",
-                 "no torrent is registered for this blob: the operator makes it by "
-                 "`swarmgate torrent create --register`");
+  problem_answer(
+      r->x, 404, "BLOB_UNKNOWN",
+      "no torrent is registered for this blob: `GET /v1/<name>/blobs/<digest>` makes it, "
+      "or the operator by `swarmgate torrent create --register`");
 }

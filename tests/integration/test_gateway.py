@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import USERS, registry_row
@@ -151,21 +152,42 @@ def test_other_formats(registry, tmp_path, kind):
             assert failure(announce(gate.tracker, layer["infohash"], token)) is None
 
 
-def test_not_registered_yet(gate, registry, index):
+def test_made_on_first_request(gate, registry):
+    import libtorrent
     # other/app has blobs that alice may read, but nobody has made torrents of them.
     raw = run(["skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile", registry.auth_file("alice"),
                f"docker://{registry.address}/other/app:1"]).stdout
-    blob = json.loads(raw)["layers"][0]
-    status, _, body = torrent(gate, registry, blob, name="other/app")
-    assert status == 404 and "torrent create" in json.loads(body)["errors"][0]["message"]
+    blob = max(json.loads(raw)["layers"], key=lambda layer: layer["size"])
+    before = registry.bytes_sent()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: torrent(gate, registry, blob, name="other/app"), range(20)))
+    assert [status for status, _, _ in answers] == [200] * 20
+    metainfo = bdecode(answers[0][2])
+    assert registry.bytes_sent() - before == metainfo[b"info"][b"length"] == blob["size"]
+    by_tool = next(b for b in create(gate, registry, "other/app:1")["blobs"] if b["digest"] == blob["digest"])
+    made = libtorrent.torrent_info(libtorrent.bdecode(answers[0][2]))
+    assert str(made.info_hashes().v1) == by_tool["infohash"]
+    # Whoever may not read it makes the gateway read nothing.
+    other = next(layer for layer in json.loads(raw)["layers"] if layer != blob)
+    before = registry.bytes_sent()
+    assert torrent(gate, registry, other, headers={})[0] == 401 and torrent(gate, registry, other)[0] == 404
+    assert registry.bytes_sent() == before
+
+
+def test_credentials_of_the_gateway_that_do_not_work(registry, tmp_path):
+    row = registry_row(registry, str(tmp_path))
+    (tmp_path / "gateway.pass").write_text("wrong\n")
+    with Gate(str(tmp_path), [row]) as gate:
+        raw = run(["skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile", registry.auth_file("alice"),
+                   f"docker://{registry.address}/team/app:1"]).stdout
+        status, _, body = torrent(gate, registry, json.loads(raw)["layers"][0])
+        assert status == 502 and errors_of(body) == ["UNAVAILABLE"]
+        assert "`credentials` under `registries`" in gate.process.wait_line("cannot hash")
 
 
 def test_the_log_says_why_there_is_no_torrent(gate, registry, index, layer):
-    config = next(blob for blob in index["blobs"] if blob != layer)
-    gate.tool("torrent", "remove", "--config", gate.config, config["infohash"])
     for blob, headers, why in ((layer, registry.basic("alice", "wrong-password"), "the registry wants credentials"),
-                               ({"digest": "sha256:" + "0" * 64}, None, "the registry does not have it"),
-                               (config, None, "none is registered")):
+                               ({"digest": "sha256:" + "0" * 64}, None, "the registry does not have it")):
         assert torrent(gate, registry, blob, headers=headers)[0] in (401, 404)
         line = gate.process.wait_line(why)
         assert blob["digest"] in line and "/team/app:" in line and "wrong-password" not in line

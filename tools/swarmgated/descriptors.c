@@ -23,9 +23,10 @@ static rlim_t raise_limit(void) {
   return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
 }
 
-unsigned descriptors_divide(unsigned loops, size_t places, unsigned shares, const struct log *log) {
+unsigned descriptors_divide(unsigned loops, size_t places, unsigned shares, unsigned others,
+                            const struct log *log) {
   const rlim_t limit = raise_limit();
-  const rlim_t reserved = RESERVED + loops * (RESERVED_LOOP + places);
+  const rlim_t reserved = RESERVED + others + loops * (RESERVED_LOOP + places);
   const rlim_t each = limit > reserved ? (limit - reserved) / loops / shares : 0;
   const unsigned connections = each > HTTP_CONNECTIONS_MAX ? HTTP_CONNECTIONS_MAX
                                : each < CONNECTIONS_MIN    ? CONNECTIONS_MIN

@@ -6,6 +6,7 @@
 #include "descriptors.h"
 #include "gateway/delegate_cache.h"
 #include "gateway/fill.h"
+#include "gateway/hashing.h"
 #include "loop.h"
 #include "review.h"
 #include "session_key.h"
@@ -35,6 +36,7 @@ struct server {
   struct delegate_cache *delegate_cache;
   struct cache *cache;
   struct fills *fills;
+  struct hashing *hashing;
   struct gateway_options gateway;
   struct slice *anonymous; /* as many as the configuration names */
   struct token_service_options service;
@@ -52,6 +54,7 @@ void server_free(struct server *s) {
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_free(s->loops[i]);
   }
+  hashing_free(s->hashing);
   fills_free(s->fills);
   cache_free(s->cache);
   token_service_free(s->shared.token_service);
@@ -175,6 +178,15 @@ static int prepare_gateway(struct server *s, struct error *e) {
   if (s->feed == NULL) {
     return error_set(e, ERROR_FAILED, "cannot start: out of memory");
   }
+  const struct hashing_options hashing = {.registries = s->upstreams.registries,
+                                          .registry_count = s->upstreams.count,
+                                          .format = (enum torrent_format)c->gateway.format,
+                                          .db = s->db,
+                                          .log = &c->log};
+  s->hashing = hashing_new(&hashing, e);
+  if (s->hashing == NULL) {
+    return -1;
+  }
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->upstreams.registries,
@@ -188,6 +200,7 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .revocations = s->revocations,
                                         .watch = s->watch,
                                         .feed = s->feed,
+                                        .hashing = s->hashing,
                                         .db = s->db,
                                         .cache = s->cache,
                                         .audit = s->audit,
@@ -245,7 +258,7 @@ static void divide_descriptors(struct server *s, unsigned loops) {
       loops, shared->tracker_entrance.places.count + shared->gateway_entrance.places.count,
       (shared->tracker != NULL ? DESCRIPTORS_TRACKER : 0U) +
           (shared->gateway != NULL ? DESCRIPTORS_GATEWAY : 0U),
-      &s->config.log);
+      shared->gateway != NULL ? DESCRIPTORS_READERS : 0U, &s->config.log);
 }
 
 /* What is revoked, from where this server has it. */

@@ -311,6 +311,22 @@ void world_stop(struct upstream *u) {
   }
 }
 
+void world_start_hashing(struct world *w, unsigned wait_ms) {
+  const struct hashing_options options = {
+      .registries = w->registries,
+      .registry_count = w->options.registry_count,
+      .format = w->options.format,
+      .db = w->db,
+      .log = &w->log,
+      .wait_ms = wait_ms == 0 ? 60000 : wait_ms,
+  };
+  struct error e = {0};
+  w->options.hashing = hashing_new(&options, &e);
+  if (w->options.hashing == NULL) {
+    fail_msg("%s", e.text);
+  }
+}
+
 static int remove_entry(const char *path, const struct stat *s, int flag, struct FTW *walk) {
   (void)s;
   (void)flag;
@@ -321,6 +337,7 @@ static int remove_entry(const char *path, const struct stat *s, int flag, struct
 int world_teardown(void **state) {
   struct world *w = *state;
   gateway_free(w->gateway);
+  hashing_free(w->options.hashing);
   world_stop(&w->registry);
   world_stop(&w->storage);
   http_client_stop(w->client, on_closed, NULL);

@@ -8,6 +8,7 @@
 #include "db/torrent_store.h"
 #include "gateway/delegate_cache.h"
 #include "gateway/gateway.h"
+#include "gateway/hashing.h"
 #include "http/memory.h"
 
 #include "unit/cmocka_all.h"
@@ -104,6 +105,10 @@ int world_teardown(void **state);
 
 /** Puts a blob into the registry. A NULL pointer: \p size bytes of world_byte(). */
 void world_put_blob(struct world *w, struct slice blob, uint64_t size);
+
+/** Has the gateway make torrents that are missing; who asks waits so long, 0: a minute, for what
+ *  comes to its end. */
+void world_start_hashing(struct world *w, unsigned wait_ms);
 
 /** Answers the first of the requests that a silent registry holds, as it would have. */
 void world_answer_held(struct upstream *u);
