@@ -2,8 +2,8 @@
  * Where `authorise: delegate` stands, the registry is asked with the caller's own header. Where
  * `authorise: token` stands, request.c has verified the caller's token; then one that may pull the
  * repository is enough for a blob whose torrent is registered to it, and for any other blob the
- * registry is asked with it; and what a token that is none is answered with is learnt from the
- * registry by asking without credentials.
+ * registry is asked with it, for a manifest with the gateway's own; and what a token that is none
+ * is answered with is learnt from the registry by asking without credentials.
  */
 #include "gateway/authorise.h"
 
@@ -13,11 +13,13 @@
 #include "gateway/problem.h"
 #include "gateway/registration.h"
 #include "gateway/standing.h"
+#include "image/reference.h"
 
 #include <stdio.h>
 
 struct authorise {
   const struct request *request;
+  bool own;                      /* it is asked with the gateway's own credentials */
   struct delegate_ticket ticket; /* zero for a question that is not the caller's */
   struct delegate *delegate;
   delegate_told *told;
@@ -57,6 +59,9 @@ static void on_told(void *arg, const struct delegate_answer *said, const struct 
   struct authorise *a = arg;
   const struct request *r = a->request;
   struct delegate_answer answer = answer_of(r, said);
+  if (a->own && said->verdict == DELEGATE_CHALLENGE) {
+    answer = (struct delegate_answer){.verdict = DELEGATE_UNCLEAR, .status = said->status};
+  }
   if (learns_challenge(r) && said->verdict == DELEGATE_CHALLENGE) {
     challenges_keep(r->upstream->challenges, r->repository, said->challenge, clock_monotonic_ms());
   }
@@ -80,8 +85,9 @@ static bool is_known(const struct request *r, const struct delegate_question *qu
                      struct delegate_answer *known) {
   uint64_t now = clock_monotonic_ms();
   struct delegate_answer said = {.verdict = DELEGATE_YES};
-  if ((r->right == BEARER_PULL && is_registered(r, digest)) ||
-      (asks_for_caller(r) &&
+  bool own = question->authorization.ptr == NULL;
+  if ((r->right == BEARER_PULL && !question->manifest && is_registered(r, digest)) ||
+      (asks_for_caller(r) && !own && image_digest_valid(digest) &&
        delegate_cache_find(r->gateway->options->delegate_cache, r->upstream->name, question, now,
                            ticket, &said))) {
     *known = answer_of(r, &said);
@@ -99,16 +105,12 @@ static bool is_known(const struct request *r, const struct delegate_question *qu
   return false;
 }
 
-struct authorise *authorise_ask(const struct request *r, struct slice digest, delegate_told *told,
-                                void *arg, struct delegate_answer *known, struct error *e) {
+static struct authorise *ask(const struct request *r, const struct delegate_question *question,
+                             delegate_told *told, void *arg, struct delegate_answer *known,
+                             struct error *e) {
   struct arena *arena = http_exchange_arena(r->x);
   struct delegate_ticket ticket = {0};
-  const struct delegate_question question = {
-      .repository = r->repository.ptr,
-      .digest = digest.ptr,
-      .authorization = asks_for_caller(r) ? r->caller.authorization : SLICE(""),
-  };
-  if (is_known(r, &question, digest, &ticket, known)) {
+  if (is_known(r, question, slice_str(question->digest), &ticket, known)) {
     return NULL;
   }
   *known = (struct delegate_answer){.verdict = DELEGATE_UNCLEAR};
@@ -117,9 +119,36 @@ struct authorise *authorise_ask(const struct request *r, struct slice digest, de
     error_set(e, ERROR_FAILED, "out of memory");
     return NULL;
   }
-  *a = (struct authorise){.request = r, .ticket = ticket, .told = told, .arg = arg};
-  a->delegate = delegate_ask(r->upstream->client, &question, arena, on_told, a, e);
+  *a = (struct authorise){.request = r,
+                          .own = question->authorization.ptr == NULL,
+                          .ticket = ticket,
+                          .told = told,
+                          .arg = arg};
+  a->delegate = delegate_ask(r->upstream->client, question, arena, on_told, a, e);
   return a->delegate == NULL ? NULL : a;
+}
+
+struct authorise *authorise_ask(const struct request *r, struct slice digest, delegate_told *told,
+                                void *arg, struct delegate_answer *known, struct error *e) {
+  const struct delegate_question question = {
+      .repository = r->repository.ptr,
+      .digest = digest.ptr,
+      .authorization = asks_for_caller(r) ? r->caller.authorization : SLICE(""),
+  };
+  return ask(r, &question, told, arg, known, e);
+}
+
+struct authorise *authorise_ask_manifest(const struct request *r, delegate_told *told, void *arg,
+                                         struct delegate_answer *known, struct error *e) {
+  const struct delegate_question question = {
+      .repository = r->repository.ptr,
+      .digest = r->reference.ptr,
+      .manifest = true,
+      .authorization = r->right == BEARER_PULL ? slice_of(NULL, 0)
+                       : asks_for_caller(r)    ? r->caller.authorization
+                                               : SLICE(""),
+  };
+  return ask(r, &question, told, arg, known, e);
 }
 
 void authorise_cancel(struct authorise *question) {
@@ -134,8 +163,13 @@ static void log_refusal(const struct request *r, struct slice digest, const char
 }
 
 void authorise_hide(const struct request *r) {
-  problem_answer(r->x, 404, "BLOB_UNKNOWN",
-                 "no such blob in this repository, or no right to read it");
+  if (r->manifest) {
+    problem_answer(r->x, 404, "MANIFEST_UNKNOWN",
+                   "no such manifest in this repository, or no right to read it");
+  } else {
+    problem_answer(r->x, 404, "BLOB_UNKNOWN",
+                   "no such blob in this repository, or no right to read it");
+  }
 }
 
 void authorise_refuse(const struct request *r, struct slice digest,
@@ -159,7 +193,7 @@ void authorise_refuse(const struct request *r, struct slice digest,
     request_log(r, LOG_LEVEL_WARN, "cannot authorise a caller for", digest,
                 e == NULL ? why : e->text);
     problem_answer(r->x, 502, "UNAVAILABLE",
-                   "the registry gave no clear answer whether this blob may be read");
+                   "the registry gave no clear answer whether this may be read");
     break;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * May the caller of a request read a blob? Asked by every route of `/v1/<name>/…` before it hands
- * out anything.
+ * May the caller of a request read a blob, or a manifest? Asked by every route of `/v1/<name>/…`
+ * before it hands out anything.
  */
 #pragma once
 
@@ -21,6 +21,14 @@ struct authorise;
  */
 struct authorise *authorise_ask(const struct request *r, struct slice digest, delegate_told *told,
                                 void *arg, struct delegate_answer *known, struct error *e);
+
+/**
+ * The same for the manifest that is the request's reference, a tag or a digest; the answer to a yes
+ * says which manifest that is now. Where the gateway has verified the caller's token, the registry
+ * is asked with the gateway's own credentials.
+ */
+struct authorise *authorise_ask_manifest(const struct request *r, delegate_told *told, void *arg,
+                                         struct delegate_answer *known, struct error *e);
 
 /** Nothing is told any more. NULL is fine. */
 void authorise_cancel(struct authorise *question);

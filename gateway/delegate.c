@@ -1,9 +1,11 @@
 #include "gateway/delegate.h"
 
+#include "image/reference.h"
+
 struct delegate {
   struct registry_request *request;
   struct arena *arena;
-  struct slice digest;
+  struct slice reference;
   struct delegate_answer answer;
   delegate_told *told;
   void *arg;
@@ -19,14 +21,17 @@ static bool is_line(struct slice s) {
   return true;
 }
 
-struct delegate_answer delegate_judge(const struct registry_answer *a, struct slice digest) {
+struct delegate_answer delegate_judge(const struct registry_answer *a, struct slice reference) {
   struct delegate_answer answer = {.verdict = DELEGATE_UNCLEAR, .status = a->status};
+  struct slice digest = a->docker_content_digest;
+  bool tag = !image_digest_valid(reference);
   switch (a->status) {
   case 200:
-    if (a->docker_content_digest.ptr != NULL) {
-      answer.verdict =
-          slice_equal(a->docker_content_digest, digest) ? DELEGATE_YES : DELEGATE_UNCLEAR;
-    } else if (a->has_length) {
+    if (digest.ptr != NULL) {
+      bool good = tag ? image_digest_valid(digest) : slice_equal(digest, reference);
+      answer.verdict = good ? DELEGATE_YES : DELEGATE_UNCLEAR;
+      answer.digest = good ? digest : answer.digest;
+    } else if (a->has_length && !tag) {
       answer.verdict = DELEGATE_YES_IF_SIZE;
       answer.size = a->length;
     }
@@ -49,15 +54,15 @@ struct delegate_answer delegate_judge(const struct registry_answer *a, struct sl
   return answer;
 }
 
+static bool keep(struct delegate *d, struct slice *s) {
+  s->ptr = s->len == 0 ? s->ptr : arena_copy(d->arena, *s);
+  return s->len == 0 || s->ptr != NULL;
+}
+
 static bool on_head(void *arg, const struct registry_answer *a) {
   struct delegate *d = arg;
-  d->answer = delegate_judge(a, d->digest);
-  if (d->answer.challenge.len > 0) {
-    const char *copy = arena_copy(d->arena, d->answer.challenge);
-    d->answer.challenge.ptr = copy;
-    return copy != NULL;
-  }
-  return true;
+  d->answer = delegate_judge(a, d->reference);
+  return keep(d, &d->answer.challenge) && keep(d, &d->answer.digest);
 }
 
 static void on_done(void *arg, const struct error *e) {
@@ -75,6 +80,7 @@ struct delegate *delegate_ask(struct registry *registry, const struct delegate_q
   const struct registry_get head = {
       .method = "HEAD",
       .repository = question->repository,
+      .manifest = question->manifest ? question->digest : NULL,
       .blob = question->digest,
       .authorization = question->authorization,
   };
@@ -85,7 +91,7 @@ struct delegate *delegate_ask(struct registry *registry, const struct delegate_q
   }
   *d = (struct delegate){
       .arena = arena,
-      .digest = slice_str(question->digest),
+      .reference = slice_str(question->digest),
       .answer = {.verdict = DELEGATE_UNCLEAR},
       .told = told,
       .arg = arg,

@@ -1,7 +1,7 @@
 /**
  * Delegated authorisation: the registry is asked with the caller's own credentials whether the
- * caller may read this very blob in this very repository. The registry alone decides (contract,
- * Gateway).
+ * caller may read this very blob or manifest in this very repository. The registry alone decides
+ * (contract, Gateway).
  */
 #pragma once
 
@@ -21,12 +21,14 @@ struct delegate_answer {
   struct slice challenge; /**< its `WWW-Authenticate`, or empty */
   uint64_t size;          /**< of DELEGATE_YES_IF_SIZE */
   bool revoked;           /**< of DELEGATE_HIDDEN: the caller is, and the registry said yes */
+  struct slice digest;    /**< of DELEGATE_YES: what it is about, which a tag does not say */
 };
 
 /**
- * What the registry's final answer to HEAD for \p digest means. Pure; slices are those of \p a.
+ * What the registry's final answer to HEAD for \p reference means, a digest, or a manifest's tag,
+ * for which only a digest is a yes. Pure; slices are those of \p a.
  */
-struct delegate_answer delegate_judge(const struct registry_answer *a, struct slice digest);
+struct delegate_answer delegate_judge(const struct registry_answer *a, struct slice reference);
 
 struct delegate;
 
@@ -36,8 +38,10 @@ typedef void delegate_told(void *arg, const struct delegate_answer *answer, cons
 
 struct delegate_question {
   const char *repository;
-  const char *digest;
-  struct slice authorization; /**< the caller's; empty, but its pointer not NULL, to ask without */
+  const char *digest;         /**< of a manifest, a tag as well */
+  bool manifest;              /**< it is a manifest's, not a blob's */
+  struct slice authorization; /**< the caller's; empty, but its pointer not NULL, to ask without; a
+                                   NULL pointer to ask with the gateway's own credentials */
 };
 
 /**

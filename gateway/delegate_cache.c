@@ -31,6 +31,7 @@ bool delegate_cache_find(struct delegate_cache *cache, struct slice registry,
                          const struct delegate_question *question, uint64_t now,
                          struct delegate_ticket *ticket, struct delegate_answer *answer) {
   const struct slice parts[] = {registry, slice_str(question->repository),
+                                question->manifest ? SLICE("manifest") : SLICE("blob"),
                                 slice_str(question->digest), question->authorization};
   uint64_t value = 0;
   *ticket = (struct delegate_ticket){.asked = now};
@@ -42,6 +43,7 @@ bool delegate_cache_find(struct delegate_cache *cache, struct slice registry,
       .verdict = value == 0 ? DELEGATE_YES : DELEGATE_YES_IF_SIZE,
       .status = 200,
       .size = value == 0 ? 0 : value - 1,
+      .digest = slice_str(question->digest),
   };
   return true;
 }

@@ -28,7 +28,8 @@ struct delegate_ticket {
 };
 
 /**
- * Looks for an answer.
+ * Looks for an answer. A question for a tag is not to be asked here: it may be about another
+ * manifest each time.
  *
  * \param registry the name of the registry that is asked.
  * \param now clock_monotonic_ms().

@@ -52,8 +52,9 @@ struct gateway_options {
   struct revocations *revocations;       /**< what tokens and callers are held against */
   struct revocation_watch *watch;        /**< keeps it up with \ref db */
   struct feed *feed;                     /**< `GET /v1/revocations` */
-  struct hashing *hashing; /**< makes torrents that are missing; NULL: only those that were
-                                registered are handed out */
+  struct hashing *hashing;          /**< makes torrents that are missing; NULL: only those that were
+                                         registered are handed out */
+  struct manifest_store *manifests; /**< reads manifests; NULL: none are handed out */
   struct db *db;
   struct cache *cache; /**< blobs on disk, which somebody fills; NULL: all are relayed */
   struct audit *audit; /**< has what is handed out before it leaves */

@@ -37,6 +37,8 @@ http_handler request_handle;
 struct request;
 /** `GET /v1/<name>/blobs/<digest>` */
 void blobs_handle(struct request *r);
+/** `GET /v1/<name>/manifests/<reference>` */
+void manifests_handle(struct request *r);
 /** `POST /v1/<name>/tokens` */
 void tokens_handle(struct request *r);
 

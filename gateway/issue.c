@@ -6,6 +6,24 @@ struct slice issue_name(struct slice digest, struct arena *arena) {
   return arena_printf(arena, "sha256-%.*s", SLICE_ARG(slice_from(digest, strlen("sha256:"))));
 }
 
+/* Makes room for another. */
+static bool make_room(struct issued *issued, struct arena *arena) {
+  size_t room = issued->room == 0 ? 2 : 2 * issued->room;
+  if (issued->count < issued->room) {
+    return true;
+  }
+  struct audit_event *events = arena_alloc(arena, room * sizeof *events);
+  if (events == NULL) {
+    return false;
+  }
+  if (issued->count > 0) {
+    memcpy(events, issued->events, issued->count * sizeof *events);
+  }
+  issued->events = events;
+  issued->room = room;
+  return true;
+}
+
 static void record(struct issued *issued, const struct token *t, struct slice from) {
   issued->events[issued->count++] = (struct audit_event){
       .event = SLICE("token"),
@@ -27,14 +45,13 @@ static void record(struct issued *issued, const struct token *t, struct slice fr
 static int sign(const struct gateway_options *o, struct token *t, struct slice from,
                 struct arena *arena, struct issued *issued, struct slice *out, struct error *e) {
   char *id = arena_alloc(arena, 33);
-  if (id == NULL) {
+  if (id == NULL || !make_room(issued, arena)) {
     return error_set(e, ERROR_FAILED, "cannot issue a token: out of memory");
   }
   if (token_new_id(id, e) != 0) {
     return -1;
   }
   t->id = slice_str(id);
-  record(issued, t, from);
   struct buf text = {0};
   int result = keyring_sign(o->keyring, t, &text, e);
   if (result == 0) {
@@ -43,6 +60,9 @@ static int sign(const struct gateway_options *o, struct token *t, struct slice f
     result = copy == NULL ? error_set(e, ERROR_FAILED, "cannot issue a token: out of memory") : 0;
   }
   buf_free(&text);
+  if (result == 0) {
+    record(issued, t, from);
+  }
   return result;
 }
 
@@ -118,15 +138,9 @@ int issue_webseed(const struct gateway_options *o, const struct issue_grant *gra
   return out->ptr == NULL ? error_set(e, ERROR_FAILED, "cannot issue a token: out of memory") : 0;
 }
 
-int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
-                  const struct torrent_record *record, int64_t now, struct arena *arena,
-                  struct issued *issued, struct buf *out, struct error *e) {
-  struct slice swarm = {0};
-  struct slice webseed = {0};
-  if (issue_swarm(o, grant, record, 1, now, arena, issued, &swarm, e) != 0 ||
-      issue_webseed(o, grant, record->digest, now, arena, issued, &webseed, e) != 0) {
-    return -1;
-  }
+int issue_file(const struct gateway_options *o, const struct torrent_record *record,
+               struct slice swarm, struct slice webseed, struct arena *arena, struct buf *out,
+               struct error *e) {
   struct slice announce =
       arena_printf(arena, "%s%cjwt=%.*s", o->announce_url,
                    strchr(o->announce_url, '?') == NULL ? '?' : '&', SLICE_ARG(swarm));
@@ -148,6 +162,18 @@ int issue_torrent(const struct gateway_options *o, const struct issue_grant *gra
     return error_set(e, ERROR_FAILED, "cannot make a torrent: out of memory");
   }
   return metainfo_write(&file, out, e);
+}
+
+int issue_torrent(const struct gateway_options *o, const struct issue_grant *grant,
+                  const struct torrent_record *record, int64_t now, struct arena *arena,
+                  struct issued *issued, struct buf *out, struct error *e) {
+  struct slice swarm = {0};
+  struct slice webseed = {0};
+  if (issue_swarm(o, grant, record, 1, now, arena, issued, &swarm, e) != 0 ||
+      issue_webseed(o, grant, record->digest, now, arena, issued, &webseed, e) != 0) {
+    return -1;
+  }
+  return issue_file(o, record, swarm, webseed, arena, out, e);
 }
 
 void issue_log(const struct gateway_options *o, const struct issued *issued) {

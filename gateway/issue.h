@@ -13,13 +13,12 @@ struct issue_grant {
   struct slice from; /**< the address that asked, for the audit log */
 };
 
-enum { ISSUED_MAX = 1 + TOKEN_INFOHASHES_MAX };
-
-/** The tokens signed for one answer, for the logs: identifiers, not the tokens. What the events
- *  point to lives as long as the grant, and the arena that they were signed into. */
+/** The tokens signed for one answer, for the logs: identifiers, not the tokens. Zeroed there are
+ *  none. The events, and what they point to, live as long as the grant, and the arena that they
+ * were signed into. */
 struct issued {
-  struct audit_event events[ISSUED_MAX];
-  size_t count;
+  struct audit_event *events;
+  size_t count, room;
 };
 
 /** How many torrents one swarm token has room for, at most: it names infohashes, and a hybrid has
@@ -31,7 +30,7 @@ size_t issue_swarm_max(enum torrent_format format);
  *
  * \param count 1 to issue_swarm_max() of their format.
  * \param now NumericDate.
- * \param issued has it added.
+ * \param issued has it added, unless it failed.
  * \param out in \p arena.
  * \return 0, or -1: ERROR_USAGE when it would be longer than TOKEN_MAX, ERROR_FAILED.
  */
@@ -48,6 +47,17 @@ int issue_swarm(const struct gateway_options *o, const struct issue_grant *grant
 int issue_webseed(const struct gateway_options *o, const struct issue_grant *grant,
                   struct slice digest, int64_t now, struct arena *arena, struct issued *issued,
                   struct slice *out, struct error *e);
+
+/**
+ * Makes the `.torrent` of \p record with these tokens.
+ *
+ * \param swarm the swarm token, \p webseed the URL of issue_webseed().
+ * \param out the file; freed by the caller, also after a failure.
+ * \return 0, or -1 with ERROR_FAILED.
+ */
+int issue_file(const struct gateway_options *o, const struct torrent_record *record,
+               struct slice swarm, struct slice webseed, struct arena *arena, struct buf *out,
+               struct error *e);
 
 /**
  * Makes the `.torrent` of \p record for one caller: announce URL with a swarm token, url-list with

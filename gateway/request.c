@@ -10,13 +10,15 @@ struct route {
   const char *method;
   const char *what;
   bool has_reference;
+  bool manifest;
   request_handler *handle;
 };
 
 /* A path that fits several is that of the first. */
 static const struct route routes[] = {
-    {"GET", "blobs", true, blobs_handle},
-    {"POST", "tokens", false, tokens_handle},
+    {"GET", "blobs", true, false, blobs_handle},
+    {"GET", "manifests", true, true, manifests_handle},
+    {"POST", "tokens", false, false, tokens_handle},
 };
 enum { ROUTES = sizeof routes / sizeof routes[0] };
 
@@ -62,6 +64,7 @@ static bool fits(const struct route *route, struct slice path, struct request *r
   }
   r->repository = path;
   r->reference = reference;
+  r->manifest = route->manifest;
   return true;
 }
 

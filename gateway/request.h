@@ -16,8 +16,9 @@ struct request {
   struct http_exchange *x;
   const struct gateway_upstream *upstream; /**< the registry that `?ns=` names */
   struct slice repository;                 /**< a valid name, followed by a NUL */
-  /** What stands behind `/blobs/`, not checked yet, followed by a NUL; a NULL pointer for a route
-   *  that has nothing there. */
+  bool manifest;                           /**< it is about a manifest, not blobs */
+  /** What stands behind `/blobs/` or `/manifests/`, not checked yet, followed by a NUL; a NULL
+   * pointer for a route that has nothing there. */
   struct slice reference;
   char from[ADDRESS_TEXT_MAX]; /**< the address that asks */
   struct caller caller;        /**< named, but not authorised yet: authorise.h */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "db/torrent_store.h"
+#include "gateway/etag.h"
 #include "gateway/issue.h"
 #include "gateway/problem.h"
 #include "gateway/relay.h"
@@ -31,21 +32,6 @@ struct reading {
 
 static bool is_head(const struct http_exchange *x) {
   return slice_equal(http_request_method(x), SLICE("HEAD"));
-}
-
-/* Weak comparison (RFC 9110, 13.1.2); the tag holds no comma. */
-static bool none_match_fails(const struct http_exchange *x, struct slice etag) {
-  struct slice rest = http_request_field(x, SLICE("If-None-Match"));
-  while (rest.ptr != NULL) {
-    struct slice tag = slice_trim(slice_cut(&rest, ','));
-    if (slice_starts(tag, SLICE("W/"))) {
-      tag = slice_from(tag, 2);
-    }
-    if (slice_equal(tag, etag) || slice_equal(tag, SLICE("*"))) {
-      return true;
-    }
-  }
-  return false;
 }
 
 /* The Range that counts: none unless If-Range, when there is one, names this very blob. */
@@ -321,7 +307,7 @@ void webseed_handle(struct http_exchange *x, void *context) {
   }
   struct reading *r = arena_alloc(arena, sizeof *r);
   struct slice name = issue_name(token.digest, arena);
-  struct slice etag = arena_printf(arena, "\"%.*s\"", SLICE_ARG(token.digest));
+  struct slice etag = etag_of(token.digest, arena);
   char *repository = arena_copy(arena, token.repository);
   char *digest = arena_copy(arena, token.digest);
   if (r == NULL || name.ptr == NULL || etag.ptr == NULL || repository == NULL || digest == NULL) {
@@ -343,7 +329,7 @@ void webseed_handle(struct http_exchange *x, void *context) {
     refuse_revoked(r);
   } else if (!right_file(file, name, token.digest, arena)) {
     problem_answer(x, 404, "BLOB_UNKNOWN", "the token is for another file");
-  } else if (none_match_fails(x, etag)) {
+  } else if (etag_known(x, etag)) {
     const struct http_field field = {SLICE("ETag"), etag};
     http_answer(x, 304, &field, 1, SLICE(""));
   } else if (know_size(r)) {

@@ -158,20 +158,22 @@ def test_made_on_first_request(gate, registry):
     raw = run(["skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile", registry.auth_file("alice"),
                f"docker://{registry.address}/other/app:1"]).stdout
     blob = max(json.loads(raw)["layers"], key=lambda layer: layer["size"])
-    before = registry.bytes_sent()
+    before = registry.asked("other/app")
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: torrent(gate, registry, blob, name="other/app"), range(20)))
     assert [status for status, _, _ in answers] == [200] * 20
     metainfo = bdecode(answers[0][2])
-    assert registry.bytes_sent() - before == metainfo[b"info"][b"length"] == blob["size"]
+    assert metainfo[b"info"][b"length"] == blob["size"]
+    read = ("GET", f"blobs/{blob['digest']}")
+    assert registry.asked("other/app", before)[read] == 1
     by_tool = next(b for b in create(gate, registry, "other/app:1")["blobs"] if b["digest"] == blob["digest"])
     made = libtorrent.torrent_info(libtorrent.bdecode(answers[0][2]))
     assert str(made.info_hashes().v1) == by_tool["infohash"]
     # Whoever may not read it makes the gateway read nothing.
     other = next(layer for layer in json.loads(raw)["layers"] if layer != blob)
-    before = registry.bytes_sent()
+    before = registry.asked("other/app")
     assert torrent(gate, registry, other, headers={})[0] == 401 and torrent(gate, registry, other)[0] == 404
-    assert registry.bytes_sent() == before
+    assert ("GET", f"blobs/{other['digest']}") not in registry.asked("other/app", before)
 
 
 def test_credentials_of_the_gateway_that_do_not_work(registry, tmp_path):

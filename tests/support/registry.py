@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+from .announce import get
 from .process import Process, free_port, run, wait_for
 
 
@@ -56,6 +57,7 @@ class Registry:
                 **more,
             }, f)
         self.process = None
+        self.settled = 0
 
     def _passwords(self):
         path = os.path.join(self.folder, "htpasswd")
@@ -97,10 +99,10 @@ class Registry:
         """The Authorization header of a user of its."""
         return basic(user, password or self.users[user])
 
-    def push(self, source, name, user):
+    def push(self, source, name, user, *options):
         """skopeo copy SOURCE to NAME, such as team/app:1."""
         run([*self.prefix, "skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
-             "--preserve-digests", "--authfile", self.auth_file(user), source, f"docker://{self.address}/{name}"])
+             "--preserve-digests", *options, "--authfile", self.auth_file(user), source, f"docker://{self.address}/{name}"])
 
     def tags(self, name):
         """{tag: manifest's digest} of a repository, as they lie in its storage."""
@@ -110,6 +112,31 @@ class Registry:
             with open(os.path.join(folder, tag, "current/link"), encoding="ascii") as f:
                 tags[tag] = f.read()
         return tags
+
+    def asked(self, name, before=None):
+        """
+        What was asked about a repository and answered with 200, {(method, "manifests/1"): count, …}: so far, or
+        since an earlier answer of this.
+        """
+        self.settle()
+        counts = {}
+        for line in list(self.process.lines):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            uri = entry.get("http.request.uri", "")
+            if entry.get("msg") == "response completed" and entry.get("http.response.status") == 200 and uri.startswith(f"/v2/{name}/"):
+                key = entry["http.request.method"], "/".join(uri.split("/")[-2:])
+                counts[key] = counts.get(key, 0) + 1
+        return {key: count - (before or {}).get(key, 0) for key, count in counts.items() if count > (before or {}).get(key, 0)}
+
+    def settle(self):
+        """Waits until the log has what was answered before."""
+        self.settled += 1
+        marker = f"/v2/settled/manifests/{self.settled}"
+        get(self.address, marker, self.basic(next(iter(self.users))) if self.users else {})
+        wait_for("the registry's log", 20, lambda: any(marker in line and "http.response.status" in line for line in list(self.process.lines)))
 
     def bytes_sent(self):
         """Bytes of all GET answers so far, from the registry's own log."""

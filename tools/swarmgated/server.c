@@ -7,6 +7,7 @@
 #include "gateway/delegate_cache.h"
 #include "gateway/fill.h"
 #include "gateway/hashing.h"
+#include "gateway/manifest_store.h"
 #include "loop.h"
 #include "review.h"
 #include "session_key.h"
@@ -37,6 +38,7 @@ struct server {
   struct cache *cache;
   struct fills *fills;
   struct hashing *hashing;
+  struct manifest_store *manifests;
   struct gateway_options gateway;
   struct slice *anonymous; /* as many as the configuration names */
   struct token_service_options service;
@@ -55,6 +57,7 @@ void server_free(struct server *s) {
     loop_free(s->loops[i]);
   }
   hashing_free(s->hashing);
+  manifest_store_free(s->manifests);
   fills_free(s->fills);
   cache_free(s->cache);
   token_service_free(s->shared.token_service);
@@ -183,8 +186,11 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                           .format = (enum torrent_format)c->gateway.format,
                                           .db = s->db,
                                           .log = &c->log};
+  const struct manifest_store_options manifests = {
+      .registries = s->upstreams.registries, .registry_count = s->upstreams.count, .log = &c->log};
   s->hashing = hashing_new(&hashing, e);
-  if (s->hashing == NULL) {
+  s->manifests = s->hashing == NULL ? NULL : manifest_store_new(&manifests, e);
+  if (s->manifests == NULL) {
     return -1;
   }
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
@@ -201,6 +207,7 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .watch = s->watch,
                                         .feed = s->feed,
                                         .hashing = s->hashing,
+                                        .manifests = s->manifests,
                                         .db = s->db,
                                         .cache = s->cache,
                                         .audit = s->audit,

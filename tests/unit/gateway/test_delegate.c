@@ -63,7 +63,30 @@ static void judges(void **state) {
   }
 }
 
+/* A tag is what the registry says it is, which it has to. */
+static void judges_a_tag(void **state) {
+  static const struct {
+    const char *digest;
+    enum delegate_verdict verdict;
+  } rows[] = {
+      {DIGEST, DELEGATE_YES},       {NULL, DELEGATE_UNCLEAR},        {"", DELEGATE_UNCLEAR},
+      {"latest", DELEGATE_UNCLEAR}, {"sha256:00", DELEGATE_UNCLEAR},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    const struct registry_answer answer = {
+        .status = 200,
+        .docker_content_digest = slice_str(rows[i].digest),
+        .has_length = true,
+        .length = 1234,
+    };
+    struct delegate_answer a = delegate_judge(&answer, SLICE("latest"));
+    assert_int_equal(a.verdict, rows[i].verdict);
+    assert_int_equal(a.digest.len, a.verdict == DELEGATE_YES ? strlen(DIGEST) : 0);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(judges)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(judges), cmocka_unit_test(judges_a_tag)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

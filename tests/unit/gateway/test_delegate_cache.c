@@ -113,13 +113,15 @@ static void tells_questions_apart(void **state) {
     const char *registry;
     struct delegate_question question;
   } rows[] = {
-      {"r2", {"team/app", DIGEST, {"Basic YWxpY2U6c2VjcmV0", 22}}},
-      {"r", {"team/ap", DIGEST, {"Basic YWxpY2U6c2VjcmV0", 22}}},
-      {"r", {"team/app", OTHER, {"Basic YWxpY2U6c2VjcmV0", 22}}},
-      {"r", {"team/app", DIGEST, {"Basic YWxpY2U6c2VjcmV", 21}}},
-      {"r", {"team/app", DIGEST, {"Bearer YWxpY2U6c2VjcmV0", 23}}},
-      {"r", {"team/app", DIGEST, {"", 0}}},
-      {"rt", {"eam/app", DIGEST, {"Basic YWxpY2U6c2VjcmV0", 22}}}, /* the same bytes in a row */
+      {"r2", {"team/app", DIGEST, false, {"Basic YWxpY2U6c2VjcmV0", 22}}},
+      {"r", {"team/ap", DIGEST, false, {"Basic YWxpY2U6c2VjcmV0", 22}}},
+      {"r", {"team/app", OTHER, false, {"Basic YWxpY2U6c2VjcmV0", 22}}},
+      {"r", {"team/app", DIGEST, false, {"Basic YWxpY2U6c2VjcmV", 21}}},
+      {"r", {"team/app", DIGEST, false, {"Bearer YWxpY2U6c2VjcmV0", 23}}},
+      {"r", {"team/app", DIGEST, false, {"", 0}}},
+      {"r", {"team/app", DIGEST, true, {"Basic YWxpY2U6c2VjcmV0", 22}}}, /* of a manifest */
+      {"rt",
+       {"eam/app", DIGEST, false, {"Basic YWxpY2U6c2VjcmV0", 22}}}, /* the same bytes in a row */
   };
   struct delegate_cache *cache = *state;
   keep(cache, &question, 0, &yes);

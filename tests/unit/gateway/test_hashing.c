@@ -108,8 +108,8 @@ static bool number_of(const struct reply *r, const char *name, uint64_t *out) {
 
 static void says_how_far_it_is(void **state) {
   struct world *w = *state;
-  uint64_t done;
-  uint64_t size;
+  uint64_t done = 0;
+  uint64_t size = 0;
   world_put_blob(w, slice_of(NULL, 0), LARGE);
   world_start_hashing(w, 1);
   w->registry.silent = true;
@@ -308,7 +308,7 @@ static void takes_two_at_once_and_a_bounded_number(void **state) {
     uv_run(&w->loop, UV_RUN_ONCE);
   }
   assert_int_equal(news.outcome, ERRAND_REFUSED);
-  world_await_requests(w, &w->registry, 2 * HASHING_THREADS);
+  world_await_requests(w, &w->registry, (size_t)2 * HASHING_THREADS);
   for (unsigned i = 2; i < HASHING_MOST; i++) {
     errand_leave(waits[i]);
   }

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <ftw.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,34 @@ static void serve_blob(struct upstream *u, struct http_exchange *x) {
   }
 }
 
+static const struct world_document *find_document(const struct upstream *u, struct slice path) {
+  const char *slash = memrchr(path.ptr, '/', path.len);
+  struct slice name = slice_from(path, (size_t)(slash - path.ptr) + 1);
+  for (size_t i = 0; i < u->document_count; i++) {
+    const struct world_document *d = &u->documents[i];
+    if (slice_equal(name, slice_str(d->digest)) ||
+        (d->tag != NULL && slice_equal(name, slice_str(d->tag)))) {
+      return d;
+    }
+  }
+  return NULL;
+}
+
+static void serve_document(struct upstream *u, struct http_exchange *x,
+                           const struct world_document *d) {
+  const struct http_field fields[] = {
+      {SLICE("Content-Type"), slice_str(d->media_type)},
+      {SLICE("Docker-Content-Digest"),
+       slice_str(u->say_digest == NULL ? d->digest : u->say_digest)},
+  };
+  bool nameless = u->say_digest != NULL && u->say_digest[0] == '\0';
+  struct slice bytes = d->bytes;
+  bytes.len -= u->lies_of_documents ? 1 : 0;
+  u->answered++;
+  u->sent += slice_equal(http_request_method(x), SLICE("HEAD")) ? 0 : bytes.len;
+  http_answer(x, 200, fields, nameless ? 1 : 2, bytes);
+}
+
 static void upstream_answer(struct upstream *u, struct http_exchange *x) {
   struct slice path = http_request_path(x);
   struct slice authorization = http_request_field(x, SLICE("Authorization"));
@@ -137,6 +166,8 @@ static void upstream_answer(struct upstream *u, struct http_exchange *x) {
   } else if (status != 0) {
     const struct http_field field = {SLICE("WWW-Authenticate"), slice_str(u->challenge)};
     http_answer(x, status, &field, u->challenge == NULL ? 0 : 1, SLICE("an error of its own"));
+  } else if (find_document(u, path) != NULL) {
+    serve_document(u, x, find_document(u, path));
   } else {
     serve_blob(u, x);
   }
@@ -327,6 +358,16 @@ void world_start_hashing(struct world *w, unsigned wait_ms) {
   }
 }
 
+void world_start_manifests(struct world *w) {
+  const struct manifest_store_options options = {
+      .registries = w->registries, .registry_count = w->options.registry_count, .log = &w->log};
+  struct error e = {0};
+  w->options.manifests = manifest_store_new(&options, &e);
+  if (w->options.manifests == NULL) {
+    fail_msg("%s", e.text);
+  }
+}
+
 static int remove_entry(const char *path, const struct stat *s, int flag, struct FTW *walk) {
   (void)s;
   (void)flag;
@@ -338,6 +379,7 @@ int world_teardown(void **state) {
   struct world *w = *state;
   gateway_free(w->gateway);
   hashing_free(w->options.hashing);
+  manifest_store_free(w->options.manifests);
   world_stop(&w->registry);
   world_stop(&w->storage);
   http_client_stop(w->client, on_closed, NULL);
@@ -397,6 +439,20 @@ void world_put_blob(struct world *w, struct slice blob, uint64_t size) {
   for (size_t i = 0; i < 2; i++) {
     snprintf(both[i]->digest, sizeof both[i]->digest, "sha256:%s", hex);
   }
+}
+
+struct world_document *world_add(struct world *w, const char *media_type, const char *tag,
+                                 struct slice bytes) {
+  struct upstream *u = &w->registry;
+  unsigned char sha256[EVP_MAX_MD_SIZE];
+  char hex[65];
+  assert_true(u->document_count < WORLD_DOCUMENTS_MAX);
+  struct world_document *d = &u->documents[u->document_count++];
+  *d = (struct world_document){.bytes = bytes, .media_type = media_type, .tag = tag};
+  assert_int_equal(EVP_Digest(bytes.ptr, bytes.len, sha256, NULL, EVP_sha256(), NULL), 1);
+  hex_encode(sha256, 32, hex);
+  snprintf(d->digest, sizeof d->digest, "sha256:%s", hex);
+  return d;
 }
 
 struct registering {

@@ -9,6 +9,7 @@
 #include "gateway/delegate_cache.h"
 #include "gateway/gateway.h"
 #include "gateway/hashing.h"
+#include "gateway/manifest_store.h"
 #include "http/memory.h"
 
 #include "unit/cmocka_all.h"
@@ -19,7 +20,7 @@
 #define WORLD_SERVICE    "registry \"1\""  /**< `aud` of what the token service signs */
 #define WORLD_PEER       "127.0.0.1:40000" /**< who asks: of http_memory_new() */
 
-enum { WORLD_REQUESTS_MAX = 64 };
+enum { WORLD_REQUESTS_MAX = 64, WORLD_DOCUMENTS_MAX = 16 };
 
 /** What a registry was asked. */
 struct world_request {
@@ -27,6 +28,14 @@ struct world_request {
   char path[160];
   char authorization[512]; /**< empty: none */
   char range[64];
+};
+
+/** Something else that a registry has: a manifest, or another blob. */
+struct world_document {
+  struct slice bytes; /**< not copied */
+  const char *media_type;
+  const char *tag; /**< or NULL */
+  char digest[72];
 };
 
 /** A registry, or the storage that it redirects to. Zeroed, it serves the blob as it should. */
@@ -55,6 +64,9 @@ struct upstream {
   bool has_all;          /**< names whatever digest it is asked for */
   const char *hides;     /**< but answers 404 for this one */
   bool silent;           /**< answers only by world_answer_held() */
+  struct world_document documents[WORLD_DOCUMENTS_MAX]; /**< by their digests and tags */
+  size_t document_count;
+  bool lies_of_documents; /**< sends a byte less of a manifest, whatever it says it is */
 
   struct http_exchange *held[WORLD_REQUESTS_MAX]; /**< those that were not answered yet */
   size_t held_count;
@@ -105,6 +117,13 @@ int world_teardown(void **state);
 
 /** Puts a blob into the registry. A NULL pointer: \p size bytes of world_byte(). */
 void world_put_blob(struct world *w, struct slice blob, uint64_t size);
+
+/** Puts a document into the registry. \return it. */
+struct world_document *world_add(struct world *w, const char *media_type, const char *tag,
+                                 struct slice bytes);
+
+/** Has the gateway hand out manifests. */
+void world_start_manifests(struct world *w);
 
 /** Has the gateway make torrents that are missing; who asks waits so long, 0: a minute, for what
  *  comes to its end. */
