@@ -261,15 +261,33 @@ static void on_news(void *arg, const struct errand_news *news) {
   n->outcome = news->outcome;
 }
 
-static struct errand_wait *ask_number(struct world *w, unsigned number, struct news *news) {
-  char digest[72];
+static struct errand_wait *ask_digest(struct world *w, const char *digest, struct news *news) {
   struct error e = {0};
-  world_digest(number, digest);
   const struct errand_question question = {.registry = SLICE(WORLD_REGISTRY),
                                            .repository = SLICE(WORLD_REPOSITORY),
                                            .digest = slice_str(digest),
                                            .size = ERRAND_SIZE_UNKNOWN};
   return hashing_ask(w->options.hashing, &w->loop, &question, on_news, news, &e);
+}
+
+static struct errand_wait *ask_number(struct world *w, unsigned number, struct news *news) {
+  char digest[72];
+  world_digest(number, digest);
+  return ask_digest(w, digest, news);
+}
+
+/* Who asks may have looked just before it was there. */
+static void reads_nothing_that_was_made_meanwhile(void **state) {
+  struct world *w = *state;
+  struct news news = {0};
+  world_start_hashing(w, 0);
+  world_register(w, TORRENT_V1, NULL);
+  assert_non_null(ask_digest(w, w->registry.digest, &news));
+  while (news.told == 0) {
+    uv_run(&w->loop, UV_RUN_ONCE);
+  }
+  assert_int_equal(news.outcome, ERRAND_DONE);
+  assert_int_equal(w->registry.request_count, 0);
 }
 
 static void takes_two_at_once_and_a_bounded_number(void **state) {
@@ -327,6 +345,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(finds_out_the_size_that_a_yes_depends_on, world_setup,
                                       world_teardown),
       cmocka_unit_test_setup_teardown(makes_none_for_who_has_no_right, world_setup, world_teardown),
+      cmocka_unit_test_setup_teardown(reads_nothing_that_was_made_meanwhile, world_setup,
+                                      world_teardown),
       cmocka_unit_test_setup_teardown(takes_two_at_once_and_a_bounded_number, world_setup,
                                       world_teardown),
   };

@@ -35,6 +35,15 @@ static bool has(struct world *w, const char *digest) {
   return found;
 }
 
+static void await(struct world *w, const char *digest) {
+  struct news news = {0};
+  assert_non_null(ask(w, digest, &news));
+  while (news.told == 0) {
+    uv_run(&w->loop, UV_RUN_ONCE);
+  }
+  assert_int_equal(news.outcome, ERRAND_DONE);
+}
+
 static void the_one_longest_not_used_goes(void **state) {
   enum { KEPT = MANIFEST_STORE_BYTES / LARGE };
   struct world *w = *state;
@@ -42,19 +51,17 @@ static void the_one_longest_not_used_goes(void **state) {
   const char *digests[KEPT + 1];
   world_start_manifests(w);
   for (size_t i = 0; i <= KEPT; i++) {
-    struct news news = {0};
     bytes[i] = calloc(1, LARGE);
     assert_non_null(bytes[i]);
     bytes[i][0] = (char)i;
     digests[i] = world_add(w, "text/plain", NULL, slice_of(bytes[i], LARGE))->digest;
-    assert_non_null(ask(w, digests[i], &news));
-    while (news.told == 0) {
-      uv_run(&w->loop, UV_RUN_ONCE);
-    }
-    assert_int_equal(news.outcome, ERRAND_DONE);
+    await(w, digests[i]);
     assert_true(has(w, digests[0])); /* it is used all the time */
   }
   assert_false(has(w, digests[1]));
+  assert_int_equal(w->registry.request_count, KEPT + 1);
+  await(w, digests[0]); /* whoever asks just then */
+  assert_int_equal(w->registry.request_count, KEPT + 1);
   for (size_t i = 2; i <= KEPT; i++) {
     assert_true(has(w, digests[i]));
   }
