@@ -1,6 +1,7 @@
 /* The table of blobs, their files, and room for more. */
 #include "cache/internal.h"
 
+#include "base/cleanup.h"
 #include "base/hex.h"
 
 #include <dirent.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -169,22 +171,32 @@ static int take_up(struct cache *cache) {
   return result;
 }
 
-static int open_folder(struct cache *cache, struct error *e) {
-  char *inner = malloc(strlen(cache->path) + sizeof "/sha256");
-  if (inner == NULL) {
+/* Makes the folder where it is missing. Two servers would count each other's blobs for none.
+ * \return a descriptor, or -1. */
+static int open_folder(const struct cache *cache, struct error *e) {
+  CLEANUP_FREE char *inner = NULL;
+  if (asprintf(&inner, "%s/sha256", cache->path) < 0) {
     return error_set(e, ERROR_FAILED, "cache: out of memory");
   }
-  sprintf(inner, "%s/sha256", cache->path);
-  bool made = (mkdir(cache->path, 0700) == 0 || errno == EEXIST) &&
-              (mkdir(inner, 0700) == 0 || errno == EEXIST) &&
-              (cache->folder = open(inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 &&
-              faccessat(cache->folder, ".", W_OK | X_OK, AT_EACCESS) == 0;
-  int number = errno;
-  if (!made) {
-    error_errno(e, number, "cannot use %s as a cache", inner);
+  int folder = (mkdir(cache->path, 0700) == 0 || errno == EEXIST) &&
+                       (mkdir(inner, 0700) == 0 || errno == EEXIST)
+                   ? open(inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                   : -1;
+  if (folder < 0 || faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+    int number = errno;
+    if (folder >= 0) {
+      close(folder);
+    }
+    return error_errno(
+        e, number, "cannot use %s as a cache: make it, for the server's user to write to", inner);
   }
-  free(inner);
-  return made ? 0 : -1;
+  if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
+    close(folder);
+    return error_set(e, ERROR_FAILED,
+                     "cannot use %s as a cache: another server does; give each a folder of its own",
+                     inner);
+  }
+  return folder;
 }
 
 int cache_new(const struct cache_options *options, struct cache **out, struct error *e) {
@@ -207,7 +219,8 @@ int cache_new(const struct cache_options *options, struct cache **out, struct er
   cache->free_min = options->free_min;
   cache->ages.older = cache->ages.newer = &cache->ages;
   cache->last_want = &cache->wants;
-  if (open_folder(cache, e) != 0) {
+  cache->folder = open_folder(cache, e);
+  if (cache->folder < 0) {
     cache_free(cache);
     return -1;
   }
@@ -218,6 +231,9 @@ int cache_new(const struct cache_options *options, struct cache **out, struct er
     cache_free(cache);
     return -1;
   }
+  /* What it may take can be less than in the earlier run. */
+  cache_make_room(cache, 0);
+  cache_let_go(cache);
   *out = cache;
   return 0;
 }
@@ -308,11 +324,30 @@ void cache_let_go(struct cache *cache) {
 
 /* --- holding --- */
 
+/* Somebody has removed the folder: there is another in its place from now on. */
+static void open_folder_anew(struct cache *cache) {
+  int folder = open_folder(cache, NULL);
+  if (folder >= 0) {
+    dup3(folder, cache->folder, O_CLOEXEC);
+    close(folder);
+  }
+}
+
+static int open_or_make(struct cache *cache, const struct cache_blob *blob) {
+  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  int fd = openat(cache->folder, blob->digest, flags, 0600);
+  if (fd < 0 && errno == ENOENT) {
+    open_folder_anew(cache);
+    fd = openat(cache->folder, blob->digest, flags, 0600);
+  }
+  return fd;
+}
+
 /* Opens the file, which the states are about only if it is the one they were about. The lock is not
  * held. */
 static int open_file(struct cache *cache, const struct cache_blob *blob, uint64_t size,
                      struct stat *s, struct error *e) {
-  int fd = openat(cache->folder, blob->digest, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int fd = open_or_make(cache, blob);
   if (fd < 0 || fstat(fd, s) != 0 ||
       ((uint64_t)s->st_size != size &&
        (ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)size) != 0 || fstat(fd, s) != 0))) {

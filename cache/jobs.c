@@ -69,7 +69,9 @@ static bool job_for(struct cache *cache, struct cache_want *want, uint64_t now,
       return false;
     }
     uint64_t length = claim_length(blob, piece, want->end);
-    if (!cache_make_room(cache, length) || !make_claim(cache, want, piece, length, out)) {
+    /* A blob that there will never be room for must not drive out the others. */
+    if (blob->pieces.size > cache->max_size || !cache_make_room(cache, length) ||
+        !make_claim(cache, want, piece, length, out)) {
       want_tell(cache, want, CACHE_NO_ROOM);
       return false;
     }

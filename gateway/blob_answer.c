@@ -69,8 +69,10 @@ void blob_answer_abandon(struct blob_answer *a) {
 
 void blob_answer_fail(struct blob_answer *a, int status, const char *why) {
   blob_answer_leave(a);
-  log_write(a->log, LOG_LEVEL_WARN, "cannot send %s of %.*s/%s: %s", a->order.digest,
-            SLICE_ARG(a->order.upstream->name), a->order.repository, why);
+  if (why != NULL) {
+    log_write(a->log, LOG_LEVEL_WARN, "cannot send %s of %.*s/%s: %s", a->order.digest,
+              SLICE_ARG(a->order.upstream->name), a->order.repository, why);
+  }
   if (a->started) {
     tell(a);
     http_answer_abort(a->x);

@@ -43,7 +43,7 @@ void blob_answer_end(struct blob_answer *a);
  * Gives it up: answers so, or, when it has started, cuts the connection.
  *
  * \param status 403, 404, 500 or 502.
- * \param why for the log.
+ * \param why for the log; NULL: it says so already.
  */
 void blob_answer_fail(struct blob_answer *a, int status, const char *why);
 

@@ -13,8 +13,11 @@ struct fills {
   uv_async_t wake, stop;
   uv_timer_t again; /* when what failed may be tried again */
   struct http_client *client;
-  struct registry **registries; /* as many as the options' */
-  struct fill *first;           /* under way */
+  struct upstream {
+    struct registry *registry;
+    bool failing;     /* and said so */
+  } * upstreams;      /* as many as the options' */
+  struct fill *first; /* under way */
   unsigned count;
   bool scanning; /* one at a time: they share the threads of the process */
   bool stopping;
@@ -25,6 +28,7 @@ struct fill {
   struct fill *next, **link;
   struct fills *fills;
   struct cache_job job;
+  struct upstream *upstream; /* of a claim */
   struct registry_request *request;
   uint64_t skip; /* bytes before the claim that the registry sends anyway */
   enum cache_outcome outcome;
@@ -34,12 +38,28 @@ struct fill {
 
 static void take_jobs(struct fills *fills);
 
+/* A registry that is down fails each try of each blob: the first says so. */
+static void tell(const struct fill *f) {
+  const struct log *log = f->fills->options.log;
+  struct upstream *u = f->upstream;
+  if (f->why.kind != ERROR_NONE) {
+    bool known = u != NULL && u->failing;
+    log_write(log, known ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+              "cannot bring sha256:%s of %s/%s into the cache: %s", f->job.digest, f->job.registry,
+              f->job.repository, f->why.text);
+  } else if (u != NULL && u->failing && f->job.done > 0) {
+    log_write(log, LOG_LEVEL_INFO, "blobs of %s come into the cache again", f->job.registry);
+  }
+  if (u != NULL && (f->why.kind != ERROR_NONE || f->job.done > 0)) {
+    u->failing = f->outcome == CACHE_RETRY || f->outcome == CACHE_FAIL;
+  }
+}
+
 /* The job has ended, and with it the fill. */
 static void end(struct fill *f) {
   struct fills *fills = f->fills;
-  if (f->why.kind != ERROR_NONE) {
-    log_write(fills->options.log, LOG_LEVEL_WARN, "cannot bring sha256:%s of %s/%s: %s",
-              f->job.digest, f->job.registry, f->job.repository, f->why.text);
+  if (f->job.kind == CACHE_CLAIM) {
+    tell(f);
   }
   fills->count--;
   fills->scanning = fills->scanning && f->job.kind != CACHE_SCAN;
@@ -110,10 +130,10 @@ static void on_done(void *arg, const struct error *e) {
   take_jobs(fills);
 }
 
-static struct registry *registry_of(struct fills *fills, const char *name) {
+static struct upstream *upstream_of(struct fills *fills, const char *name) {
   for (size_t i = 0; i < fills->options.registry_count; i++) {
     if (strcmp(fills->options.registries[i].name, name) == 0) {
-      return fills->registries[i];
+      return &fills->upstreams[i];
     }
   }
   return NULL;
@@ -122,7 +142,7 @@ static struct registry *registry_of(struct fills *fills, const char *name) {
 static void claim(struct fill *f) {
   static const struct registry_events events = {on_head, on_data, on_done};
   const struct cache_job *job = &f->job;
-  struct registry *registry = registry_of(f->fills, job->registry);
+  f->upstream = upstream_of(f->fills, job->registry);
   char digest[sizeof "sha256:" + CACHE_DIGEST];
   snprintf(digest, sizeof digest, "sha256:%s", job->digest);
   const struct registry_get get = {.method = "GET",
@@ -131,7 +151,8 @@ static void claim(struct fill *f) {
                                    .ranged = job->length < cache_size(job->blob),
                                    .first = job->offset,
                                    .last = job->offset + job->length - 1};
-  f->request = registry == NULL ? NULL : registry_start(registry, &get, &events, f, &f->why);
+  f->request =
+      f->upstream == NULL ? NULL : registry_start(f->upstream->registry, &get, &events, f, &f->why);
   if (f->request == NULL) {
     f->outcome = CACHE_FAIL;
     end(f);
@@ -217,7 +238,7 @@ static void on_stop(uv_async_t *async) {
     }
   }
   for (size_t i = 0; i < fills->options.registry_count; i++) {
-    registry_free(fills->registries[i]);
+    registry_free(fills->upstreams[i].registry);
   }
   http_client_stop(fills->client, on_client_stopped, NULL);
   uv_close((uv_handle_t *)&fills->wake, NULL);
@@ -227,8 +248,9 @@ static void on_stop(uv_async_t *async) {
 
 static int open_registries(struct fills *fills, struct error *e) {
   for (size_t i = 0; i < fills->options.registry_count; i++) {
-    fills->registries[i] = registry_new(fills->client, &fills->options.registries[i].upstream, e);
-    if (fills->registries[i] == NULL) {
+    fills->upstreams[i].registry =
+        registry_new(fills->client, &fills->options.registries[i].upstream, e);
+    if (fills->upstreams[i].registry == NULL) {
       return -1;
     }
   }
@@ -241,21 +263,21 @@ static void run(void *arg) {
 
 static void close_loop(struct fills *fills) {
   uv_loop_close(&fills->loop);
-  free(fills->registries);
+  free(fills->upstreams);
   free(fills);
 }
 
 struct fills *fills_new(const struct fills_options *options, struct error *e) {
   struct fills *fills = calloc(1, sizeof *fills);
-  struct registry **registries = calloc(options->registry_count, sizeof(struct registry *));
-  if (fills == NULL || registries == NULL || uv_loop_init(&fills->loop) != 0) {
+  struct upstream *upstreams = calloc(options->registry_count, sizeof *upstreams);
+  if (fills == NULL || upstreams == NULL || uv_loop_init(&fills->loop) != 0) {
     free(fills);
-    free(registries);
+    free(upstreams);
     error_set(e, ERROR_FAILED, "cannot start to fill the cache: out of memory or descriptors");
     return NULL;
   }
   fills->options = *options;
-  fills->registries = registries;
+  fills->upstreams = upstreams;
   fills->client = http_client_new(&fills->loop);
   if (fills->client == NULL || uv_async_init(&fills->loop, &fills->wake, on_wake) != 0) {
     error_set(e, ERROR_FAILED, "cannot start to fill the cache: out of memory");

@@ -64,7 +64,7 @@ static void on_told(void *arg, enum cache_news news) {
     break;
   case CACHE_FAILED: /* whose log says why */
     stop(s);
-    blob_answer_fail(&s->answer, 502, "it cannot be got from the registry");
+    blob_answer_fail(&s->answer, 502, NULL);
     break;
   }
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/units.h"
 #include "cache/cache.h"
 #include "descriptors.h"
 #include "gateway/delegate_cache.h"
@@ -224,8 +225,14 @@ static int start_cache(struct server *s, struct error *e) {
   const struct cache_options cache = {
       .path = c->path.text, .max_size = c->max_size, .free_min = c->min_free};
   if (cache_new(&cache, &s->cache, e) != 0) {
+    error_context(e, "gateway.cache.path");
     return config_error_at(&s->config, c->path.line, e);
   }
+  char used[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
+  units_print_size(cache_used(s->cache), used);
+  units_print_size(c->max_size, most);
+  log_write(&s->config.log, LOG_LEVEL_INFO, "the cache in %s takes %s of %s", c->path.text, used,
+            most);
   const struct fills_options fills = {.cache = s->cache,
                                       .registries = s->upstreams.registries,
                                       .registry_count = s->upstreams.count,

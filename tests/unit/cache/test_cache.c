@@ -496,6 +496,76 @@ static void a_folder_that_cannot_be_is_refused(void **state) {
   assert_non_null(strstr(e.text, path));
 }
 
+static void one_server_has_the_folder(void **state) {
+  struct world *w = *state;
+  struct error e = {0};
+  struct cache_options o = {.path = w->folder, .max_size = UNLIMITED};
+  struct cache *other;
+  open_cache(w, UNLIMITED);
+  assert_int_equal(cache_new(&o, &other, &e), -1);
+  assert_non_null(strstr(e.text, "another server"));
+  close_cache(w);
+}
+
+static void a_folder_that_was_removed_is_made_again(void **state) {
+  struct world *w = *state;
+  char path[200];
+  open_cache(w, UNLIMITED);
+  struct cache_blob *blob = hold(w, 0);
+  bring_all(w, blob);
+  cache_release(blob);
+  path_in(w, digests[0], path);
+  unlink(path);
+  path_in(w, "", path);
+  assert_int_equal(rmdir(path), 0);
+  blob = hold(w, 0);
+  assert_int_equal(cache_ready(blob, 0), 0);
+  bring_all(w, blob);
+  assert_content(blob, 0, BLOB);
+  cache_release(blob);
+  assert_true(file_exists(w, 0));
+  close_cache(w);
+}
+
+static void what_never_fits_drives_nobody_out(void **state) {
+  struct world *w = *state;
+  struct pieces p = pieces_of_content(BLOB - PIECE);
+  struct cache_blob *small, *large;
+  struct reader r;
+  open_cache(w, BLOB - PIECE);
+  assert_int_equal(cache_hold(w->cache, slice_str(digests[0]), &p, &small, NULL), 0);
+  want(w, small, 0, BLOB - PIECE, &r);
+  struct cache_job job = next(w, 0);
+  assert_int_equal(bring(&job, job.length, PIECE), 0);
+  cache_job_end(&job, CACHE_DONE, 0);
+  assert_int_equal(told(w, &r), READY);
+  cache_release(small);
+  large = hold(w, 1);
+  want(w, large, 0, PIECE, &r);
+  assert_nothing_next(w, 0);
+  assert_int_equal(told(w, &r), NO_ROOM);
+  assert_true(file_exists(w, 0));
+  cache_release(large);
+  close_cache(w);
+}
+
+static void room_that_became_less_counts_at_once(void **state) {
+  struct world *w = *state;
+  open_cache(w, UNLIMITED);
+  for (int i = 0; i < 2; i++) {
+    struct cache_blob *blob = hold(w, i);
+    bring_all(w, blob);
+    cache_release(blob);
+  }
+  close_cache(w);
+  set_used(w, 0, 2000);
+  set_used(w, 1, 1000);
+  open_cache(w, BLOB + 8192);
+  assert_true(file_exists(w, 0));
+  assert_false(file_exists(w, 1));
+  close_cache(w);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void) {
@@ -511,6 +581,10 @@ int main(void) {
       TEST(the_order_survives_a_restart),
       TEST(the_free_space_is_left_alone),
       TEST(a_folder_that_cannot_be_is_refused),
+      TEST(one_server_has_the_folder),
+      TEST(a_folder_that_was_removed_is_made_again),
+      TEST(what_never_fits_drives_nobody_out),
+      TEST(room_that_became_less_counts_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
