@@ -1,15 +1,20 @@
 """
-Blobs out of the page cache: a server's CPU time by the byte, against nginx with sendfile and one worker. What is
-measured of ours is fileserver.c, which answers with http_answer_send_file() and does nothing else.
+Blobs out of the page cache: a server's CPU time by the byte, of the gateway's webseed against nginx with sendfile and
+one worker, and docker-registry. The webseed sends from its cache, which has the blob from that registry.
 """
 
+import hashlib
+import http.client
 import os
 import shutil
 import statistics
 import sys
 
+from support.announce import bdecode, get
 from support.certificates import Authority
+from support.gate import Gate
 from support.process import Process, binary, free_port, run, wait_for
+from support.registry import Registry
 
 ROUNDS = 5
 SIZE = 256 << 20
@@ -61,12 +66,12 @@ class Contender:
         self.costs, self.ratios = [], []
 
     def measure(self, how, size):
-        """CPU seconds a GiB of a new process that has sent a little."""
+        """CPU seconds a GiB of a new process that has sent the blob once."""
         with Process([*pinned(0), *self.argv]) as server:
             load = [*pinned(-1), bench_program("rangeload"), "-p", self.port, "-u", self.target, "-f", SIZE,
                     *(["-s"] if how != "plain" else [])]
-            few = ["-c", 1, "-r", 1, "-n", 1]
-            wait_for("a server that answers", 10, lambda: run([*load, *few], check=False).returncode == 0)
+            once = ["-c", 1, "-r", 0, "-n", 1]
+            wait_for("a server that answers", 10, lambda: run([*load, *once], check=False).returncode == 0)
             before = cpu_seconds(server.popen.pid)
             many = ["-c", CONNECTIONS, "-r", size, "-n", BYTES[how]]
             figures = dict(field.split("=") for field in run([*load, *many]).stdout.split())
@@ -96,33 +101,77 @@ def nginx(folder, certificate):
     return Contender("nginx", port, ["nginx", "-e", "stderr", "-p", folder, "-c", path])
 
 
-def ours(folder, certificate):
-    port = free_port()
-    tls = [certificate.cert, certificate.key] if certificate else []
-    return Contender("fileserver", port, [bench_program("fileserver"), f"127.0.0.1:{port}", os.path.join(folder, "f"), *tls])
+def upload(registry, path):
+    """Puts the file into the repository `team/app`, and returns its digest."""
+    with open(path, "rb") as f:
+        data = f.read()
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    connection = http.client.HTTPConnection(registry.address)
+    connection.request("POST", "/v2/team/app/blobs/uploads/")
+    answer = connection.getresponse()
+    answer.read()
+    place = answer.getheader("Location").partition("/v2/")[2]
+    connection.request("PUT", f"/v2/{place}&digest={digest}", data, {"Content-Type": "application/octet-stream"})
+    assert connection.getresponse().status == 201
+    connection.close()
+    return digest
 
 
-def compare(folder, how, what, certificate):
-    floor, contenders = nginx(folder, certificate), [ours(folder, certificate)]
+def webseed_path(gate, digest):
+    status, _, torrent = get(gate.gateway, f"/v1/team/app/blobs/{digest}", {})
+    while status == 202:
+        status, _, torrent = get(gate.gateway, f"/v1/team/app/blobs/{digest}", {})
+    return bdecode(torrent)[b"url-list"].decode().removeprefix(gate.gateway_url) + digest
+
+
+def ours(folder, registry, digest, certificate):
+    """The path holds a token that is good for longer than the run."""
+    place = os.path.join(folder, "tls" if certificate else "plain")
+    row = {"name": "registry.example", "url": registry.url}
+    sections = {"gateway": {"cache": {"path": "cache"}}, "auth": {"ttl": {"webseed": "24h"}}, "log": {"level": "info"}}
+    with Gate(place, [row], **sections) as gate:
+        target = webseed_path(gate, digest)
+    if certificate:
+        sections["gateway"]["tls"] = {"certificate": certificate.cert, "key": certificate.key}
+        gate = Gate(place, [row], **sections)
+    return Contender("swarmgated", int(gate.gateway.rpartition(":")[2]),
+                     [binary("swarmgated"), "--config", gate.config], target)
+
+
+def distribution(folder, registry, digest, certificate):
+    """Debian's docker-registry, another process of the same storage."""
+    other = Registry(os.path.join(folder, "other-tls" if certificate else "other"), None, tls=certificate)
+    os.symlink(os.path.join(registry.folder, "storage"), os.path.join(other.folder, "storage"))
+    return Contender("docker-registry", int(other.address.rpartition(":")[2]),
+                     ["docker-registry", "serve", other.config], f"/v2/team/app/blobs/{digest}")
+
+
+def compare(floor, contenders, how, what):
     for _ in range(ROUNDS):
         for contender in contenders:
             theirs = floor.measure(how, RANGES[what])
             contender.ratios.append(theirs / contender.measure(how, RANGES[what]))
     for contender in [floor, *contenders]:
         contender.row(how, what)
+        contender.costs, contender.ratios = [], []
 
 
 def webseed(folder):
     if not shutil.which("nginx"):
         print("\nWebseed: left out, for there is no nginx", file=sys.stderr)
         return
-    run(["cmake", "--build", os.path.join(os.path.dirname(binary("")), ".."), "--target", "rangeload", "fileserver"])
-    with open(os.path.join(folder, "f"), "wb") as f:
+    run(["cmake", "--build", os.path.join(os.path.dirname(binary("")), ".."), "--target", "rangeload"])
+    path = os.path.join(folder, "f")
+    with open(path, "wb") as f:
         for _ in range(SIZE >> 20):
             f.write(os.urandom(1 << 20))
     certificate = Authority(folder).issue("127.0.0.1")
     print(f"\nA blob of {SIZE >> 20} MiB in the page cache, {CONNECTIONS} connections that are kept, {ROUNDS} rounds\n")
     print("| how | ranges | server | CPU s a GiB | bytes a CPU second, × nginx |\n| --- | --- | --- | --- | --- |")
-    for how in BYTES:
-        for what in RANGES:
-            compare(folder, how, what, certificate if how != "plain" else None)
+    with Registry(os.path.join(folder, "registry"), None) as registry:
+        digest = upload(registry, path)
+        for how in BYTES:
+            tls = certificate if how != "plain" else None
+            contenders = [ours(folder, registry, digest, tls), distribution(folder, registry, digest, tls)]
+            for what in RANGES:
+                compare(nginx(folder, tls), contenders, how, what)

@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "gateway/challenges.h"
 #include "gateway/internal.h"
+#include "gateway/webseed_tokens.h"
 
 #include <stdlib.h>
 
@@ -36,8 +37,10 @@ struct gateway *gateway_new(const struct gateway_options *options, struct http_c
   gateway->options = options;
   gateway->upstreams = upstreams;
   gateway->refusals = refusals_new(options->log, e);
-  if (gateway->refusals == NULL) {
+  gateway->webseed_tokens = webseed_tokens_new();
+  if (gateway->refusals == NULL || gateway->webseed_tokens == NULL) {
     gateway_free(gateway);
+    error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
     return NULL;
   }
   for (size_t i = 0; i < options->registry_count; i++) {
@@ -54,6 +57,7 @@ void gateway_free(struct gateway *gateway) {
     return;
   }
   cache_waker_close(gateway->waker);
+  webseed_tokens_free(gateway->webseed_tokens);
   for (size_t i = 0; i < gateway->options->registry_count; i++) {
     registry_free(gateway->upstreams[i].client);
     challenges_free(gateway->upstreams[i].challenges);

@@ -24,8 +24,9 @@ struct gateway {
   struct gateway_upstream *upstreams; /**< as many as options->registries */
   struct refusals *refusals;
   struct blob_answers answers; /**< of webseed.c */
-  struct cache_waker *waker;   /**< of this loop; made when it is first needed */
-  uint64_t generation;         /**< of the revocations that the answers were held against */
+  struct webseed_tokens *webseed_tokens;
+  struct cache_waker *waker; /**< of this loop; made when it is first needed */
+  uint64_t generation;       /**< of the revocations that the answers were held against */
 };
 
 /** The registry of that name; NULL when there is none. */

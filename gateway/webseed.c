@@ -13,6 +13,7 @@
 #include "gateway/relay.h"
 #include "gateway/serve.h"
 #include "gateway/storage.h"
+#include "gateway/webseed_tokens.h"
 #include "http/query.h"
 #include "image/reference.h"
 
@@ -296,38 +297,36 @@ void webseed_handle(struct http_exchange *x, void *context) {
   struct arena *arena = http_exchange_arena(x);
   struct slice file = slice_from(http_request_path(x), strlen("/webseed/"));
   struct slice jws = slice_cut(&file, '/');
-  struct token token;
+  struct webseed_grant grant;
   struct error why = {0};
-  if (keyring_verify(gateway->options->keyring, jws, TOKEN_WEBSEED, clock_now(), arena, &token,
-                     &why) != TOKEN_VALID) {
+  if (!webseed_tokens_check(gateway->webseed_tokens, gateway->options->keyring, jws, clock_now(),
+                            arena, &grant, &why)) {
     log_write(gateway->options->log, LOG_LEVEL_DEBUG, "refused a webseed token: %s", why.text);
     problem_answer(x, 403, "DENIED",
                    "the webseed token is not valid, or has expired: fetch the torrent anew");
     return;
   }
   struct reading *r = arena_alloc(arena, sizeof *r);
-  struct slice name = issue_name(token.digest, arena);
-  struct slice etag = etag_of(token.digest, arena);
-  char *repository = arena_copy(arena, token.repository);
-  char *digest = arena_copy(arena, token.digest);
-  if (r == NULL || name.ptr == NULL || etag.ptr == NULL || repository == NULL || digest == NULL) {
+  struct slice name = issue_name(grant.digest, arena);
+  struct slice etag = etag_of(grant.digest, arena);
+  if (r == NULL || name.ptr == NULL || etag.ptr == NULL) {
     problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
     return;
   }
   *r = (struct reading){.gateway = gateway, .x = x, .file = -1};
   r->order = (struct blob_order){
-      .upstream = gateway_find(gateway, token.registry),
-      .repository = repository,
-      .digest = digest,
+      .upstream = gateway_find(gateway, grant.registry),
+      .repository = grant.repository.ptr,
+      .digest = grant.digest.ptr,
       .etag = etag,
-      .issued = token.issued,
+      .names = grant.names,
+      .issued = grant.issued,
   };
-  revocation_names_of(&token, token.key_id, token.header_kid, &r->order.names);
   if (r->order.upstream == NULL) {
     problem_answer(x, 404, "NAME_UNKNOWN", "the token's registry is not served here any more");
   } else if (is_revoked(gateway, &r->order)) {
     refuse_revoked(r);
-  } else if (!right_file(file, name, token.digest, arena)) {
+  } else if (!right_file(file, name, grant.digest, arena)) {
     problem_answer(x, 404, "BLOB_UNKNOWN", "the token is for another file");
   } else if (etag_known(x, etag)) {
     const struct http_field field = {SLICE("ETag"), etag};
