@@ -72,7 +72,8 @@ class Demo:
         with open(os.path.join(gate_folder, "gateway.pass"), "w", encoding="utf-8") as f:
             f.write(USERS["gateway"])
         os.chmod(os.path.join(gate_folder, "gateway.pass"), 0o600)
-        self.gate = Gate(gate_folder, [row], host=self.hub.address, prefix=self.hub.prefix).start()
+        self.gate = Gate(gate_folder, [row], host=self.hub.address, prefix=self.hub.prefix,
+                         gateway={"cache": {"path": "cache"}}).start()
         self.index = self.create("team/app:1")
         other = self.create("other/app:1")
         self.other_blob = max(other["blobs"], key=lambda blob: blob["size"])
