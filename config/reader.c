@@ -113,11 +113,17 @@ static bool is_path(const struct setting *key, struct slice text) {
          (key->kind == SETTING_SOURCE && !value_is_url(text));
 }
 
+/* Whether it may hold a password, as a URL does in front of an `@`, however it is misspelt. */
+static bool is_secret(struct slice text) {
+  return memchr(text.ptr, '@', text.len) != NULL;
+}
+
 static int store_text(struct reader *r, const struct setting *key, const struct value *v,
                       struct config_text *to) {
   const char *wrong = key->check == NULL ? NULL : key->check(v->text);
   if (wrong != NULL) {
-    return fail(r, v->line, "%.*s: %s", shown(v->text), v->text.ptr, wrong);
+    return is_secret(v->text) ? fail(r, v->line, "%s", wrong)
+                              : fail(r, v->line, "%.*s: %s", shown(v->text), v->text.ptr, wrong);
   }
   char *text = strndup(v->text.ptr, v->text.len);
   if (text != NULL && is_path(key, v->text)) {

@@ -235,6 +235,21 @@ static const struct {
      "4: auth.signing_keys: ", "public keys only"},
     {BOTH "tracker: {revocations: 'https://a'}, gateway: {}}\n",
      "1: tracker.revocations: is for a tracker without a gateway", NULL},
+    /* What may be a password is not shown. */
+    {"registries: [{name: a, url: 'https://u:s3cr3tpw@host'}]\n",
+     "1: registries[0].url: must not hold a user name or password", NULL},
+    {"registries: [{name: a, url: 'https//u:s3cr3tpw@host'}]\n",
+     "1: registries[0].url: is not a URL that begins with http", NULL},
+    {"registries: [{name: a, url: 'https://u:s3/cr3tpw@host'}]\n",
+     "1: registries[0].url: has no host", NULL},
+    {"tracker: {revocations: 'https://u:s3cr3tpw@host/v1/revocations'}\n",
+     "1: tracker.revocations: must not hold", NULL},
+    {"tracker: {url: 'https://u:s3cr3tpw@host'}\n", "1: tracker.url: must not hold", NULL},
+    {BOTH "gateway: {url: 'https://u:s3cr3tpw@host'}}\n", "1: gateway.url: must not hold", NULL},
+    {"tracker: {store: 'redis://:s3cr3tpw@host/0'}\n", "1: tracker.store: Redis is not", NULL},
+    {"auth: {trust: [{issuer: i, audience: a, keys: 'https://u:s3cr3tpw@host', "
+     "algorithms: [ES256], accept: [swarm]}]}\n",
+     "1: auth.trust[0].keys: must not hold", NULL},
 };
 
 static void refuse(const char *text, size_t len, const char *begins, const char *holds) {
