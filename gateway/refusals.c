@@ -13,7 +13,7 @@
 
 enum {
   PLACES = 1024,  /* addresses that are counted; then the one that came in first goes */
-  LINE_MAX = 2048 /* bytes, as many as the log takes */
+  LINE_MAX = 2048 /* bytes, as many as the log takes; `what` and an address are far less */
 };
 
 struct refusals {
@@ -79,21 +79,35 @@ bool refusals_due(struct refusals *r, const struct sockaddr *from, uint64_t now,
   return due;
 }
 
+static void write_line(struct refusals *r, enum log_level level, const struct sockaddr *from,
+                       const char *text) {
+  char others[64] = "";
+  uint64_t left_out;
+  bool due = refusals_due(r, from, clock_monotonic_ms(), &left_out);
+  if (due && left_out > 0) {
+    snprintf(others, sizeof others, "; before it %" PRIu64 " such lines were not logged", left_out);
+  }
+  log_write(r->log, due ? level : LOG_LEVEL_DEBUG, "%s%s", text, others);
+}
+
 void refusals_log(struct refusals *r, const struct sockaddr *from, const char *what,
                   const char *more, ...) {
   char address[ADDRESS_TEXT_MAX];
   char text[LINE_MAX];
-  char others[64] = "";
-  uint64_t left_out;
   va_list args;
-  va_start(args, more);
-  vsnprintf(text, sizeof text, more, args);
-  va_end(args);
-  bool due = refusals_due(r, from, clock_monotonic_ms(), &left_out);
-  if (due && left_out > 0) {
-    snprintf(others, sizeof others, "; before it %" PRIu64 " refusals were not logged", left_out);
-  }
   address_print(from, address);
-  log_write(r->log, due ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "%s for %s%s%s", what, address, text,
-            others);
+  int len = snprintf(text, sizeof text, "%s for %s", what, address);
+  va_start(args, more);
+  vsnprintf(text + len, sizeof text - (size_t)len, more, args);
+  va_end(args);
+  write_line(r, LOG_LEVEL_INFO, from, text);
+}
+
+void refusals_warn(struct refusals *r, const struct sockaddr *from, const char *format, ...) {
+  char text[LINE_MAX];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  write_line(r, LOG_LEVEL_WARN, from, text);
 }

@@ -1,7 +1,7 @@
 /**
  * The lines in the log that say who was refused and why, so that an operator finds a user's trouble
- * there; so many a minute, and of one address, that whoever guesses cannot fill the disk. Shared by
- * the loops.
+ * there, and those that say what failed while somebody was answered; so many a minute, and of one
+ * address, that whoever asks cannot fill the disk. Shared by the loops.
  */
 #pragma once
 
@@ -40,3 +40,8 @@ bool refusals_due(struct refusals *refusals, const struct sockaddr *from, uint64
  */
 void refusals_log(struct refusals *refusals, const struct sockaddr *from, const char *what,
                   const char *more, ...) __attribute__((format(printf, 4, 5)));
+
+/** Logs the line of \p format, which says what failed, at `warn` when it is due, with how many were
+ * left out before, else at `debug`. Never a password and never a token. */
+void refusals_warn(struct refusals *refusals, const struct sockaddr *from, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

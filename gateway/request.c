@@ -33,8 +33,14 @@ struct issue_grant request_grant(const struct request *r) {
 
 void request_log(const struct request *r, enum log_level level, const char *what,
                  struct slice digest, const char *why) {
-  log_write(r->gateway->options->log, level, "%s %.*s of %.*s/%s: %s", what, SLICE_ARG(digest),
-            SLICE_ARG(r->upstream->name), r->repository.ptr, why);
+  static const char format[] = "%s %.*s of %.*s/%s: %s";
+  if (level == LOG_LEVEL_WARN) {
+    refusals_warn(r->gateway->refusals, http_request_peer(r->x), format, what, SLICE_ARG(digest),
+                  SLICE_ARG(r->upstream->name), r->repository.ptr, why);
+  } else {
+    log_write(r->gateway->options->log, level, format, what, SLICE_ARG(digest),
+              SLICE_ARG(r->upstream->name), r->repository.ptr, why);
+  }
 }
 
 void request_fail(const struct request *r, const char *what, struct slice digest,

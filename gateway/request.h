@@ -34,7 +34,8 @@ struct issue_grant request_grant(const struct request *r);
 
 /**
  * Logs `WHAT of REGISTRY/REPOSITORY: WHY`, where \p what ends in what it is about, such as
- * `cannot hand out the torrent of`, and \p digest names it.
+ * `cannot hand out the torrent of`, and \p digest names it. Anybody can bring such a line about, so
+ * at LOG_LEVEL_WARN it is within the bounds of refusals_warn().
  */
 void request_log(const struct request *r, enum log_level level, const char *what,
                  struct slice digest, const char *why);

@@ -121,7 +121,8 @@ void token_refuse_for_now(const struct token_asking *a, const char *why, uint64_
 }
 
 void token_fail(const struct token_asking *a, int status, const struct error *e) {
-  log_write(a->service->options->log, LOG_LEVEL_WARN, "cannot issue a registry token: %s", e->text);
+  refusals_warn(a->service->refusals, http_request_peer(a->x), "cannot issue a registry token: %s",
+                e->text);
   if (status == 503) {
     problem_later(a->x, status, "UNAVAILABLE",
                   "the token service cannot record what it issues, and so issues nothing; its log "

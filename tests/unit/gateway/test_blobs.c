@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include "gateway/caller.h"
+#include "gateway/refusals.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -164,6 +165,40 @@ static void gives_the_registrys_decision(void **state) {
     }
     http_memory_free(m);
   }
+}
+
+/* How many lines a file holds that was written to by its descriptor. */
+static unsigned lines_of(FILE *file) {
+  unsigned lines = 0;
+  rewind(file);
+  for (int c = getc(file); c != EOF; c = getc(file)) {
+    lines += c == '\n';
+  }
+  return lines;
+}
+
+/* Anybody may ask, and nobody may fill the disk with what a registry that is down brings about. */
+static void a_registry_that_fails_does_not_flood_the_log(void **state) {
+  enum { ASKED = 3 * REFUSALS_PLACE_MAX };
+  struct world *w = *state;
+  FILE *log = tmpfile();
+  int saved = dup(STDERR_FILENO);
+  assert_true(log != NULL && saved >= 0);
+  w->log.level = LOG_LEVEL_WARN;
+  w->registry.status = 500;
+  assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+  for (int i = 0; i < ASKED; i++) {
+    w->registry.request_count = 0;
+    struct http_memory *m = ask(w, "", "");
+    world_wait(w, m);
+    http_memory_free(m);
+  }
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  unsigned lines = lines_of(log);
+  fclose(log);
+  /* A minute may end in between. */
+  assert_in_range(lines, REFUSALS_PLACE_MAX, 2 * REFUSALS_PLACE_MAX);
 }
 
 static void believes_the_digest_or_else_the_size(void **state) {
@@ -674,6 +709,7 @@ int main(void) {
       TEST(passes_on_basic_and_bearer_alone),
       TEST(never_asks_with_credentials_of_its_own),
       TEST(gives_the_registrys_decision),
+      TEST(a_registry_that_fails_does_not_flood_the_log),
       TEST(believes_the_digest_or_else_the_size),
       TEST(needs_the_digest_while_no_size_is_known),
       TEST(takes_no_credentials_along_a_redirect),
