@@ -37,7 +37,8 @@ int file_write_for(const char *path, struct slice data, mode_t mode, const struc
 int file_create(const char *path, struct slice data, mode_t mode, struct error *e);
 
 /**
- * Refuses a file with a private key that others than its owner have any right to.
+ * Refuses a file with a private key, or another secret, that others than its owner have any right
+ * to.
  *
  * \return 0, also for a file that cannot be looked at, which whoever reads it says better; or -1
  * with ERROR_USAGE.

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from support.announce import announce, failure, get
+from support.certificates import Authority
 from support.gate import Gate
 from support.jws import unb64
 from support.our_service import OurService
@@ -202,3 +203,19 @@ def test_key_is_checked(tmp_path):
     done = run([binary("swarmgated"), "--config", gate.config, "--check-config"], check=False)
     assert done.returncode == 2 and re.search(r"yaml:\d+: .*missing\.pem", done.stderr), done.stderr
     assert not os.path.exists(tmp_path / "data")
+
+
+@pytest.mark.parametrize("listen,tls,warned", [
+    ("0.0.0.0:8080", False, True), ("[::]:8080", False, True), ("192.0.2.1:8080", False, True), ("127.0.0.1:8080", False, False),
+    ("[::1]:8080", False, False), ("unix:/run/gate.sock", False, False), ("0.0.0.0:8080", True, False)])
+def test_passwords_in_the_clear_are_warned_of(tmp_path, listen, tls, warned):
+    run([binary("swarmgate"), "key", "generate", "--use", "registry", "--out", str(tmp_path / "registry.pem")])
+    gateway = {"listen": ["127.0.0.1:8081", listen], "url": "http://gate.example"}
+    if tls:
+        shown = Authority(str(tmp_path / "ca")).server()
+        gateway["tls"] = {"certificate": shown.cert, "key": shown.key}
+    gate = Gate(str(tmp_path), [{"name": "r", "url": "http://127.0.0.1:9"}], gateway=gateway,
+                token_service={"issuer": "i", "service": "s", "signing_key": "registry.pem"})
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"])
+    assert done.stderr.count('"warn"') == warned, done.stderr
+    assert bool(re.search(r"yaml:\d+: gateway\.listen\[1\]: passwords .*in the clear.*gateway\.tls", done.stderr)) == warned, done.stderr

@@ -441,3 +441,14 @@ def test_wildcard_in_torrents_is_warned_of(registry, tmp_path, host, known, warn
     assert checked.count('"warn"') == len(warnings)
     for key in ("tracker.url", "gateway.url") if warned else ():
         assert any(f"set {key} in" in line for line in warnings)
+
+
+@pytest.mark.parametrize("mode,warned", [(0o600, False), (0o640, True), (0o604, True)])
+def test_a_password_that_others_may_read_is_warned_of(tmp_path, mode, warned):
+    gate = Gate(str(tmp_path), [{"name": "r", "url": "http://127.0.0.1:9", "credentials": {"username": "u", "password_file": "gateway.pass"}}])
+    (tmp_path / "gateway.pass").write_text("s3cr3t")
+    os.chmod(tmp_path / "gateway.pass", mode)
+    done = run([binary("swarmgated"), "--config", gate.config, "--check-config"])
+    assert done.stderr.count('"warn"') == warned and "s3cr3t" not in done.stderr, done.stderr
+    said = rf"yaml:\d+: registries\[0\]\.credentials\.password_file: .*chmod 600 {re.escape(str(tmp_path))}/gateway\.pass"
+    assert bool(re.search(said, done.stderr)) == warned, done.stderr

@@ -1,5 +1,6 @@
 #include "review.h"
 
+#include "base/file.h"
 #include "session_key.h"
 
 #include <string.h>
@@ -69,9 +70,44 @@ static void warn_of_plain_keys(const struct config *c) {
   }
 }
 
+/* Whether a listener is for other machines too; who passes a socket knows where it listens. */
+static bool is_for_others(struct slice listen) {
+  return !slice_starts(listen, SLICE("unix:")) && !slice_starts(listen, SLICE("fd:")) &&
+         !is_on_loopback(listen);
+}
+
+static void warn_of_plain_passwords(const struct config *c) {
+  const struct config_texts *listen = &c->gateway.listen;
+  if (!c->token_service.present || c->gateway.tls.line != 0) {
+    return;
+  }
+  for (size_t i = 0; i < listen->count; i++) {
+    if (is_for_others(slice_str(listen->items[i].text))) {
+      log_write(&c->log, LOG_LEVEL_WARN,
+                "%s:%u: gateway.listen[%zu]: passwords for the token service come to %s in the "
+                "clear: set gateway.tls, or listen on loopback behind a proxy that has TLS",
+                c->file, listen->items[i].line, i, listen->items[i].text);
+    }
+  }
+}
+
+static void warn_of_read_passwords(const struct config *c) {
+  for (size_t i = 0; i < c->registry_count; i++) {
+    const struct config_text *file = &c->registries[i].password_file;
+    if (file->text != NULL && file_check_private(file->text, NULL) != 0) {
+      log_write(&c->log, LOG_LEVEL_WARN,
+                "%s:%u: registries[%zu].credentials.password_file: others than its owner may use "
+                "this password: chmod 600 %s",
+                c->file, file->line, i, file->text);
+    }
+  }
+}
+
 void review_warn(const struct config *c) {
   warn_of_wildcards(c);
   warn_of_plain_keys(c);
+  warn_of_plain_passwords(c);
+  warn_of_read_passwords(c);
 }
 
 int review_config(const struct config *c, struct error *e) {
