@@ -280,12 +280,13 @@ def one_line(done, status):
     return done.stderr
 
 
-@pytest.mark.parametrize("command", [["revoke", "--sub", ALICE], ["revoke", "remove", "--sub", ALICE], ["revoke", "list"]],
-                         ids=["revoke", "remove", "list"])
-def test_revoking_is_for_the_gateway(tmp_path, command):
+@pytest.mark.parametrize("command", ["revoke --sub " + ALICE, "revoke remove --sub " + ALICE, "revoke list", "user add bob", "user passwd bob",
+                                     "user remove bob", "user list", "user grant bob * pull", "user ungrant bob *", "torrent list",
+                                     "torrent remove " + "ab" * 20, "torrent create oci:nowhere --register --repository a"])
+def test_what_is_kept_is_for_the_gateway(tmp_path, command):
     """It would be written where nobody reads it."""
     tracker = make_tracker(tmp_path, make_gateway(tmp_path), "https://gate.example/v1/revocations")
-    told = one_line(tracker.tool(*command, "--config", tracker.config, check=False), 2)
+    told = one_line(tracker.tool(*command.split(), "--config", tracker.config, check=False), 2)
     assert "swarmgated.yaml:" in told and "https://gate.example/v1/revocations" in told and "on the gateway's machine" in told
     assert not os.path.exists(os.path.join(tracker.folder, "data"))
 

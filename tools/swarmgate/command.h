@@ -26,6 +26,11 @@ command_fn command_audit;
 
 /** Loads the file of `--config`, which the command needs. \return 0, or -1 with ERROR_USAGE. */
 int command_config(const char *path, struct config *out, struct error *e);
+/**
+ * Likewise, for a command that works on what is kept in `data_dir`: a tracker that stands alone has
+ * nothing there, so that what is written would be read by nobody.
+ */
+int command_config_here(const char *path, struct config *out, struct error *e);
 
 /**
  * Records what a command is about to do, or to hand out, in the audit log; \p event needs no `from`

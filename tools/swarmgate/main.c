@@ -160,6 +160,23 @@ int command_config(const char *path, struct config *out, struct error *e) {
   return config_load(path, out, e);
 }
 
+int command_config_here(const char *path, struct config *out, struct error *e) {
+  if (command_config(path, out, e) != 0) {
+    return -1;
+  }
+  const struct config_text *elsewhere = &out->tracker.revocations;
+  if (elsewhere->text == NULL) {
+    return 0;
+  }
+  config_error(out, elsewhere->line, e,
+               "tracker.revocations: this tracker takes what is revoked from %s, and keeps no "
+               "users, torrents and revocations; run this on the gateway's machine, with its "
+               "configuration",
+               elsewhere->text);
+  config_free(out);
+  return -1;
+}
+
 static const char *words_of(const struct command *c, char out[WORDS_MAX]) {
   snprintf(out, WORDS_MAX, "%s%s%s", c->first, c->second == NULL ? "" : " ",
            c->second == NULL ? "" : c->second);

@@ -315,15 +315,12 @@ int command_revoke_list(int argc, char **argv, struct error *e) {
   struct config config = {0};
   struct db *db = NULL;
   if (args_read(argc, argv, options, 2, 0, 0, &operands, &count, e) != 0 ||
-      command_config(config_path, &config, e) != 0) {
+      command_config_here(config_path, &config, e) != 0) {
     return -1;
   }
   struct listing listing = {.now = clock_now(), .json = json ? json_array() : NULL};
-  int result = revoke_check_here(&config, e);
+  int result = db_open(config.data_dir.text, &db, e);
   if (result == 0) {
-    result = db_open(config.data_dir.text, &db, e);
-  }
-  if (db != NULL) {
     result = db_read(db, list_all, &listing, e);
     db_close(db);
   }

@@ -173,16 +173,6 @@ static int find_kind(const struct revoke_selection *s, enum revocation_kind *out
              : error_set(e, ERROR_USAGE, "--registry goes with --sub and --repository");
 }
 
-int revoke_check_here(const struct config *config, struct error *e) {
-  const struct config_text *elsewhere = &config->tracker.revocations;
-  return elsewhere->text == NULL
-             ? 0
-             : config_error(config, elsewhere->line, e,
-                            "tracker.revocations: this tracker takes what is revoked from %s; "
-                            "revoke on the gateway's machine, with its configuration",
-                            elsewhere->text);
-}
-
 int revoke_target_find(const struct revoke_selection *selection, struct revoke_target *out,
                        struct error *e) {
   *out = (struct revoke_target){0};
@@ -191,8 +181,7 @@ int revoke_target_find(const struct revoke_selection *selection, struct revoke_t
   }
   struct slice value = slice_str(selection->values[out->kind]);
   if (check_text(value, revocation_kind_name(out->kind), e) != 0 ||
-      command_config(selection->config, &out->config, e) != 0 ||
-      revoke_check_here(&out->config, e) != 0) {
+      command_config_here(selection->config, &out->config, e) != 0) {
     return -1;
   }
   out->values =

@@ -30,7 +30,3 @@ struct revoke_target {
 int revoke_target_find(const struct revoke_selection *selection, struct revoke_target *out,
                        struct error *e);
 void revoke_target_free(struct revoke_target *target);
-
-/** Whether what is revoked is kept where the configuration is: not so for a tracker that stands
- *  alone. \return 0, or -1 with ERROR_USAGE, which says where it is. */
-int revoke_check_here(const struct config *config, struct error *e);

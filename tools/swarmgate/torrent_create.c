@@ -337,7 +337,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
     from.platform = &platform;
   }
   if (result == 0 && c.registers) {
-    result = command_config(c.config_path, &c.config, e);
+    result = command_config_here(c.config_path, &c.config, e);
     if (result == 0) {
       /* What the gateway of that configuration hands out. */
       c.format = format == NULL ? (enum torrent_format)c.config.gateway.format : c.format;

@@ -70,7 +70,7 @@ int command_torrent_list(int argc, char **argv, struct error *e) {
   struct config config = {0};
   struct db *db = NULL;
   if (args_read(argc, argv, options, 2, 0, 0, &operands, &count, e) != 0 ||
-      command_config(config_path, &config, e) != 0) {
+      command_config_here(config_path, &config, e) != 0) {
     return -1;
   }
   json_t *list = json ? json_array() : NULL;
@@ -109,7 +109,7 @@ int command_torrent_remove(int argc, char **argv, struct error *e) {
     return error_set(e, ERROR_USAGE, "%s: an infohash of 40 or 64 hex digits is wanted",
                      operands[0]);
   }
-  if (command_config(config_path, &config, e) != 0) {
+  if (command_config_here(config_path, &config, e) != 0) {
     return -1;
   }
   int result = db_open(config.data_dir.text, &db, e);

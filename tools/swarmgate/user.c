@@ -46,7 +46,7 @@ static int begin(int argc, char **argv, int min, int max, struct request *r, str
   if (r->count > max) { /* which may be a password: it is not shown */
     return error_set(e, ERROR_USAGE, "too many arguments; see `swarmgate %s --help`", argv[0]);
   }
-  return max > 0 && read_name(r, e) != 0 ? -1 : command_config(config_path, &r->config, e);
+  return max > 0 && read_name(r, e) != 0 ? -1 : command_config_here(config_path, &r->config, e);
 }
 
 static int in_db(struct request *r,
