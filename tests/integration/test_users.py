@@ -73,6 +73,19 @@ def fits(phc, password):
     return hashlib.scrypt(password.encode(), salt=salt, n=1 << 15, r=8, p=1, maxmem=1 << 26, dklen=32) == digest
 
 
+@pytest.mark.parametrize("service", [False, True])
+def test_users_without_a_token_service_are_noted(users, service):
+    """They may be there before it, but are for nothing without."""
+    if service:
+        with open(users.config, "a", encoding="utf-8") as f:
+            f.write("token_service: {issuer: i, service: s, signing_key: registry.pem}\n")
+    for argv, noted in ((["add", "alice"], True), (["grant", "alice", "*", "pull"], True), (["passwd", "alice"], False),
+                        (["ungrant", "alice", "*"], False), (["list"], False), (["remove", "alice"], False)):
+        said = users(*argv, password=PASSWORD).stderr
+        assert said.count("\n") == (noted and not service), (argv, said)
+        assert service or not noted or ("note: " in said and "swarmgated.yaml has no token_service" in said)
+
+
 def test_users_come_and_go(users):
     assert users("list").stdout == "" and json.loads(users("list", "--json").stdout) == []
     users("add", "alice", password=PASSWORD + "\n")
@@ -83,6 +96,7 @@ def test_users_come_and_go(users):
     users.refused(4, "no user alice", "remove", "alice")
     users.refused(4, "no user alice", "passwd", "alice", password=PASSWORD)
     users.refused(4, "no user alice", "grant", "alice", "team/*", "pull")
+    users.refused(2, "a grant is of pull, or of pull,push", "grant", "alice", "team/*", "pull,")
     users.refused(4, "no user alice", "ungrant", "alice", "team/*")
     assert users.list() == {"jürgen müller": {}} and users.sound()
 
@@ -127,6 +141,8 @@ def test_passwords_that_will_not_do(alice, given, says):
     ["grant", "alice", "team/*", "pull,delete"], ["grant", "alice", "team/*", "Pull"], ["grant", "alice", "team/*", ""], ["grant", "alice", "team*", "pull"],
     ["grant", "alice", "", "pull"], ["grant", "alice", "a/*/b", "pull"], ["grant", "alice", "Team/App", "pull"], ["grant", "alice", "x" * 256, "pull"],
     ["grant", "a:b", "team/*", "pull"], ["ungrant", "alice"], ["ungrant", "alice", "team*"], ["ungrant", "alice", "team/*", "delete"], ["list", "alice"],
+    ["grant", "alice", "team/*", "pull,"], ["grant", "alice", "team/*", ",pull"], ["grant", "alice", "team/*", "push"],
+    ["grant", "alice", "team/*", "pull,pull"], ["ungrant", "alice", "team/*", "push,"],
     ["grant", "alice", "team/*", "pull", "more"], ["add", "alice", "--json"], ["add", "alice", "--password", "x"], ["nonsense"],
 ], ids=brief)
 def test_wrong_usage(alice, argv):

@@ -61,6 +61,16 @@ static int in_db(struct request *r,
   return rc;
 }
 
+/* Not refused: the token service may be added later. */
+static void note_no_service(const struct request *r) {
+  if (!r->config.token_service.present) {
+    fprintf(stderr,
+            "swarmgate: note: %s has no token_service, which is what users and their grants are "
+            "for\n",
+            r->config.file);
+  }
+}
+
 /* The last that a command does: it records the change, then makes it. What fails after it was
  * recorded is in the log all the same. */
 static int finish(struct request *r, const char *event, const char *action, db_write_fn *work,
@@ -74,6 +84,9 @@ static int finish(struct request *r, const char *event, const char *action, db_w
   int rc = command_record(&r->config, record, e);
   if (rc == 0) {
     rc = in_db(r, db_write_now, work, r, e);
+  }
+  if (rc == 0 && strcmp(action, "add") == 0) {
+    note_no_service(r);
   }
   config_free(&r->config);
   return rc;
@@ -156,6 +169,17 @@ static int ungrant(struct db_txn *txn, void *arg, struct error *e) {
   return user_store_ungrant(txn, r->name, r->pattern, r->actions, e);
 }
 
+/* A token service takes `pull,` for `pull` and passes over what it does not know; who types a grant
+ * means something by each of them. */
+static bool read_actions(const char *text, bool alone, unsigned *out) {
+  *out = strcmp(text, "pull") == 0            ? SCOPE_PULL
+         : strcmp(text, "pull,push") == 0     ? SCOPE_PULL | SCOPE_PUSH
+         : strcmp(text, "push,pull") == 0     ? SCOPE_PULL | SCOPE_PUSH
+         : alone && strcmp(text, "push") == 0 ? SCOPE_PUSH
+                                              : 0;
+  return *out != 0;
+}
+
 /* \param fewest arguments: without the last all actions are meant. */
 static int change_grant(int argc, char **argv, int fewest, const char *action, db_write_fn *work,
                         struct error *e) {
@@ -165,10 +189,12 @@ static int change_grant(int argc, char **argv, int fewest, const char *action, d
   }
   const char *actions = r.count < 3 ? "pull,push" : r.operands[2];
   r.pattern = slice_str(r.operands[1]);
-  if (!scope_actions(slice_str(actions), &r.actions) || r.actions == 0 ||
-      (r.actions & SCOPE_OTHER) != 0) {
+  bool may_omit = fewest < 3;
+  if (!read_actions(actions, may_omit, &r.actions)) {
     config_free(&r.config);
-    return error_set(e, ERROR_USAGE, "%s: pull or pull,push is wanted", actions);
+    return error_set(e, ERROR_USAGE, "%s: %s", actions,
+                     may_omit ? "pull, push or pull,push is wanted"
+                              : "a grant is of pull, or of pull,push");
   }
   r.allowed = (r.actions & SCOPE_PUSH) == 0   ? SLICE("pull")
               : (r.actions & SCOPE_PULL) == 0 ? SLICE("push")
