@@ -122,7 +122,8 @@ def test_what_is_asked_for(tmp_path):
         assert line.startswith(event["time"] + " token kind=swarm jti=" + event["jti"] + " sub=")
         assert re.search(r" exp=20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line) and f" infohashes={INFOHASH} " in line and " from=tool " in line
     assert ' sub="registry/a b\\u00E9" ' in lines[2]
-    for since in ("tomorrow", "24", "2026-02-30T00:00:00Z"):
+    assert events(gate, "--since", everything[0]["time"][:10]) == everything and events(gate, "--since", "9999-12-31") == []
+    for since in ("tomorrow", "24", "2026-02-30T00:00:00Z", "2026-02-30", "2026-2-3", "2026-02-03T"):
         fails(gate.tool("audit", "--config", gate.config, "--since", since, check=False), 2, since)
 
 

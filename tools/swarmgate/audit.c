@@ -59,18 +59,24 @@ static bool print_for_people(void *arg, struct slice line, json_t *event) {
   return !text->failed && ferror(stdout) == 0;
 }
 
-/* A time, or how long ago. */
+/* A time, a day as of its beginning in UTC, or how long ago. */
 static int read_since(const char *text, int64_t *ms, struct error *e) {
+  char midnight[sizeof "2026-02-03T00:00:00Z"];
   uint64_t ago;
   *ms = INT64_MIN;
   if (text == NULL || rfc3339_parse(slice_str(text), ms)) {
     return 0;
   }
+  int len = snprintf(midnight, sizeof midnight, "%sT00:00:00Z", text);
+  if ((size_t)len < sizeof midnight && rfc3339_parse(slice_str(midnight), ms)) {
+    return 0;
+  }
   if (!units_duration(slice_str(text), &ago)) {
-    return error_set(e, ERROR_USAGE,
-                     "--since %s: a time such as 2026-02-03T04:05:06Z, or a duration such as 24h "
-                     "back from now, is wanted",
-                     text);
+    return error_set(
+        e, ERROR_USAGE,
+        "--since %s: a time such as 2026-02-03T04:05:06Z, a day such as 2026-02-03, or "
+        "a duration such as 24h back from now is wanted",
+        text);
   }
   *ms = clock_now_ms() - (int64_t)ago;
   return 0;
