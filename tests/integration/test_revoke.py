@@ -93,6 +93,35 @@ def test_a_user_of_any_registry(tmp_path):
     assert values(gate)[2:] == [("repository", "a.example/team/app"), ("repository", "b.example:5000/team/app")]
 
 
+def test_what_nobody_knows_is_noted(tmp_path):
+    """It is revoked all the same, for other issuers' tokens are not known here; but it may be misspelt."""
+    gate = Gate(str(tmp_path), rows("registry.example"), token_service={"issuer": "i", "service": "s", "signing_key": "registry.pem"})
+    gate.tool("key", "generate", "--use", "registry", "--out", str(tmp_path / "registry.pem"))
+    kid = json.loads(gate.tool("key", "jwks", gate.key).stdout)["keys"][0]["kid"]
+    gate.tool("user", "add", "alice", "--config", gate.config, input="password")
+    gate.token(HEX, sub="registry.example/bob")
+    gate.token(HEX, sub="carol")
+    (tmp_path / "blob").write_bytes(b"x" * 1000)
+    made = json.loads(gate.tool("torrent", "create", f"blob:{tmp_path}/blob", "--register", "--repository", "a", "--json",
+                                "--config", gate.config).stdout)
+    known = [["--sub", name] for name in ("alice", "registry.example/alice", "bob", "registry.example/bob", "carol")]
+    known += [["--infohash", made["blobs"][0]["infohash"]], ["--kid", kid], ["--jti", "x"], ["--repository", "b"]]
+    unknown = [["--sub", "alise"], ["--sub", "registry.example/carol"], ["--infohash", HEX], ["--infohash", "cd" * 32], ["--kid", kid[:-1]]]
+    for argv in known + unknown + unknown:
+        done = revoke(gate, *argv)
+        assert done.stdout.startswith("revoked ") and done.stderr.count("\n") == (argv in unknown), (argv, done)
+        assert done.stderr == "" or (done.stderr.startswith("swarmgate: note: ") and "misspelt" in done.stderr)
+
+
+def test_a_name_that_is_revoked_still_is_noted(one):
+    revoke(one, "--sub", "carol")
+    assert "sub carol, without a registry in front, is revoked still" in revoke(one, "remove", "--sub", "registry.example/carol").stderr
+    assert values(one) == [("sub", "carol")]
+    assert revoke(one, "remove", "--sub", "carol").stderr == "" and values(one) == []
+    revoke(one, "--sub", "registry.example/carol")
+    assert revoke(one, "remove", "--sub", "registry.example/carol").stderr == ""
+
+
 def test_users_of_a_token_service_of_several_registries(tmp_path):
     """Its name may be none of theirs."""
     service = {"issuer": "auth.example", "service": "realm.example", "signing_key": "registry.pem"}

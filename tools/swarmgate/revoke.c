@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "db/refresh_store.h"
 #include "db/revocation_store.h"
+#include "revoke_known.h"
 #include "revoke_target.h"
 #include "tools/issuers.h"
 #include "tools/retention.h"
@@ -148,12 +149,14 @@ static int make_revocation(const struct revoke_target *t, int64_t bar, struct er
     return -1;
   }
   int result = write_revocation(db, &r, e);
-  db_close(db);
   if (result == 0) {
     printf("revoked ");
     print_target(t);
     print_times(&r.stored);
+    fflush(stdout);
+    revoke_known_note(t, db);
   }
+  db_close(db);
   return result;
 }
 
@@ -214,11 +217,23 @@ int command_revoke(int argc, char **argv, struct error *e) {
 struct removal {
   const struct revoke_target *target;
   int64_t now;
+  struct slice bare; /* the name without its registry, which is revoked still; empty: it is not */
 };
+
+/* `revoke --sub NAME` revokes the name as it is, too. */
+static void find_bare(struct db_txn *txn, struct removal *r) {
+  struct slice name = r->target->values[0];
+  struct revocation_record record;
+  slice_cut(&name, '/');
+  if (r->target->kind == REVOCATION_SUB && r->target->count == 1 && name.len > 0 &&
+      revocation_store_get(txn, REVOCATION_SUB, name, &record, NULL) == 0) {
+    r->bare = name;
+  }
+}
 
 /* Of several values one will do. */
 static int remove_all(struct db_txn *txn, void *arg, struct error *e) {
-  const struct removal *r = arg;
+  struct removal *r = arg;
   size_t removed = 0;
   if (revocation_store_drop(txn, r->now, e) != 0) {
     return -1;
@@ -232,6 +247,7 @@ static int remove_all(struct db_txn *txn, void *arg, struct error *e) {
       return error_set(e, why.kind, "%s %s", revocation_kind_name(r->target->kind), why.text);
     }
   }
+  find_bare(txn, r);
   return 0;
 }
 
@@ -257,6 +273,13 @@ int command_revoke_remove(int argc, char **argv, struct error *e) {
     struct removal removal = {.target = &target, .now = clock_now()};
     result = db_write_now(db, remove_all, &removal, e);
     db_close(db);
+    if (result == 0 && removal.bare.len > 0) {
+      fprintf(
+          stderr,
+          "swarmgate: note: sub %.*s, without a registry in front, is revoked still; `swarmgate "
+          "revoke remove --sub` with that name takes it back\n",
+          SLICE_ARG(removal.bare));
+    }
   }
   revoke_target_free(&target);
   return result;
