@@ -22,7 +22,8 @@ struct http_client_tls {
   const char *cert_file; /**< our certificate, PEM */
   const char *key_file;
   bool insecure; /**< accept any certificate (`--tls-verify=false`) */
-  /** For errors: where CA and certificate are given, such as "--cert-dir". Not copied. */
+  /** For errors: where CA and certificate are given, such as "--cert-dir". Not copied. NULL:
+   * nowhere but among the system's authorities. */
   const char *given_by;
 };
 

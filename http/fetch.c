@@ -78,9 +78,11 @@ static void explain_certificate(struct http_fetch *f) {
   case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
   case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     snprintf(f->why, sizeof f->why,
-             "its certificate is not signed by a CA that is trusted here: give the certificate of "
-             "its CA%s%s",
-             f->given_by == NULL ? "" : " by ", f->given_by == NULL ? "" : f->given_by);
+             "its certificate is not signed by a CA that is trusted here: %s%s",
+             f->given_by == NULL ? "add the certificate of its CA to the system's authorities "
+                                   "(update-ca-certificates), and restart"
+                                 : "give the certificate of its CA by ",
+             f->given_by == NULL ? "" : f->given_by);
     break;
   default:
     break; /* libcurl has said it */

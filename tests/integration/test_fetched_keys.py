@@ -232,7 +232,7 @@ def test_over_tls(tmp_path):
         issuer.url = issuer.url.replace("http:", "https:")
         with tracker_of(tmp_path / "tracker", issuer.row()) as tracker:
             line = tracker.process.wait_line("cannot fetch the keys of an issuer")
-            assert "not signed by a CA that is trusted here" in line
+            assert "not signed by a CA that is trusted here: add the certificate of its CA to the system's authorities" in line
             assert ready(tracker)[0] == 503 and issuer.asked == []
 
 
