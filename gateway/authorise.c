@@ -13,6 +13,7 @@
 #include "gateway/problem.h"
 #include "gateway/registration.h"
 #include "gateway/standing.h"
+#include "image/challenge.h"
 #include "image/reference.h"
 
 #include <stdio.h>
@@ -162,6 +163,38 @@ static void log_refusal(const struct request *r, struct slice digest, const char
   request_log(r, LOG_LEVEL_DEBUG, "nothing is handed out for", digest, why);
 }
 
+/* The realm that bearer tokens are had of, where the registry takes nothing else. */
+static struct slice bearer_realm(struct slice challenge, struct arena *arena) {
+  struct challenge one;
+  struct slice realm = {NULL, 0};
+  while (challenge_next(&challenge, arena, &one)) {
+    if (one.scheme == CHALLENGE_BASIC) {
+      return slice_of(NULL, 0);
+    }
+    realm = one.scheme == CHALLENGE_BEARER && realm.ptr == NULL ? one.realm : realm;
+  }
+  return slice_utf8(realm) ? realm : slice_of(NULL, 0);
+}
+
+/* Who sends user name and password to a registry of tokens is told where they are wanted. */
+static void answer_challenge(const struct request *r, struct slice challenge) {
+  struct arena *arena = http_exchange_arena(r->x);
+  struct slice message = {NULL, 0};
+  if (r->caller.authorization.len > 0 && !r->caller.bearer) {
+    struct slice realm = bearer_realm(challenge, arena);
+    message =
+        realm.len == 0
+            ? realm
+            : arena_printf(arena, "a bearer token of %.*s is wanted, not a user name and password",
+                           SLICE_ARG(realm));
+  }
+  if (message.ptr == NULL) {
+    problem_challenge(r->x, challenge);
+  } else {
+    problem_unauthorized(r->x, challenge, message.ptr);
+  }
+}
+
 void authorise_hide(const struct request *r) {
   if (r->manifest) {
     problem_answer(r->x, 404, "MANIFEST_UNKNOWN",
@@ -178,7 +211,7 @@ void authorise_refuse(const struct request *r, struct slice digest,
   switch (answer->verdict) {
   case DELEGATE_CHALLENGE:
     log_refusal(r, digest, "the registry wants credentials, or others than the caller's");
-    problem_challenge(r->x, answer->challenge);
+    answer_challenge(r, answer->challenge);
     break;
   case DELEGATE_HIDDEN:
     if (answer->revoked) {

@@ -135,6 +135,32 @@ static void never_asks_with_credentials_of_its_own(void **state) {
   http_memory_free(m);
 }
 
+static void says_where_a_password_is_wanted(void **state) {
+  static const struct {
+    const char *challenge, *fields, *says;
+  } rows[] = {
+      {CHALLENGE, "Authorization: " ALICE "\r\n",
+       "a bearer token of https://auth.example/token is wanted, not a user name and password"},
+      {CHALLENGE, "Authorization: Bearer abc\r\n", "the registry wants credentials"},
+      {CHALLENGE, "", "the registry wants credentials"},
+      {"Basic realm=\"r\"", "Authorization: " ALICE "\r\n", "the registry wants credentials"},
+      {CHALLENGE ", Basic realm=\"r\"", "Authorization: " ALICE "\r\n",
+       "the registry wants credentials"},
+      {"Bearer realm=\"\xff\"", "Authorization: " ALICE "\r\n", "the registry wants credentials"},
+  };
+  struct world *w = *state;
+  w->registry.status = 401;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    w->registry.challenge = rows[i].challenge;
+    w->registry.request_count = 0;
+    struct http_memory *m = ask(w, "", rows[i].fields);
+    struct reply r = world_wait(w, m);
+    assert_problem(&r, 401, "UNAUTHORIZED");
+    assert_non_null(memmem(r.body.ptr, r.body.len, rows[i].says, strlen(rows[i].says)));
+    http_memory_free(m);
+  }
+}
+
 static void gives_the_registrys_decision(void **state) {
   static const struct {
     int registry, gateway;
@@ -708,6 +734,7 @@ int main(void) {
       TEST(asks_without_credentials_when_there_are_none),
       TEST(passes_on_basic_and_bearer_alone),
       TEST(never_asks_with_credentials_of_its_own),
+      TEST(says_where_a_password_is_wanted),
       TEST(gives_the_registrys_decision),
       TEST(a_registry_that_fails_does_not_flood_the_log),
       TEST(believes_the_digest_or_else_the_size),
