@@ -41,6 +41,9 @@ struct token_asking {
  *  arena. */
 struct slice token_wanted(const struct token_asking *a);
 
+/** A set of scope_action, for the log. */
+const char *token_actions(unsigned actions);
+
 /** Logs that nothing is given out. \param why and what to do, for the operator. */
 void token_log_refusal(const struct token_asking *a, const char *why);
 

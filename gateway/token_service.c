@@ -18,6 +18,8 @@
 #define NO_USER     "there is no such user; `swarmgate user add` makes one"
 #define NO_PASSWORD "wrong password; `swarmgate user passwd` sets another"
 
+#define OTHER_SERVICE "service: is not the one that tokens are issued for here"
+
 /* As a quoted-string (RFC 9110, 5.6.4). malloc'ed; NULL with the error. */
 static char *make_challenge(struct slice service, struct error *e) {
   struct buf text = {0};
@@ -77,9 +79,13 @@ void token_service_free(struct token_service *service) {
   }
 }
 
+const char *token_actions(unsigned actions) {
+  static const char *const texts[] = {"",  "pull",   "push",   "pull,push",
+                                      "*", "pull,*", "push,*", "pull,push,*"};
+  return texts[actions];
+}
+
 struct slice token_wanted(const struct token_asking *a) {
-  static const char *const actions[] = {"",  "pull",   "push",   "pull,push",
-                                        "*", "pull,*", "push,*", "pull,push,*"};
   const struct scope_list *wanted = &a->request.scopes;
   struct arena *arena = http_exchange_arena(a->x);
   if (wanted->count == 0) {
@@ -87,7 +93,7 @@ struct slice token_wanted(const struct token_asking *a) {
   }
   const struct scope *first = &wanted->items[0];
   struct slice text = arena_printf(arena, "%.*s:%.*s:%s", SLICE_ARG(first->type),
-                                   SLICE_ARG(first->name), actions[first->actions]);
+                                   SLICE_ARG(first->name), token_actions(first->actions));
   return wanted->count == 1 || text.ptr == NULL
              ? text
              : arena_printf(arena, "%.*s and %zu more", SLICE_ARG(text), wanted->count - 1);
@@ -252,13 +258,23 @@ static int read_request(struct token_asking *a, struct error *e) {
   if (http_request_field_count(x, SLICE("Authorization")) > 1) {
     return error_set(e, ERROR_USAGE, "more than one Authorization field");
   }
-  if (token_request_read(&in, http_exchange_arena(x), &a->request, e) != 0) {
-    return -1;
-  }
+  return token_request_read(&in, http_exchange_arena(x), &a->request, e);
+}
+
+/* Registry and token service are configured apart: whoever reads this compares the two. */
+static void answer_other_service(const struct token_asking *a) {
+  struct arena *arena = http_exchange_arena(a->x);
+  const char *ours = a->service->options->service;
+  struct slice why = arena_printf(arena, "service: is %.*s, and tokens are issued for %s here",
+                                  SLICE_ARG(a->request.service), ours);
+  struct slice message = arena_printf(arena, "service: tokens are issued for %s here", ours);
+  token_log_refusal(a, why.ptr == NULL ? OTHER_SERVICE : why.ptr);
+  problem_answer(a->x, 400, "UNSUPPORTED", message.ptr == NULL ? OTHER_SERVICE : message.ptr);
+}
+
+static bool is_for_other(const struct token_asking *a) {
   return a->request.service.len > 0 &&
-                 !slice_equal(a->request.service, slice_str(a->service->options->service))
-             ? error_set(e, ERROR_USAGE, "service: is not the one that tokens are issued for here")
-             : 0;
+         !slice_equal(a->request.service, slice_str(a->service->options->service));
 }
 
 static void handle(struct http_exchange *x, void *context) {
@@ -282,6 +298,10 @@ static void handle(struct http_exchange *x, void *context) {
     } else {
       token_fail(a, 500, &e);
     }
+    return;
+  }
+  if (is_for_other(a)) {
+    answer_other_service(a);
     return;
   }
   http_exchange_on_abandoned(x, on_abandoned, a);

@@ -107,6 +107,19 @@ def test_what_is_written_down(service):
         assert secret not in written
 
 
+def test_what_is_left_out_of_a_token_is_in_the_log(service):
+    """Whoever may pull and pushes fails at the registry; the operator sees why."""
+    def issued(*scopes, **who):
+        token = service.realm.token_for(" ".join(scopes), user="bob", password=USERS["bob"])
+        return service.gate.process.wait_line("issued registry token " + claims(token)["jti"])
+
+    begin = f"to registry.example/bob for {APP}pull"
+    assert begin + '; no right to push"' in issued(APP + "pull,push")
+    assert begin + f' repository:a:pull; no right to {APP}push"' in issued(APP + "pull,push", "repository:a:pull")
+    assert begin + f'; no right to {APP}push and 2 more"' in issued(APP + "pull,push", "repository:a:push", "registry:catalog:*")
+    assert begin + '"' in issued(APP + "pull")
+
+
 def refusals(service, says):
     """The lines at level info that say who was refused, once one holds `says`."""
     service.gate.process.wait_line(says)
@@ -126,8 +139,9 @@ def test_who_is_refused_is_in_the_log(service):
     assert get(service.gate.gateway, "/token", {"Content-Type": "application/x-www-form-urlencoded"}, method="POST", body=form)[0] == 401
     service.gate.tool("revoke", "--config", service.gate.config, "--sub", "bob", "--ban")
     assert ask("pull", user="bob", password=USERS["bob"]) == 403
-    assert get(service.gate.gateway, "/token?service=other", basic("alice", USERS["alice"]))[0] == 400
-    said = [re.sub(r"127\.0\.0\.1:\d+", "HOST", line) for line in refusals(service, "service: is not the one")]
+    status, _, body = get(service.gate.gateway, "/token?service=other", basic("alice", USERS["alice"]))
+    assert status == 400 and json.loads(body)["errors"][0]["message"] == "service: tokens are issued for registry.example here"
+    said = [re.sub(r"127\.0\.0\.1:\d+", "HOST", line) for line in refusals(service, "service: is other")]
     begin = "no registry token for HOST, user "
     assert said == [
         begin + f"alice, who asked for {APP}pull: wrong password; `swarmgate user passwd` sets another",
@@ -135,7 +149,7 @@ def test_who_is_refused_is_in_the_log(service):
         begin + f"-, who asked for {APP}pull: a user name and password are wanted; token_service.anonymous_pull does not have it",
         begin + "-, who asked for a login alone: no such refresh token, or it has ended; log in again",
         begin + f"bob, who asked for {APP}pull: this user is revoked; see `swarmgate revoke list`, and `swarmgate revoke remove` takes it back",
-        begin + "alice, who asked for a login alone: service: is not the one that tokens are issued for here"]
+        begin + "alice, who asked for a login alone: service: is other, and tokens are issued for registry.example here"]
     for secret in ("a wrong password", "a-wrong-refresh-token", *USERS.values()):
         assert secret not in service.gate.process.output()
 
