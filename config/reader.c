@@ -250,6 +250,9 @@ static int read_number(struct reader *r, const struct setting *key, const struct
   if (number < key->min || number > key->max) {
     print_bound(key, key->min, low);
     print_bound(key, key->max, high);
+    if (key->max == INT64_MAX && number < key->min) { /* a bound of the type, which tells nobody */
+      return fail(r, v->line, "%.*s is less than %s", SLICE_ARG(v->text), low);
+    }
     return fail(r, v->line, "%.*s is not within %s and %s", SLICE_ARG(v->text), low, high);
   }
   if (key->at_most != NULL) {
@@ -449,6 +452,11 @@ static int unknown_key(struct reader *r, const yaml_node_t *node, const struct s
   char key[65];
   snprintf(key, sizeof key, "%.*s", shown(name), name.ptr);
   enter(r, key, 0);
+  for (size_t i = 0; i < count && nearest == NULL; i++) {
+    if (name.len >= 3 && keys[i].name != NULL && slice_starts(slice_str(keys[i].name), name)) {
+      nearest = keys[i].name;
+    }
+  }
   return nearest == NULL ? fail(r, line_of(node), "there is no such key")
                          : fail(r, line_of(node), "there is no such key; is it %s?", nearest);
 }
@@ -478,12 +486,25 @@ static int match_keys(struct reader *r, const yaml_node_t *map, const struct set
   return 0;
 }
 
+/* A key that there must be, or else the first. */
+static const char *example_of(const struct setting *keys, size_t count) {
+  const char *example = "";
+  for (size_t i = count; i-- > 0;) {
+    example = keys[i].name != NULL ? keys[i].name : example;
+  }
+  for (size_t i = count; i-- > 0;) {
+    example = keys[i].required ? keys[i].name : example;
+  }
+  return example;
+}
+
 /* With `map` NULL the defaults alone are read. */
 static int read_map(struct reader *r, const yaml_node_t *map, const struct setting *keys,
                     size_t count, char *base) {
   const yaml_node_t *found[SETTINGS_MAX] = {0};
   if (map != NULL && map->type != YAML_MAPPING_NODE) {
-    return fail(r, line_of(map), "wants a mapping of keys, such as {}, not %s", kind_of(map));
+    return fail(r, line_of(map), "wants a mapping of keys, such as {%s: …}, not %s",
+                example_of(keys, count), kind_of(map));
   }
   if (map != NULL && match_keys(r, map, keys, count, found) != 0) {
     return -1;

@@ -112,6 +112,19 @@ const char *value_url(struct slice text) {
   return is_authority(authority) ? NULL : "has no host, or a port that is not 1 to 65535";
 }
 
+const char *value_registry_url(struct slice text) {
+  const char *wrong = value_url(text);
+  if (wrong != NULL) {
+    return wrong;
+  }
+  while (slice_ends(text, SLICE("/"))) {
+    text.len--;
+  }
+  return slice_ends(slice_from(text, strlen("https://")), SLICE("/v2"))
+             ? "is not the registry's root: leave out /v2/, which is added to it"
+             : NULL;
+}
+
 const char *value_range(struct slice text) {
   struct address_range range;
   return address_range_parse(text, &range);
@@ -138,7 +151,10 @@ bool value_is_url(struct slice text) {
 }
 
 const char *value_keys(struct slice text) {
-  return value_is_url(text) ? value_url(text) : NULL;
+  const char *scheme = text.len == 0 ? NULL : memmem(text.ptr, text.len, "://", 3);
+  return value_is_url(text) ? value_url(text)
+         : scheme != NULL   ? "is neither a file nor a URL that begins with http:// or https://"
+                            : NULL;
 }
 
 const char *value_store(struct slice text) {

@@ -9,6 +9,8 @@ typedef const char *value_check(struct slice text);
 value_check value_listen;
 /** `http://` or `https://`, a host, perhaps a port and a path; no user, query or fragment. */
 value_check value_url;
+/** The same, of the root that a registry's own paths are added to. */
+value_check value_registry_url;
 /** `10.1.0.0/16`, `2001:db8::/32`, or one address. */
 value_check value_range;
 /** A registry's name, as `host` or `host:port`. */
