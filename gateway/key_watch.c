@@ -88,12 +88,11 @@ static void conclude(struct source *source, const struct error *e) {
   const struct log *log = source->watch->options.log;
   source->due = clock_monotonic_ms() + (e == NULL ? KEY_WATCH_FRESH_MS : KEY_WATCH_PAUSE_MS);
   if (e != NULL && !source->failed) {
-    log_write(log, LOG_LEVEL_WARN,
-              "cannot fetch the keys of an issuer: %s; those that were there "
-              "stay trusted",
-              e->text);
+    log_write(log, LOG_LEVEL_WARN, "cannot fetch the keys of an issuer: %s%s", e->text,
+              source->fetched ? "; those that were there stay trusted" : "");
   } else if (e == NULL && (source->failed || source->changed)) {
-    log_write(log, LOG_LEVEL_INFO, "fetched %zu keys from %s%s", source->count, source->url,
+    log_write(log, LOG_LEVEL_INFO, "fetched %zu key%s from %s%s", source->count,
+              source->count == 1 ? "" : "s", source->url,
               source->changed ? ", not those of before" : "");
   }
   source->failed = e != NULL;

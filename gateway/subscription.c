@@ -25,7 +25,7 @@ struct subscription {
   struct buf document; /* of the work under way */
   struct error why;    /* of the same */
   int result;
-  bool failed, stale; /* and it was logged */
+  bool taken, failed, stale; /* and it was logged */
 };
 
 struct subscription *subscription_new(const struct subscription_options *options) {
@@ -87,18 +87,21 @@ bool subscription_ready(const struct subscription *s, int64_t now, struct buf *w
 static void log_failure(struct subscription *s, const struct error *e) {
   if (!s->failed) {
     log_write(s->options.log, LOG_LEVEL_WARN,
-              "cannot take the revocations of another machine: %s; those that were taken before "
-              "stay in force",
-              e->text);
+              "cannot take the revocations of another machine: %s%s", e->text,
+              atomic_load(&s->issued) == 0 ? "" : "; those that were taken before stay in force");
   }
   s->failed = true;
 }
 
 static void log_success(struct subscription *s) {
-  if (s->failed) {
+  if (!s->taken) {
+    log_write(s->options.log, LOG_LEVEL_INFO, "took the first list of revocations from %s",
+              s->options.url);
+  } else if (s->failed) {
     log_write(s->options.log, LOG_LEVEL_INFO, "the revocations of %s are taken again",
               s->options.url);
   }
+  s->taken = true;
   s->failed = false;
 }
 

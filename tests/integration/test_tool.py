@@ -452,3 +452,7 @@ def test_a_password_that_others_may_read_is_warned_of(tmp_path, mode, warned):
     assert done.stderr.count('"warn"') == warned and "s3cr3t" not in done.stderr, done.stderr
     said = rf"yaml:\d+: registries\[0\]\.credentials\.password_file: .*chmod 600 {re.escape(str(tmp_path))}/gateway\.pass"
     assert bool(re.search(said, done.stderr)) == warned, done.stderr
+
+
+def test_one_key_is_one(tracker):
+    tracker.reload(": 1 key verifies, ")

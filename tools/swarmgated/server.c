@@ -387,8 +387,8 @@ static const char *replace_keys(struct server *s, struct server *fresh, char tex
   for (size_t i = 0; i < keys->trust.count; i++) {
     count += keys->trust.rows[i].keys.count;
   }
-  snprintf(text, 128, "%zu keys verify, %s%s", count, kid == NULL ? "none" : kid,
-           kid == NULL ? " signs" : " signs swarm and webseed tokens");
+  snprintf(text, 128, "%zu %s, %s%s", count, count == 1 ? "key verifies" : "keys verify",
+           kid == NULL ? "none" : kid, kid == NULL ? " signs" : " signs swarm and webseed tokens");
   keyring_release(keys);
   return text;
 }

@@ -11,7 +11,7 @@
 #define NOW     INT64_C(1800000000)
 #define HEX     "0102030405060708090a0b0c0d0e0f1011121314"
 #define CANNOT  "cannot fetch the keys of an issuer: "
-#define FETCHED "fetched 1 keys from http://127.0.0.1:"
+#define FETCHED "fetched 1 key from http://127.0.0.1:"
 
 enum { KEYS = 3 };
 

@@ -226,21 +226,24 @@ static void polls_whatever_comes(void **state) {
   struct rig *rig = *state;
   struct issuer *issuer = &rig->issuer;
   static const char cannot[] = "cannot take the revocations of another machine: ",
-                    again[] = "are taken again";
+                    again[] = "are taken again", first[] = "took the first list of revocations",
+                    stay[] = "those that were taken before stay in force";
   issuer->status = 503;
   start(rig);
   issuer_await(issuer, 4);
   assert_int_equal(issuer_logged(cannot), 1);
   assert_int_equal(issuer_logged("it answers 503"), 1);
+  assert_int_equal(issuer_logged(stay), 0); /* for there are none */
   assert_int_equal(issuer_logged("no list of revocations has come"), 1);
   issuer->answer = write_list(rig, &rig->key, ALICE, clock_now());
   issuer->status = 200;
   await_fresh(rig);
-  await_logged(rig, again, 1);
+  await_logged(rig, first, 1);
   assert_int_equal(issuer_logged("sessions go on again"), 1);
   assert_true(is_revoked(rig, ALICE));
   issuer->answer = SLICE("garbage");
   await_logged(rig, cannot, 2);
+  assert_int_equal(issuer_logged(stay), 1);
   issuer_await(issuer, issuer->asked + 4);
   assert_int_equal(issuer_logged(cannot), 2);
   assert_int_equal(issuer_logged("no list of revocations has come"), 1); /* fresh still */
@@ -249,7 +252,8 @@ static void polls_whatever_comes(void **state) {
   while (!is_revoked(rig, BOB)) {
     uv_run(&issuer->loop, UV_RUN_ONCE);
   }
-  await_logged(rig, again, 2);
+  await_logged(rig, again, 1);
+  assert_int_equal(issuer_logged(first), 1);
 }
 
 static void stops_while_an_answer_is_awaited(void **state) {
