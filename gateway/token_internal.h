@@ -41,8 +41,10 @@ struct token_asking {
  *  arena. */
 struct slice token_wanted(const struct token_asking *a);
 
-/** A set of scope_action, for the log. */
-const char *token_actions(unsigned actions);
+/** What of it was asked for in vain, for the log, where something was granted: `; no right to
+ * push`, or empty. Who then fails hears no more of it than the registry says. In the exchange's
+ * arena. */
+struct slice token_missing(const struct token_asking *a, const struct token_grant *grant);
 
 /** Logs that nothing is given out. \param why and what to do, for the operator. */
 void token_log_refusal(const struct token_asking *a, const char *why);

@@ -76,43 +76,11 @@ static char *make_body(const struct token_issue *issue, const struct token_askin
   return text;
 }
 
-static unsigned missing_of(const struct token_grant *grant, const struct scope *wanted) {
-  unsigned given = 0;
-  for (size_t i = 0; i < grant->count && slice_equal(wanted->type, SLICE("repository")); i++) {
-    given |= slice_equal(grant->access[i].repository, wanted->name) ? grant->access[i].actions : 0;
-  }
-  return wanted->actions & ~given;
-}
-
-/* What of it was asked for in vain: who then fails hears no more of it than the registry says. */
-static struct slice missing(const struct token_issue *issue, const struct token_asking *a) {
-  const struct scope_list *wanted = &a->request.scopes;
-  struct arena *arena = http_exchange_arena(a->x);
-  const struct scope *first = NULL;
-  size_t others = 0;
-  for (size_t i = 0; i < wanted->count; i++) {
-    if (missing_of(&issue->grant, &wanted->items[i]) != 0) {
-      others += first != NULL;
-      first = first == NULL ? &wanted->items[i] : first;
-    }
-  }
-  if (first == NULL || issue->grant.count == 0) {
-    return SLICE("");
-  }
-  const char *actions = token_actions(missing_of(&issue->grant, first));
-  return wanted->count == 1 ? arena_printf(arena, "; no right to %s", actions)
-         : others == 0
-             ? arena_printf(arena, "; no right to %.*s:%.*s:%s", SLICE_ARG(first->type),
-                            SLICE_ARG(first->name), actions)
-             : arena_printf(arena, "; no right to %.*s:%.*s:%s and %zu more",
-                            SLICE_ARG(first->type), SLICE_ARG(first->name), actions, others);
-}
-
 /* Who gets nothing of what he asked for hears of it from the registry alone. */
 static void log_issued(const struct token_issue *issue, const struct token_asking *a) {
   bool nothing = issue->grant.count == 0 && a->request.scopes.count > 0;
   struct slice what = issue->grant.count == 0 ? token_wanted(a) : issue->grant.scope;
-  struct slice less = missing(issue, a);
+  struct slice less = token_missing(a, &issue->grant);
   log_write(a->service->options->log, LOG_LEVEL_INFO,
             "issued registry token %s to %.*s for %s%.*s%.*s%s%s%s", issue->id,
             SLICE_ARG(issue->subject), nothing ? "nothing: no right to " : "", SLICE_ARG(what),

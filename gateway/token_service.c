@@ -79,7 +79,7 @@ void token_service_free(struct token_service *service) {
   }
 }
 
-const char *token_actions(unsigned actions) {
+static const char *actions_of(unsigned actions) {
   static const char *const texts[] = {"",  "pull",   "push",   "pull,push",
                                       "*", "pull,*", "push,*", "pull,push,*"};
   return texts[actions];
@@ -93,10 +93,41 @@ struct slice token_wanted(const struct token_asking *a) {
   }
   const struct scope *first = &wanted->items[0];
   struct slice text = arena_printf(arena, "%.*s:%.*s:%s", SLICE_ARG(first->type),
-                                   SLICE_ARG(first->name), token_actions(first->actions));
+                                   SLICE_ARG(first->name), actions_of(first->actions));
   return wanted->count == 1 || text.ptr == NULL
              ? text
              : arena_printf(arena, "%.*s and %zu more", SLICE_ARG(text), wanted->count - 1);
+}
+
+static unsigned missing_of(const struct token_grant *grant, const struct scope *wanted) {
+  unsigned given = 0;
+  for (size_t i = 0; i < grant->count && slice_equal(wanted->type, SLICE("repository")); i++) {
+    given |= slice_equal(grant->access[i].repository, wanted->name) ? grant->access[i].actions : 0;
+  }
+  return wanted->actions & ~given;
+}
+
+struct slice token_missing(const struct token_asking *a, const struct token_grant *grant) {
+  const struct scope_list *wanted = &a->request.scopes;
+  struct arena *arena = http_exchange_arena(a->x);
+  const struct scope *first = NULL;
+  size_t others = 0;
+  for (size_t i = 0; i < wanted->count; i++) {
+    if (missing_of(grant, &wanted->items[i]) != 0) {
+      others += first != NULL;
+      first = first == NULL ? &wanted->items[i] : first;
+    }
+  }
+  if (first == NULL || grant->count == 0) {
+    return SLICE("");
+  }
+  const char *actions = actions_of(missing_of(grant, first));
+  return wanted->count == 1 ? arena_printf(arena, "; no right to %s", actions)
+         : others == 0
+             ? arena_printf(arena, "; no right to %.*s:%.*s:%s", SLICE_ARG(first->type),
+                            SLICE_ARG(first->name), actions)
+             : arena_printf(arena, "; no right to %.*s:%.*s:%s and %zu more",
+                            SLICE_ARG(first->type), SLICE_ARG(first->name), actions, others);
 }
 
 /* The name that was given, true or not; it comes behind what nobody can choose. */
