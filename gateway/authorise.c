@@ -163,35 +163,29 @@ static void log_refusal(const struct request *r, struct slice digest, const char
   request_log(r, LOG_LEVEL_DEBUG, "nothing is handed out for", digest, why);
 }
 
-/* The realm that bearer tokens are had of, where the registry takes nothing else. */
-static struct slice bearer_realm(struct slice challenge, struct arena *arena) {
+/* Whether the registry takes bearer tokens and nothing else. */
+static bool wants_bearer(struct slice challenge, struct arena *arena) {
   struct challenge one;
-  struct slice realm = {NULL, 0};
+  bool bearer = false;
   while (challenge_next(&challenge, arena, &one)) {
     if (one.scheme == CHALLENGE_BASIC) {
-      return slice_of(NULL, 0);
+      return false;
     }
-    realm = one.scheme == CHALLENGE_BEARER && realm.ptr == NULL ? one.realm : realm;
+    bearer |= one.scheme == CHALLENGE_BEARER && one.realm.len > 0;
   }
-  return slice_utf8(realm) ? realm : slice_of(NULL, 0);
+  return bearer;
 }
 
-/* Who sends user name and password to a registry of tokens is told where they are wanted. */
+/* Who sends user name and password to a registry of tokens is told where they are wanted; in the
+ * field alone, for what a registry says there may be anything. */
 static void answer_challenge(const struct request *r, struct slice challenge) {
-  struct arena *arena = http_exchange_arena(r->x);
-  struct slice message = {NULL, 0};
-  if (r->caller.authorization.len > 0 && !r->caller.bearer) {
-    struct slice realm = bearer_realm(challenge, arena);
-    message =
-        realm.len == 0
-            ? realm
-            : arena_printf(arena, "a bearer token of %.*s is wanted, not a user name and password",
-                           SLICE_ARG(realm));
-  }
-  if (message.ptr == NULL) {
-    problem_challenge(r->x, challenge);
+  if (r->caller.authorization.len > 0 && !r->caller.bearer &&
+      wants_bearer(challenge, http_exchange_arena(r->x))) {
+    problem_unauthorized(r->x, challenge,
+                         "a bearer token of the realm in WWW-Authenticate is wanted, not a user "
+                         "name and password");
   } else {
-    problem_unauthorized(r->x, challenge, message.ptr);
+    problem_challenge(r->x, challenge);
   }
 }
 

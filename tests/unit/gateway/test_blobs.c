@@ -140,13 +140,13 @@ static void says_where_a_password_is_wanted(void **state) {
     const char *challenge, *fields, *says;
   } rows[] = {
       {CHALLENGE, "Authorization: " ALICE "\r\n",
-       "a bearer token of https://auth.example/token is wanted, not a user name and password"},
+       "a bearer token of the realm in WWW-Authenticate is wanted, not a user name and password"},
       {CHALLENGE, "Authorization: Bearer abc\r\n", "the registry wants credentials"},
       {CHALLENGE, "", "the registry wants credentials"},
       {"Basic realm=\"r\"", "Authorization: " ALICE "\r\n", "the registry wants credentials"},
       {CHALLENGE ", Basic realm=\"r\"", "Authorization: " ALICE "\r\n",
        "the registry wants credentials"},
-      {"Bearer realm=\"\xff\"", "Authorization: " ALICE "\r\n", "the registry wants credentials"},
+      {"Bearer service=\"s\"", "Authorization: " ALICE "\r\n", "the registry wants credentials"},
   };
   struct world *w = *state;
   w->registry.status = 401;
