@@ -27,6 +27,7 @@ static int check_tables(struct db_txn *txn, void *arg, struct error *e) {
       [TABLE_GRANTS] = user_store_check_grant,
       [TABLE_REFRESH] = refresh_store_check_token,
       [TABLE_HOLDERS] = refresh_store_check_holder,
+      [TABLE_WANTED] = wanted_store_check,
   };
   struct check *c = arg;
   for (int i = 0; i < TABLE_COUNT; i++) {

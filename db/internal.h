@@ -55,3 +55,5 @@ table_form revocation_store_check;
 /** Those of the users', and of the refresh tokens'. */
 table_form user_store_check_user, user_store_check_grant, refresh_store_check_token,
     refresh_store_check_holder;
+/** That of what is wanted. */
+table_form wanted_store_check;

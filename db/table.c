@@ -8,7 +8,7 @@
 const char *table_name(enum table table) {
   static const char *const names[TABLE_COUNT] = {"meta",     "torrents",    "aliases", "digests",
                                                  "readable", "revocations", "users",   "grants",
-                                                 "refresh",  "holders"};
+                                                 "refresh",  "holders",     "wanted"};
   return names[table];
 }
 

@@ -21,6 +21,7 @@ enum table {
   TABLE_GRANTS,      /**< name, NUL, pattern → actions */
   TABLE_REFRESH,     /**< SHA-256 of a refresh token → what it is good for */
   TABLE_HOLDERS,     /**< name, NUL, SHA-256 → when it was issued */
+  TABLE_WANTED,      /**< registry, NUL, repository, NUL, digest → when to try it */
   TABLE_COUNT
 };
 

@@ -23,7 +23,7 @@ static const struct {
     {TABLE_DIGESTS, torrent_store_check_digest},   {TABLE_READABLE, torrent_store_check_readable},
     {TABLE_USERS, user_store_check_user},          {TABLE_GRANTS, user_store_check_grant},
     {TABLE_REFRESH, refresh_store_check_token},    {TABLE_HOLDERS, refresh_store_check_holder},
-    {TABLE_REVOCATIONS, revocation_store_check}};
+    {TABLE_REVOCATIONS, revocation_store_check},   {TABLE_WANTED, wanted_store_check}};
 enum { FORMS = sizeof forms / sizeof *forms };
 
 static void check(bool holds) {
