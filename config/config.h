@@ -103,6 +103,7 @@ struct config_registry {
   struct config_text certificate, key;        /**< for the registry to see; both or neither */
   struct config_text username, password_file; /**< credentials; both NULL when left out */
   struct config_text storage;                 /**< a path; NULL when left out */
+  struct config_text notification_secret;     /**< a path; NULL when left out */
   /** `delegate`, or `token`, for which a trust row or the token service has the registry's tokens.
    */
   struct config_text authorise;

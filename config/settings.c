@@ -138,7 +138,7 @@ static const struct setting registry[] = {
     {"authorise", SETTING_TEXT, MEMBER(config_registry, authorise), .preset = "delegate",
      .check = value_authorise},
     {"storage", SETTING_PATH, MEMBER(config_registry, storage)},
-    {"notification_secret_file", .kind = SETTING_LATER},
+    {"notification_secret_file", SETTING_PATH, MEMBER(config_registry, notification_secret)},
 };
 
 static const struct setting token_service[] = {

@@ -86,9 +86,10 @@ const struct gateway_upstream *gateway_find(const struct gateway *gateway, struc
 
 void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]) {
   routes[0] = (struct http_route){"GET", "/v1/revocations", feed_handle, gateway->options->feed};
-  routes[1] = (struct http_route){"GET", "/v1/", request_handle, gateway};
-  routes[2] = (struct http_route){"POST", "/v1/", request_handle, gateway};
-  routes[3] = (struct http_route){"GET", "/webseed/", webseed_handle, gateway};
-  routes[4] = (struct http_route){"HEAD", "/webseed/", webseed_handle, gateway};
-  routes[5] = (struct http_route){"GET", "/.well-known/jwks.json", jwks_handle, gateway};
+  routes[1] = (struct http_route){"POST", "/v1/notifications", notifications_handle, gateway};
+  routes[2] = (struct http_route){"GET", "/v1/", request_handle, gateway};
+  routes[3] = (struct http_route){"POST", "/v1/", request_handle, gateway};
+  routes[4] = (struct http_route){"GET", "/webseed/", webseed_handle, gateway};
+  routes[5] = (struct http_route){"HEAD", "/webseed/", webseed_handle, gateway};
+  routes[6] = (struct http_route){"GET", "/.well-known/jwks.json", jwks_handle, gateway};
 }

@@ -29,6 +29,8 @@ struct gateway_registry {
   const char *name; /**< what `?ns=` and the tokens call it */
   enum gateway_authorise authorise;
   const char *storage; /**< the `rootdirectory` of its filesystem storage; NULL: it is asked */
+  const char
+      *notification_secret; /**< by which its notifications are known; NULL: none are taken */
   struct registry_options upstream; /**< credentials: the gateway's own, for reading blobs */
 };
 
@@ -55,6 +57,8 @@ struct gateway_options {
   struct hashing *hashing;          /**< makes torrents that are missing; NULL: only those that were
                                          registered are handed out */
   struct manifest_store *manifests; /**< reads manifests; NULL: none are handed out */
+  struct preparing *preparing;      /**< makes those of what was pushed; NULL: no notifications are
+                                         taken */
   struct db *db;
   struct cache *cache; /**< blobs on disk, which somebody fills; NULL: all are relayed */
   struct audit *audit; /**< has what is handed out before it leaves */
@@ -78,11 +82,11 @@ void gateway_free(struct gateway *gateway);
  *  answers under way to tokens that are revoked now. */
 void gateway_tick(struct gateway *gateway);
 
-enum { GATEWAY_ROUTES = 6 };
+enum { GATEWAY_ROUTES = 7 };
 
 /**
- * Fills in the routes `GET /v1/revocations`, `GET, POST /v1/`, `GET, HEAD /webseed/` and
- * `GET /.well-known/jwks.json` for an http_server on the loop of the client given to gateway_new().
- * They refer to \p gateway.
+ * Fills in the routes `GET /v1/revocations`, `POST /v1/notifications`, `GET, POST /v1/`, `GET, HEAD
+ * /webseed/` and `GET /.well-known/jwks.json` for an http_server on the loop of the client given to
+ * gateway_new(). They refer to \p gateway.
  */
 void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]);

@@ -43,6 +43,9 @@ void manifests_handle(struct request *r);
 /** `POST /v1/<name>/tokens` */
 void tokens_handle(struct request *r);
 
+/** `POST /v1/notifications` */
+http_handler notifications_handle;
+
 /** `GET /webseed/…` and `HEAD /webseed/…` */
 http_handler webseed_handle;
 /** Cuts the answers under way to tokens that are revoked. */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "descriptors.h"
+#include "gateway/preparing.h"
 #include "sweep.h"
 
 #include <stdlib.h>
@@ -40,6 +41,9 @@ static void stop_fetching(const struct shared *shared) {
   key_watch_stop(shared->key_watch);
   if (shared->subscription != NULL) {
     subscription_stop(shared->subscription);
+  }
+  if (shared->gateway != NULL) {
+    preparing_stop(shared->gateway->preparing);
   }
 }
 
@@ -165,13 +169,16 @@ static int open_admin(struct loop *loop, struct error *e) {
 }
 
 /* What one of the loops fetches for all. */
-static void start_fetching(struct loop *loop) {
+static int start_fetching(struct loop *loop, struct error *e) {
   const struct shared *shared = loop->shared;
   key_watch_start(shared->key_watch, &loop->uv, loop->client);
   if (shared->subscription != NULL) {
     subscription_start(shared->subscription, &loop->uv, loop->client);
   }
   loop->fetching = true;
+  return shared->gateway == NULL
+             ? 0
+             : preparing_start(shared->gateway->preparing, &loop->uv, loop->client, e);
 }
 
 static int open_roles(struct loop *loop, struct error *e) {
@@ -185,10 +192,7 @@ static int open_roles(struct loop *loop, struct error *e) {
       (loop->first && shared->health != NULL && open_admin(loop, e) != 0)) {
     return -1;
   }
-  if (loop->first) {
-    start_fetching(loop);
-  }
-  return 0;
+  return loop->first ? start_fetching(loop, e) : 0;
 }
 
 struct loop *loop_new(const struct shared *shared, bool first, struct error *e) {

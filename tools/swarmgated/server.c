@@ -9,6 +9,7 @@
 #include "gateway/fill.h"
 #include "gateway/hashing.h"
 #include "gateway/manifest_store.h"
+#include "gateway/preparing.h"
 #include "loop.h"
 #include "review.h"
 #include "session_key.h"
@@ -40,6 +41,7 @@ struct server {
   struct fills *fills;
   struct hashing *hashing;
   struct manifest_store *manifests;
+  struct preparing *preparing;
   struct gateway_options gateway;
   struct slice *anonymous; /* as many as the configuration names */
   struct token_service_options service;
@@ -57,6 +59,7 @@ void server_free(struct server *s) {
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_free(s->loops[i]);
   }
+  preparing_free(s->preparing);
   hashing_free(s->hashing);
   manifest_store_free(s->manifests);
   fills_free(s->fills);
@@ -194,6 +197,17 @@ static int prepare_gateway(struct server *s, struct error *e) {
   if (s->manifests == NULL) {
     return -1;
   }
+  const struct preparing_options preparing = {.registries = s->upstreams.registries,
+                                              .registry_count = s->upstreams.count,
+                                              .format = hashing.format,
+                                              .hashing = s->hashing,
+                                              .manifests = s->manifests,
+                                              .db = s->db,
+                                              .log = &c->log};
+  s->preparing = preparing_new(&preparing);
+  if (s->preparing == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
+  }
   s->gateway = (struct gateway_options){.url = c->gateway.url.text,
                                         .announce_url = c->tracker.url.text,
                                         .registries = s->upstreams.registries,
@@ -209,6 +223,7 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                         .feed = s->feed,
                                         .hashing = s->hashing,
                                         .manifests = s->manifests,
+                                        .preparing = s->preparing,
                                         .db = s->db,
                                         .cache = s->cache,
                                         .audit = s->audit,

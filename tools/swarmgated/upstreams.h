@@ -1,4 +1,5 @@
-/** The registries that a configuration names, with the passwords and certificates that they want.
+/** The registries that a configuration names, with the passwords, secrets and certificates that
+ * they want.
  */
 #pragma once
 
@@ -9,6 +10,7 @@
 struct upstreams {
   struct gateway_registry *registries;
   struct image_credentials *credentials; /**< one a registry */
+  char **secrets;                        /**< of their notifications, one a registry; or NULL */
   size_t count;
 };
 
