@@ -79,7 +79,7 @@ static int check_room(struct db_txn *txn, struct slice key, struct error *e) {
 
 int wanted_store_put(struct db_txn *txn, const struct wanted_record *record, struct error *e) {
   char bytes[TABLE_KEY_MAX];
-  struct slice key;
+  struct slice key = {0};
   struct buf value = {0};
   if (make_key(record, bytes, &key, e) != 0 || check_room(txn, key, e) != 0) {
     return -1;
@@ -94,7 +94,7 @@ int wanted_store_put(struct db_txn *txn, const struct wanted_record *record, str
 
 int wanted_store_remove(struct db_txn *txn, const struct wanted_record *record, struct error *e) {
   char bytes[TABLE_KEY_MAX];
-  struct slice key;
+  struct slice key = {0};
   return make_key(record, bytes, &key, e) == 0 ? table_remove_one(txn, TABLE_WANTED, key, e) : -1;
 }
 

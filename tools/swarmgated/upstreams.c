@@ -57,8 +57,9 @@ static bool is_sendable(const char *secret) {
   return *secret != '\0' && *p == '\0';
 }
 
+/* \return NULL, or what is wrong with the last of so many. */
 static const char *check_secret(char *const *secrets, size_t i) {
-  if (!is_sendable(secrets[i])) {
+  if (secrets[i] == NULL || !is_sendable(secrets[i])) {
     return "is not one line of visible ASCII characters without spaces, such as `openssl rand -hex "
            "32` makes";
   }

@@ -301,7 +301,7 @@ static void nothing_is_tried_before_its_time(void **state) {
   world_idle(w);
   assert_int_equal(w->registry.request_count, 0);
   /* No pause is that long: the clock was wrong then. */
-  want(w, WORLD_REPOSITORY, image->digest, clock_now() + 10 * PREPARING_PAUSE_MAX_S, 1);
+  want(w, WORLD_REPOSITORY, image->digest, clock_now() + INT64_C(10) * PREPARING_PAUSE_MAX_S, 1);
   await_none(w);
   assert_prepared(w, WORLD_REPOSITORY);
 }
