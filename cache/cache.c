@@ -31,7 +31,7 @@ static struct cache_blob **bucket_of(struct cache *cache, struct slice digest) {
   return &cache->buckets[h % CACHE_BUCKETS];
 }
 
-static struct cache_blob *find(struct cache *cache, struct slice digest) {
+struct cache_blob *cache_look_up(struct cache *cache, struct slice digest) {
   struct cache_blob *blob = *bucket_of(cache, digest);
   while (blob != NULL && memcmp(blob->digest, digest.ptr, CACHE_DIGEST) != 0) {
     blob = blob->next;
@@ -57,7 +57,7 @@ void blob_age_newest(struct cache_blob *blob) {
   age_append(blob);
 }
 
-static struct cache_blob *add(struct cache *cache, struct slice digest) {
+struct cache_blob *cache_add(struct cache *cache, struct slice digest) {
   struct cache_blob *blob = calloc(1, sizeof *blob);
   if (blob == NULL) {
     return NULL;
@@ -113,13 +113,19 @@ static bool is_digest(const char *name) {
   return i == CACHE_DIGEST && name[i] == '\0';
 }
 
+/* What was on its way, out or in. */
+static bool is_left_over(const char *name) {
+  size_t len = strlen(name);
+  return len > CACHE_DIGEST && (strcmp(name + CACHE_DIGEST, REMOVED) == 0 ||
+                                strcmp(name + CACHE_DIGEST, CACHE_COMING) == 0);
+}
+
 /* Files of other names are not ours, and stay. */
 static int list_files(struct cache *cache, DIR *dir, struct found **out, size_t *count) {
   size_t room = 0;
   for (const struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;) {
     struct stat s;
-    const char *end = strstr(entry->d_name, REMOVED);
-    if (end != NULL && end - entry->d_name == CACHE_DIGEST && strcmp(end, REMOVED) == 0) {
+    if (is_left_over(entry->d_name)) {
       unlinkat(cache->folder, entry->d_name, 0);
       continue;
     }
@@ -159,7 +165,7 @@ static int take_up(struct cache *cache) {
     qsort(files, count, sizeof *files, compare_used);
   }
   for (size_t i = 0; i < count && result == 0; i++) {
-    struct cache_blob *blob = add(cache, slice_of(files[i].digest, CACHE_DIGEST));
+    struct cache_blob *blob = cache_add(cache, slice_of(files[i].digest, CACHE_DIGEST));
     if (blob == NULL) {
       result = -1;
     } else {
@@ -406,9 +412,9 @@ void blob_hold(struct cache_blob *blob) {
 
 /* Finds or adds it, and gives it the pieces when it has none. */
 static struct cache_blob *lend(struct cache *cache, struct slice digest, struct pieces *pieces) {
-  struct cache_blob *blob = find(cache, digest);
+  struct cache_blob *blob = cache_look_up(cache, digest);
   if (blob == NULL) {
-    blob = add(cache, digest);
+    blob = cache_add(cache, digest);
   }
   if (blob == NULL) {
     return NULL;
@@ -446,7 +452,7 @@ int cache_hold(struct cache *cache, struct slice digest, struct pieces *pieces,
 
 struct cache_blob *cache_find(struct cache *cache, struct slice digest) {
   uv_mutex_lock(&cache->lock);
-  struct cache_blob *blob = find(cache, digest);
+  struct cache_blob *blob = cache_look_up(cache, digest);
   if (blob != NULL && blob->states == NULL) {
     blob = NULL;
   }

@@ -35,7 +35,7 @@ struct cache_options {
  * memory.
  */
 int cache_new(const struct cache_options *options, struct cache **out, struct error *e);
-/** When no blob is held, no job is out and all wakers are closed. NULL is fine. */
+/** When no blob is held, no job or deposit is out and all wakers are closed. NULL is fine. */
 void cache_free(struct cache *cache);
 
 /** Bytes that the blobs take now. */
@@ -104,6 +104,30 @@ struct cache_want {
 void cache_want(struct cache_blob *blob, struct cache_want *want);
 /** Nothing is told any more. Also after it was told. */
 void cache_unwant(struct cache *cache, struct cache_want *want);
+
+/* --- who has a blob anyway, before its pieces are known: any thread --- */
+
+/** A blob that comes from its first byte to its last, to be hashed. */
+struct cache_deposit;
+
+/**
+ * Makes room for a whole blob.
+ *
+ * \param digest as of cache_hold().
+ * \return NULL when it is not to be kept: there is no room, it is wanted, filled or deposited
+ * already, or the disk fails.
+ */
+struct cache_deposit *cache_deposit_new(struct cache *cache, struct slice digest, uint64_t size);
+
+/** Writes what comes next. \return false when it cannot be written: it is to be dropped. */
+bool cache_deposit_write(struct cache_deposit *deposit, struct slice bytes);
+
+/** All has come, and its digest is right: it is the blob from now on, unless that was made another
+ *  way meanwhile. Its pieces are checked when it is first wanted. Ends the deposit. */
+void cache_deposit_keep(struct cache_deposit *deposit);
+
+/** Ends it; nothing is left. NULL is fine. */
+void cache_deposit_drop(struct cache_deposit *deposit);
 
 /* --- who brings pieces: one thread --- */
 

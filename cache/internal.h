@@ -8,6 +8,9 @@
 
 enum { CACHE_BUCKETS = 4096 };
 
+/** What the name of a file has behind it that is a blob once it is whole. */
+#define CACHE_COMING ".coming"
+
 enum piece_state { PIECE_MISSING, PIECE_CLAIMED, PIECE_READY };
 
 /** A blob of which something is on disk, or wanted. */
@@ -62,7 +65,12 @@ static inline uint32_t blob_piece_at(const struct cache_blob *blob, uint64_t off
   return (uint32_t)(offset / blob->pieces.piece_length);
 }
 
-/** Takes it out of whichever list it is in. The lock is held, as for all below. */
+/** The blob of that digest; NULL when there is none. The lock is held, as for all below. */
+struct cache_blob *cache_look_up(struct cache *cache, struct slice digest);
+/** Adds one; NULL when there is no memory. */
+struct cache_blob *cache_add(struct cache *cache, struct slice digest);
+
+/** Takes it out of whichever list it is in. */
 void want_remove(struct cache *cache, struct cache_want *want);
 /** Moves it to its waker. */
 void want_tell(struct cache *cache, struct cache_want *want, enum cache_news news);

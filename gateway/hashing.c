@@ -1,6 +1,7 @@
 #include "gateway/hashing.h"
 
 #include "base/hex.h"
+#include "cache/cache.h"
 #include "db/torrent_store.h"
 #include "gateway/issue.h"
 #include "image/registry.h"
@@ -16,6 +17,7 @@ struct hashing {
 /** Of an errand. */
 struct blob {
   struct hasher *hasher;
+  struct cache_deposit *deposit; /* NULL: its bytes are not kept */
   uint64_t size;
   struct arena arena; /* of the torrent */
 };
@@ -41,6 +43,20 @@ static bool is_done(const struct errand *a) {
   return db_read(h->options.db, find, &f, NULL) == 0;
 }
 
+static struct slice hex_of(const struct errand *a) {
+  return slice_str(a->digest + strlen("sha256:"));
+}
+
+/* What lies in a registry's own storage is read from there. */
+static bool has_storage(const struct hashing *h, const char *registry) {
+  for (size_t i = 0; i < h->options.registry_count; i++) {
+    if (strcmp(h->options.registries[i].name, registry) == 0) {
+      return h->options.registries[i].storage != NULL;
+    }
+  }
+  return false;
+}
+
 static int head(struct errand *a, const struct registry_answer *answer, uint64_t *size,
                 struct error *e) {
   const struct hashing *h = a->context;
@@ -62,11 +78,21 @@ static int head(struct errand *a, const struct registry_answer *answer, uint64_t
       .threads = HASHING_CORES,
       .digest = true,
   };
-  return hasher_new(&options, &b->hasher, e);
+  if (hasher_new(&options, &b->hasher, e) != 0) {
+    return -1;
+  }
+  if (h->options.cache != NULL && b->size > 0 && !has_storage(h, a->registry)) {
+    b->deposit = cache_deposit_new(h->options.cache, hex_of(a), b->size);
+  }
+  return 0;
 }
 
 static int data(struct errand *a, struct slice bytes, struct error *e) {
   struct blob *b = a->state;
+  if (b->deposit != NULL && !cache_deposit_write(b->deposit, bytes)) {
+    cache_deposit_drop(b->deposit); /* the disk is full; it is hashed all the same */
+    b->deposit = NULL;
+  }
   return hasher_feed(b->hasher, bytes, e);
 }
 
@@ -124,7 +150,12 @@ static int finish(struct errand *a, struct error *e) {
   if (hasher_finish(hasher, &hashes, e) != 0) {
     return -1;
   }
-  int result = check_digest(a, &hashes, e) == 0 ? store_torrent(a, &hashes, e) : -1;
+  int result = check_digest(a, &hashes, e);
+  if (result == 0 && b->deposit != NULL) {
+    cache_deposit_keep(b->deposit); /* before the torrent is there, and somebody reads by it */
+    b->deposit = NULL;
+  }
+  result = result == 0 ? store_torrent(a, &hashes, e) : -1;
   hashes_free(&hashes);
   if (result == 0) {
     log_write(h->options.log, LOG_LEVEL_INFO,
@@ -137,6 +168,7 @@ static int finish(struct errand *a, struct error *e) {
 static void clean(struct errand *a) {
   struct blob *b = a->state;
   hasher_cancel(b->hasher);
+  cache_deposit_drop(b->deposit);
   arena_free(&b->arena);
 }
 

@@ -22,6 +22,8 @@ struct hashing_options {
   size_t registry_count;
   enum torrent_format format; /**< of the torrents */
   struct db *db;
+  struct cache
+      *cache; /**< has the bytes, so that who reads the blob then needs none; may be NULL */
   const struct log *log;
   unsigned wait_ms; /**< in place of HASHING_WAIT_MS, unless 0: for tests */
 };

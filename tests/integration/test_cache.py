@@ -4,7 +4,9 @@ has $SWARMGATE_CACHE_BYTES.
 """
 
 import concurrent.futures
+import hashlib
 import http.client
+import json
 import os
 import random
 import signal
@@ -14,7 +16,7 @@ from conftest import USERS, registry_row
 from support.announce import bdecode, get
 from support.counter import Counter
 from support.gate import Gate
-from support.image import small_image
+from support.image import MANIFEST, small_image
 from support.process import wait_for
 from support.registry import Registry
 from test_gateway import blob_file, blob_path, bytes_of, create, webseed_of
@@ -193,3 +195,21 @@ def test_storage_is_read_where_it_is(registry, counter, tmp_path):
         assert connection.getresponse().status == 404
         connection.close()
         assert counter.sent > before
+
+
+def test_torrent_and_webseed_together_cost_one_copy(gate, registry, counter):
+    """Hashing puts what it reads into the cache, and a reader then has it from there."""
+    manifest = json.loads(get(registry.address, "/v2/team/app/manifests/1",
+                              {**registry.basic("alice"), "Accept": MANIFEST})[2])
+    layer = max(manifest["layers"], key=lambda described: described["size"])
+    path, before = blob_path("team/app", layer), counter.sent
+
+    def has_torrent():
+        status, _, body = get(gate.gateway, path, registry.basic("alice"))
+        return body if status == 200 else None
+    seed = webseed_of(bdecode(wait_for("the torrent", 60, has_torrent))).removeprefix(gate.gateway_url)
+    assert counter.sent - before <= ONE_COPY * layer["size"] + 65536
+    hashed = counter.sent
+    status, _, body = get(gate.gateway, seed + layer["digest"])
+    assert status == 200 and "sha256:" + hashlib.sha256(body).hexdigest() == layer["digest"]
+    assert counter.sent - hashed < 65536

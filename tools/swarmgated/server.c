@@ -189,6 +189,7 @@ static int prepare_gateway(struct server *s, struct error *e) {
                                           .registry_count = s->upstreams.count,
                                           .format = (enum torrent_format)c->gateway.format,
                                           .db = s->db,
+                                          .cache = s->cache,
                                           .log = &c->log};
   const struct manifest_store_options manifests = {
       .registries = s->upstreams.registries, .registry_count = s->upstreams.count, .log = &c->log};

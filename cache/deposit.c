@@ -1,0 +1,111 @@
+/*
+ * A file of its own beside the blob's, which takes the blob's name once it is whole. Nobody has
+ * checked its pieces then: its first reader has that done, as with a file from an earlier run.
+ */
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct cache_deposit {
+  struct cache *cache;
+  uint64_t size, done; /**< bytes */
+  int fd;
+  char digest[CACHE_DIGEST + 1];
+  char name[CACHE_DIGEST + sizeof CACHE_COMING];
+};
+
+/* Counts its bytes as used. \return false when there is no room, or somebody fills the blob. */
+static bool reserve(struct cache *cache, struct slice digest, uint64_t size) {
+  uv_mutex_lock(&cache->lock);
+  bool good = cache_look_up(cache, digest) == NULL && cache_make_room(cache, size);
+  cache->used += good ? size : 0;
+  uv_mutex_unlock(&cache->lock);
+  cache_let_go(cache);
+  return good;
+}
+
+static void give_back(struct cache *cache, uint64_t size) {
+  uv_mutex_lock(&cache->lock);
+  cache->used -= size;
+  uv_mutex_unlock(&cache->lock);
+}
+
+struct cache_deposit *cache_deposit_new(struct cache *cache, struct slice digest, uint64_t size) {
+  struct cache_deposit *d = calloc(1, sizeof *d);
+  if (d == NULL || !reserve(cache, digest, size)) {
+    free(d);
+    return NULL;
+  }
+  d->cache = cache;
+  d->size = size;
+  memcpy(d->digest, digest.ptr, CACHE_DIGEST);
+  snprintf(d->name, sizeof d->name, "%s" CACHE_COMING, d->digest);
+  d->fd =
+      openat(cache->folder, d->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (d->fd < 0) { /* of another registry it comes already, or the disk is full */
+    give_back(cache, size);
+    free(d);
+    return NULL;
+  }
+  return d;
+}
+
+bool cache_deposit_write(struct cache_deposit *d, struct slice bytes) {
+  while (bytes.len > 0 && d->done <= d->size && bytes.len <= d->size - d->done) {
+    ssize_t n = write(d->fd, bytes.ptr, bytes.len);
+    if (n < 0 && errno != EINTR) {
+      return false;
+    }
+    d->done += n > 0 ? (uint64_t)n : 0;
+    bytes = slice_from(bytes, n > 0 ? (size_t)n : 0);
+  }
+  return bytes.len == 0;
+}
+
+/* Gives it the blob's name, unless somebody has begun to fill that. Both locks are held. */
+static bool rename_to_blob(struct cache_deposit *d) {
+  struct cache *cache = d->cache;
+  struct slice digest = slice_of(d->digest, CACHE_DIGEST);
+  if (d->done != d->size || cache_look_up(cache, digest) != NULL) {
+    return false;
+  }
+  if (renameat(cache->folder, d->name, cache->folder, d->digest) != 0) {
+    return false;
+  }
+  struct cache_blob *blob = cache_add(cache, digest);
+  if (blob == NULL) {
+    unlinkat(cache->folder, d->digest, 0);
+    return false;
+  }
+  blob->bytes = d->size; /* which are counted already */
+  return true;
+}
+
+void cache_deposit_keep(struct cache_deposit *d) {
+  struct cache *cache = d->cache;
+  uv_mutex_lock(&cache->opening);
+  uv_mutex_lock(&cache->lock);
+  bool kept = rename_to_blob(d);
+  uv_mutex_unlock(&cache->lock);
+  uv_mutex_unlock(&cache->opening);
+  if (!kept) {
+    cache_deposit_drop(d);
+    return;
+  }
+  close(d->fd);
+  free(d);
+}
+
+void cache_deposit_drop(struct cache_deposit *d) {
+  if (d != NULL) {
+    close(d->fd);
+    unlinkat(d->cache->folder, d->name, 0);
+    give_back(d->cache, d->size);
+    free(d);
+  }
+}
