@@ -200,7 +200,7 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self.shown = b""
         self.popen = subprocess.Popen([binary("swarmgate"), "user", *argv, "--config", users.config], stdin=self.slave, stdout=self.slave, stderr=self.slave,
-                                      start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                                      start_new_session=True, preexec_fn=lambda: [signal.signal(sig, signal.SIG_DFL) for sig in (signal.SIGINT, signal.SIGHUP)])
 
     def wait(self, text, seconds=60):
         """Waits until `text` is shown, and forgets all before it."""

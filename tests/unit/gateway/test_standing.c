@@ -55,8 +55,9 @@ static void forgive(struct world *w, enum revocation_kind kind, const char *valu
 /* What the server's timer does, and what comes of it. */
 static void second(struct world *w) {
   uint64_t before = revocations_generation(w->revocations);
-  revocation_watch_poll(w->watch, &w->loop);
+  /* The poll before may have done its work and not have said so yet: then this one is none. */
   while (revocations_generation(w->revocations) == before) {
+    revocation_watch_poll(w->watch, &w->loop);
     uv_run(&w->loop, UV_RUN_ONCE);
   }
   gateway_tick(w->gateway);
