@@ -18,7 +18,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-enum { READS_MAX = 10 }; /* of files that are rotated meanwhile */
+enum { READS_MAX = 1000 }; /* of files that are rotated meanwhile: a second at most */
 
 /* --- reading --- */
 
