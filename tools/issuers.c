@@ -81,10 +81,6 @@ static int add_own(const struct config *config, const char *key, const struct co
   return signer->issuer == NULL || signer->audience == NULL ? out_of_memory(config, e) : 0;
 }
 
-const char *issuers_service_registry(const struct config *config) {
-  return config_service_registry(config);
-}
-
 static int load_own(const struct config *config, struct keyring_state *state, struct error *e) {
   const struct config_auth *auth = &config->auth;
   const struct config_token_service *service = &config->token_service;

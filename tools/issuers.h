@@ -18,9 +18,6 @@
  */
 int issuers_load(const struct config *config, struct keyring_state **out, struct error *e);
 
-/** The registry that the token service is the realm of: config_service_registry(). */
-const char *issuers_service_registry(const struct config *config);
-
 /**
  * The file of the key that signs for a use: the first of `auth: signing_keys:`, or `token_service:
  * signing_key:`.

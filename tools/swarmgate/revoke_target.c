@@ -31,7 +31,7 @@ static const char *row_at(const struct config *c, size_t i) {
 /* A registry that the configuration names, with the one that the token service's users belong to:
  * it may be none of the others. NULL behind the last. */
 static const char *registry_at(const struct config *c, size_t i) {
-  const char *ours = c->token_service.present ? issuers_service_registry(c) : NULL;
+  const char *ours = c->token_service.present ? config_service_registry(c) : NULL;
   size_t count = 0;
   for (const char *name; (name = row_at(c, count)) != NULL; count++) {
     if (i == count) {

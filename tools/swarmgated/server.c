@@ -269,7 +269,7 @@ static int start_token_service(struct server *s, struct error *e) {
   }
   s->service = (struct token_service_options){.keyring = s->keyring,
                                               .service = c->token_service.service.text,
-                                              .registry = issuers_service_registry(c),
+                                              .registry = config_service_registry(c),
                                               .ttl = c->token_service.ttl,
                                               .anonymous = s->anonymous,
                                               .anonymous_count = anonymous->count,
