@@ -1,6 +1,7 @@
 #include "gateway/feed.h"
 
 #include "auth/revocation_feed.h"
+#include "auth/revocation_load.h"
 #include "base/clock.h"
 #include "gateway/problem.h"
 #include "gateway/revocation_watch.h"
@@ -79,7 +80,7 @@ static void keep(struct feed *feed, struct text *text) {
 static int sign(const struct feed *feed, struct buf *out, struct error *e) {
   struct revocation_list list = {0};
   struct keyring_state *keys = keyring_hold(feed->options.keyring);
-  int result = revocation_watch_list(feed->options.db, &list, e);
+  int result = db_read(feed->options.db, revocation_load, &list, e);
   if (result == 0) {
     result = revocation_feed_write(&keys->swarm.key, keys->swarm.issuer, keys->swarm.audience,
                                    &list, clock_now(), out, e);

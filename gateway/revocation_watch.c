@@ -4,6 +4,7 @@
  */
 #include "gateway/revocation_watch.h"
 
+#include "auth/revocation_load.h"
 #include "base/clock.h"
 #include "db/refresh_store.h"
 #include "db/revocation_store.h"
@@ -41,28 +42,13 @@ struct revocation_watch {
 struct reading {
   struct revocation_list *list;
   uint64_t generation; /* of it */
-  int result;
-  struct error *e;
 };
-
-static bool add(void *arg, const struct revocation_record *record) {
-  struct reading *r = arg;
-  const struct revocation like = {.kind = (enum revocation_kind)record->kind,
-                                  .at = record->at,
-                                  .until = record->until,
-                                  .expires = record->expires};
-  r->result = revocation_list_add(r->list, &like, record->value, r->e);
-  return r->result == 0;
-}
 
 static int read_all(struct db_txn *txn, void *arg, struct error *e) {
   struct reading *r = arg;
-  r->e = e;
-  if (revocation_store_generation(txn, &r->generation, e) != 0 ||
-      revocation_store_each(txn, add, r, e) != 0) {
-    return -1;
-  }
-  return r->result;
+  return revocation_store_generation(txn, &r->generation, e) != 0
+             ? -1
+             : revocation_load(txn, r->list, e);
 }
 
 static int read_generation(struct db_txn *txn, void *arg, struct error *e) {
@@ -79,11 +65,6 @@ static uint64_t wanted_generation(const struct revocation_watch *w) {
 /* Whether all of it is. */
 static bool is_known(struct revocation_watch *w, uint64_t wanted) {
   return wanted != 0 && atomic_load(&w->generation) >= wanted;
-}
-
-int revocation_watch_list(struct db *db, struct revocation_list *list, struct error *e) {
-  struct reading reading = {.list = list};
-  return db_read(db, read_all, &reading, e);
 }
 
 static int64_t first_expiry(const struct revocation_list *list) {

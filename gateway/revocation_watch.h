@@ -54,7 +54,3 @@ struct revocation_wait *revocation_wait_start(struct revocation_watch *watch, uv
 
 /** Nothing is told any more; what is under way runs out alone. NULL is fine. */
 void revocation_wait_leave(struct revocation_wait *wait);
-
-/** Reads all that are stored into \p list, which is empty. \return 0, or -1; freed by the caller
- *  either way. */
-int revocation_watch_list(struct db *db, struct revocation_list *list, struct error *e);

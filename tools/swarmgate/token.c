@@ -1,12 +1,12 @@
 #include "command.h"
 #include "fetched_keys.h"
 
+#include "auth/revocation_load.h"
 #include "auth/revocation_set.h"
 #include "auth/token.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hex.h"
-#include "db/revocation_store.h"
 #include "image/reference.h"
 #include "tools/issuers.h"
 #include "tools/retention.h"
@@ -266,27 +266,6 @@ static int check_against(const struct revocation_set *set, const struct token *t
   return 0;
 }
 
-struct reading {
-  struct revocation_list *list;
-  struct error *e;
-  int result;
-};
-
-static bool add_revocation(void *arg, const struct revocation_record *record) {
-  struct reading *r = arg;
-  const struct revocation like = {.kind = (enum revocation_kind)record->kind,
-                                  .at = record->at,
-                                  .until = record->until,
-                                  .expires = record->expires};
-  r->result = revocation_list_add(r->list, &like, record->value, r->e);
-  return r->result == 0;
-}
-
-static int read_revocations(struct db_txn *txn, void *arg, struct error *e) {
-  struct reading r = {.list = arg, .e = e};
-  return revocation_store_each(txn, add_revocation, &r, e) == 0 ? r.result : -1;
-}
-
 /* By the database that the server has, where there is one. */
 static int check_revocations(const struct config *config, const struct token *t, struct error *e) {
   struct db *db = NULL;
@@ -301,7 +280,7 @@ static int check_revocations(const struct config *config, const struct token *t,
   if (db_open(config->data_dir.text, &db, e) != 0) {
     return error_context(e, "cannot tell whether the token is revoked");
   }
-  int result = db_read(db, read_revocations, &list, e);
+  int result = db_read(db, revocation_load, &list, e);
   struct revocation_set *set = result == 0 ? revocation_set_new(&list, clock_now()) : NULL;
   if (result == 0) {
     result = set == NULL ? error_set(e, ERROR_FAILED, "out of memory") : check_against(set, t, e);
