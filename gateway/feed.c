@@ -4,7 +4,6 @@
 #include "auth/revocation_load.h"
 #include "base/clock.h"
 #include "gateway/problem.h"
-#include "gateway/revocation_watch.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
