@@ -1,25 +1,16 @@
 /* The table of blobs, their files, and room for more. */
 #include "cache/internal.h"
 
-#include "base/cleanup.h"
 #include "base/hex.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-enum { BLOCK = 512 }; /* the unit of st_blocks */
-
-/* A blob on its way out has this behind its name: to give a large file's blocks back takes a while,
- * and is done without the lock, while another of that name may be made. */
-#define REMOVED ".removed"
 
 /* --- the table --- */
 
@@ -88,123 +79,6 @@ static void take_out(struct cache_blob *blob) {
   blob->cache->used -= blob->bytes;
 }
 
-/* --- what an earlier run left --- */
-
-struct found {
-  char digest[CACHE_DIGEST + 1];
-  struct timespec used;
-  uint64_t bytes;
-};
-
-static int compare_used(const void *a, const void *b) {
-  const struct timespec *x = &((const struct found *)a)->used,
-                        *y = &((const struct found *)b)->used;
-  if (x->tv_sec != y->tv_sec) {
-    return x->tv_sec < y->tv_sec ? -1 : 1;
-  }
-  return x->tv_nsec < y->tv_nsec ? -1 : x->tv_nsec > y->tv_nsec;
-}
-
-static bool is_digest(const char *name) {
-  size_t i = 0;
-  while (i < CACHE_DIGEST && hex_digit(name[i]) >= 0 && !(name[i] >= 'A' && name[i] <= 'F')) {
-    i++;
-  }
-  return i == CACHE_DIGEST && name[i] == '\0';
-}
-
-/* What was on its way, out or in. */
-static bool is_left_over(const char *name) {
-  size_t len = strlen(name);
-  return len > CACHE_DIGEST && (strcmp(name + CACHE_DIGEST, REMOVED) == 0 ||
-                                strcmp(name + CACHE_DIGEST, CACHE_COMING) == 0);
-}
-
-/* Files of other names are not ours, and stay. */
-static int list_files(struct cache *cache, DIR *dir, struct found **out, size_t *count) {
-  size_t room = 0;
-  for (const struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;) {
-    struct stat s;
-    if (is_left_over(entry->d_name)) {
-      unlinkat(cache->folder, entry->d_name, 0);
-      continue;
-    }
-    if (!is_digest(entry->d_name) ||
-        fstatat(cache->folder, entry->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISREG(s.st_mode)) {
-      continue;
-    }
-    if (*count == room) {
-      room = room == 0 ? 64 : 2 * room;
-      struct found *grown = realloc(*out, room * sizeof *grown);
-      if (grown == NULL) {
-        return -1;
-      }
-      *out = grown;
-    }
-    struct found *f = &(*out)[(*count)++];
-    memcpy(f->digest, entry->d_name, sizeof f->digest);
-    f->used = s.st_mtim;
-    f->bytes = (uint64_t)s.st_blocks * BLOCK;
-  }
-  return errno == 0 ? 0 : -1;
-}
-
-static int take_up(struct cache *cache) {
-  int copy = dup(cache->folder);
-  DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-  if (dir == NULL) {
-    close(copy);
-    return -1;
-  }
-  struct found *files = NULL;
-  size_t count = 0;
-  int result = list_files(cache, dir, &files, &count);
-  closedir(dir);
-  if (count > 0) {
-    qsort(files, count, sizeof *files, compare_used);
-  }
-  for (size_t i = 0; i < count && result == 0; i++) {
-    struct cache_blob *blob = cache_add(cache, slice_of(files[i].digest, CACHE_DIGEST));
-    if (blob == NULL) {
-      result = -1;
-    } else {
-      blob->bytes = files[i].bytes;
-      cache->used += blob->bytes;
-    }
-  }
-  free(files);
-  return result;
-}
-
-/* Makes the folder where it is missing. Two servers would count each other's blobs for none.
- * \return a descriptor, or -1. */
-static int open_folder(const struct cache *cache, struct error *e) {
-  CLEANUP_FREE char *inner = NULL;
-  if (asprintf(&inner, "%s/sha256", cache->path) < 0) {
-    return error_set(e, ERROR_FAILED, "cache: out of memory");
-  }
-  int folder = (mkdir(cache->path, 0700) == 0 || errno == EEXIST) &&
-                       (mkdir(inner, 0700) == 0 || errno == EEXIST)
-                   ? open(inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-                   : -1;
-  if (folder < 0 || faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) != 0) {
-    int number = errno;
-    if (folder >= 0) {
-      close(folder);
-    }
-    return error_errno(
-        e, number, "cannot use %s as a cache: make it, for the server's user to write to", inner);
-  }
-  if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
-    close(folder);
-    return error_set(e, ERROR_FAILED,
-                     "cannot use %s as a cache: another server does; give each a folder of its own",
-                     inner);
-  }
-  return folder;
-}
-
 int cache_new(const struct cache_options *options, struct cache **out, struct error *e) {
   struct cache *cache = calloc(1, sizeof *cache);
   char *path = strdup(options->path);
@@ -225,13 +99,13 @@ int cache_new(const struct cache_options *options, struct cache **out, struct er
   cache->free_min = options->free_min;
   cache->ages.older = cache->ages.newer = &cache->ages;
   cache->last_want = &cache->wants;
-  cache->folder = open_folder(cache, e);
+  cache->folder = cache_open_folder(cache, e);
   if (cache->folder < 0) {
     cache_free(cache);
     return -1;
   }
   errno = ENOMEM;
-  if (take_up(cache) != 0) {
+  if (cache_take_up(cache) != 0) {
     int number = errno;
     error_errno(e, number, "cannot read the cache in %s", cache->path);
     cache_free(cache);
@@ -271,10 +145,10 @@ uint64_t cache_used(struct cache *cache) {
 
 /* --- room --- */
 
-enum { REMOVED_NAME = CACHE_DIGEST + sizeof REMOVED };
+enum { REMOVED_NAME = CACHE_DIGEST + sizeof CACHE_REMOVED };
 
 static char *removed_name(const struct cache_blob *blob, char out[REMOVED_NAME]) {
-  snprintf(out, REMOVED_NAME, "%s" REMOVED, blob->digest);
+  snprintf(out, REMOVED_NAME, "%s" CACHE_REMOVED, blob->digest);
   return out;
 }
 
@@ -332,7 +206,7 @@ void cache_let_go(struct cache *cache) {
 
 /* Somebody has removed the folder: there is another in its place from now on. */
 static void open_folder_anew(struct cache *cache) {
-  int folder = open_folder(cache, NULL);
+  int folder = cache_open_folder(cache, NULL);
   if (folder >= 0) {
     dup3(folder, cache->folder, O_CLOEXEC);
     close(folder);
@@ -380,7 +254,7 @@ static void adopt_file(struct cache_blob *blob, int fd, const struct stat *s) {
     blob->knowledge = s->st_blocks == 0 ? BLOB_KNOWN : BLOB_UNSEEN;
     blob->device = s->st_dev;
     blob->inode = s->st_ino;
-    blob_count(blob, (uint64_t)s->st_blocks * BLOCK);
+    blob_count(blob, (uint64_t)s->st_blocks * CACHE_BLOCK);
   }
 }
 

@@ -6,7 +6,14 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-enum { CACHE_BUCKETS = 4096 };
+enum {
+  CACHE_BUCKETS = 4096,
+  CACHE_BLOCK = 512, /**< the unit of st_blocks */
+};
+
+/** A blob on its way out has this behind its name: to give a large file's blocks back takes a
+ * while, and is done without the lock, while another of that name may be made. */
+#define CACHE_REMOVED ".removed"
 
 /** What the name of a file has behind it that is a blob once it is whole. */
 #define CACHE_COMING ".coming"
@@ -76,6 +83,13 @@ void want_remove(struct cache *cache, struct cache_want *want);
 void want_tell(struct cache *cache, struct cache_want *want, enum cache_news news);
 /** Tells who waits for a byte of the piece. */
 void blob_piece_ready(struct cache_blob *blob, uint32_t piece);
+
+/** Makes the folder where it is missing, and locks it: two servers would count each other's blobs
+ * for none. \return a descriptor, or -1 with \p e. */
+int cache_open_folder(const struct cache *cache, struct error *e);
+/** Adds the blobs that an earlier run left, and removes what it left unfinished. \return 0, or -1
+ *  with errno. */
+int cache_take_up(struct cache *cache);
 
 /** Makes room for \p bytes: what was used longest ago and is not held is on its way out.
  *  cache_let_go() follows, without the lock. \return false when that does not do. */
