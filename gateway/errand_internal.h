@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gateway/errand.h"
+#include "gateway/registries.h"
 #include "image/registry.h"
 
 #include <pthread.h>
@@ -43,7 +44,7 @@ struct errand_thread {
   uv_loop_t loop;
   uv_async_t wake;
   struct http_client *client;
-  struct registry **registries;
+  struct registries registries;
   unsigned under_way;
 };
 

@@ -4,6 +4,7 @@
  */
 #include "gateway/errand_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* --- an errand's end --- */
@@ -106,15 +107,6 @@ static void on_done(void *arg, const struct error *e) {
 
 /* --- the threads --- */
 
-static struct registry *registry_of(const struct errand_thread *thread, const char *name) {
-  const struct errands_options *o = &thread->errands->options;
-  size_t i = 0;
-  while (i + 1 < o->registry_count && strcmp(o->registries[i].name, name) != 0) {
-    i++;
-  }
-  return thread->registries[i];
-}
-
 static void begin(struct errand_running *r) {
   static const struct registry_events events = {on_head, on_data, on_done};
   struct errand_thread *thread = r->thread;
@@ -130,7 +122,10 @@ static void begin(struct errand_running *r) {
     end(r, ERRAND_DONE, NULL);
     return;
   }
-  r->request = registry_start(registry_of(thread, r->errand.registry), &get, &events, r, &e);
+  const struct registries *from = &thread->registries;
+  size_t i = registries_index(from, slice_str(r->errand.registry));
+  assert(i < from->count); /* who asks knows it */
+  r->request = registry_start(from->items[i], &get, &events, r, &e);
   if (r->request == NULL) {
     end(r, ERRAND_FAILED, &e);
   }
@@ -160,11 +155,7 @@ static void on_client_stopped(void *arg) {
 
 /* What is under way is cancelled without a word: nobody waits any more. */
 static void close_thread(struct errand_thread *thread) {
-  const struct errands_options *o = &thread->errands->options;
-  for (size_t i = 0; thread->registries != NULL && i < o->registry_count; i++) {
-    registry_free(thread->registries[i]);
-  }
-  free(thread->registries);
+  registries_close(&thread->registries);
   if (thread->client != NULL) {
     http_client_stop(thread->client, on_client_stopped, NULL);
   }
@@ -204,16 +195,12 @@ int errand_thread_start(struct errands *s, struct errand_thread *thread, struct 
   thread->open = true;
   thread->wake.data = thread;
   thread->client = http_client_new(&thread->loop);
-  thread->registries = calloc(s->options.registry_count, sizeof(struct registry *));
-  if (thread->client == NULL || thread->registries == NULL) {
+  if (thread->client == NULL) {
     return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
   }
-  for (size_t i = 0; i < s->options.registry_count; i++) {
-    const struct gateway_registry *registry = &s->options.registries[i];
-    thread->registries[i] = registry_new(thread->client, &registry->upstream, e);
-    if (thread->registries[i] == NULL) {
-      return error_context(e, "registry %s", registry->name);
-    }
+  if (registries_open(&thread->registries, s->options.registries, s->options.registry_count,
+                      thread->client, e) != 0) {
+    return -1;
   }
   int failed = uv_thread_create(&thread->id, run, thread);
   thread->started = failed == 0;

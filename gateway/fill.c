@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "cache/cache.h"
+#include "gateway/registries.h"
 #include "http/range.h"
 
 #include <stdlib.h>
@@ -13,10 +14,8 @@ struct fills {
   uv_async_t wake, stop;
   uv_timer_t again; /* when what failed may be tried again */
   struct http_client *client;
-  struct upstream {
-    struct registry *registry;
-    bool failing;     /* and said so */
-  } * upstreams;      /* as many as the options' */
+  struct registries registries;
+  bool *failing;      /* of each registry, and one more for none: it does, and that was said */
   struct fill *first; /* under way */
   unsigned count;
   bool scanning; /* one at a time: they share the threads of the process */
@@ -28,7 +27,7 @@ struct fill {
   struct fill *next, **link;
   struct fills *fills;
   struct cache_job job;
-  struct upstream *upstream; /* of a claim */
+  size_t from; /* of a claim: which of the registries */
   struct registry_request *request;
   uint64_t skip; /* bytes before the claim that the registry sends anyway */
   enum cache_outcome outcome;
@@ -41,17 +40,16 @@ static void take_jobs(struct fills *fills);
 /* A registry that is down fails each try of each blob: the first says so. */
 static void tell(const struct fill *f) {
   const struct log *log = f->fills->options.log;
-  struct upstream *u = f->upstream;
+  bool *failing = &f->fills->failing[f->from];
   if (f->why.kind != ERROR_NONE) {
-    bool known = u != NULL && u->failing;
-    log_write(log, known ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+    log_write(log, *failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
               "cannot bring sha256:%s of %s/%s into the cache: %s", f->job.digest, f->job.registry,
               f->job.repository, f->why.text);
-  } else if (u != NULL && u->failing && f->job.done > 0) {
+  } else if (*failing && f->job.done > 0) {
     log_write(log, LOG_LEVEL_INFO, "blobs of %s come into the cache again", f->job.registry);
   }
-  if (u != NULL && (f->why.kind != ERROR_NONE || f->job.done > 0)) {
-    u->failing = f->outcome == CACHE_RETRY || f->outcome == CACHE_FAIL;
+  if (f->why.kind != ERROR_NONE || f->job.done > 0) {
+    *failing = f->outcome == CACHE_RETRY || f->outcome == CACHE_FAIL;
   }
 }
 
@@ -130,19 +128,11 @@ static void on_done(void *arg, const struct error *e) {
   take_jobs(fills);
 }
 
-static struct upstream *upstream_of(struct fills *fills, const char *name) {
-  for (size_t i = 0; i < fills->options.registry_count; i++) {
-    if (strcmp(fills->options.registries[i].name, name) == 0) {
-      return &fills->upstreams[i];
-    }
-  }
-  return NULL;
-}
-
 static void claim(struct fill *f) {
   static const struct registry_events events = {on_head, on_data, on_done};
   const struct cache_job *job = &f->job;
-  f->upstream = upstream_of(f->fills, job->registry);
+  const struct registries *from = &f->fills->registries;
+  f->from = registries_index(from, slice_str(job->registry));
   char digest[sizeof "sha256:" + CACHE_DIGEST];
   snprintf(digest, sizeof digest, "sha256:%s", job->digest);
   const struct registry_get get = {.method = "GET",
@@ -151,8 +141,9 @@ static void claim(struct fill *f) {
                                    .ranged = job->length < cache_size(job->blob),
                                    .first = job->offset,
                                    .last = job->offset + job->length - 1};
-  f->request =
-      f->upstream == NULL ? NULL : registry_start(f->upstream->registry, &get, &events, f, &f->why);
+  f->request = f->from == from->count
+                   ? NULL
+                   : registry_start(from->items[f->from], &get, &events, f, &f->why);
   if (f->request == NULL) {
     f->outcome = CACHE_FAIL;
     end(f);
@@ -237,24 +228,11 @@ static void on_stop(uv_async_t *async) {
       end(f);
     }
   }
-  for (size_t i = 0; i < fills->options.registry_count; i++) {
-    registry_free(fills->upstreams[i].registry);
-  }
+  registries_close(&fills->registries);
   http_client_stop(fills->client, on_client_stopped, NULL);
   uv_close((uv_handle_t *)&fills->wake, NULL);
   uv_close((uv_handle_t *)&fills->stop, NULL);
   uv_close((uv_handle_t *)&fills->again, NULL);
-}
-
-static int open_registries(struct fills *fills, struct error *e) {
-  for (size_t i = 0; i < fills->options.registry_count; i++) {
-    fills->upstreams[i].registry =
-        registry_new(fills->client, &fills->options.registries[i].upstream, e);
-    if (fills->upstreams[i].registry == NULL) {
-      return -1;
-    }
-  }
-  return 0;
 }
 
 static void run(void *arg) {
@@ -263,21 +241,21 @@ static void run(void *arg) {
 
 static void close_loop(struct fills *fills) {
   uv_loop_close(&fills->loop);
-  free(fills->upstreams);
+  free(fills->failing);
   free(fills);
 }
 
 struct fills *fills_new(const struct fills_options *options, struct error *e) {
   struct fills *fills = calloc(1, sizeof *fills);
-  struct upstream *upstreams = calloc(options->registry_count, sizeof *upstreams);
-  if (fills == NULL || upstreams == NULL || uv_loop_init(&fills->loop) != 0) {
+  bool *failing = calloc(options->registry_count + 1, sizeof *failing);
+  if (fills == NULL || failing == NULL || uv_loop_init(&fills->loop) != 0) {
     free(fills);
-    free(upstreams);
+    free(failing);
     error_set(e, ERROR_FAILED, "cannot start to fill the cache: out of memory or descriptors");
     return NULL;
   }
   fills->options = *options;
-  fills->upstreams = upstreams;
+  fills->failing = failing;
   fills->client = http_client_new(&fills->loop);
   if (fills->client == NULL || uv_async_init(&fills->loop, &fills->wake, on_wake) != 0) {
     error_set(e, ERROR_FAILED, "cannot start to fill the cache: out of memory");
@@ -291,7 +269,8 @@ struct fills *fills_new(const struct fills_options *options, struct error *e) {
   uv_async_init(&fills->loop, &fills->stop, on_stop); /* the first has made what it can fail for */
   uv_timer_init(&fills->loop, &fills->again);
   fills->wake.data = fills->stop.data = fills->again.data = fills;
-  int failed = open_registries(fills, e);
+  int failed = registries_open(&fills->registries, options->registries, options->registry_count,
+                               fills->client, e);
   if (failed == 0 && (failed = uv_thread_create(&fills->thread, run, fills)) != 0) {
     error_set(e, ERROR_FAILED, "cannot start to fill the cache: %s", uv_strerror(failed));
   }

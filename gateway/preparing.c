@@ -11,12 +11,8 @@
 #include <stdlib.h>
 
 struct registry *preparing_registry(const struct preparing *p, struct slice name) {
-  for (size_t i = 0; i < p->options.registry_count; i++) {
-    if (slice_equal(slice_str(p->options.registries[i].name), name)) {
-      return p->registries[i];
-    }
-  }
-  return NULL;
+  size_t i = registries_index(&p->registries, name);
+  return i < p->registries.count ? p->registries.items[i] : NULL;
 }
 
 /* --- what is wanted --- */
@@ -132,37 +128,15 @@ void preparing_free(struct preparing *p) {
   free(p);
 }
 
-static int open_registries(struct preparing *p, struct http_client *client, struct error *e) {
-  p->registries = calloc(p->options.registry_count, sizeof(struct registry *));
-  if (p->registries == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
-  }
-  for (size_t i = 0; i < p->options.registry_count; i++) {
-    const struct gateway_registry *registry = &p->options.registries[i];
-    p->registries[i] = registry_new(client, &registry->upstream, e);
-    if (p->registries[i] == NULL) {
-      return error_context(e, "registry %s", registry->name);
-    }
-  }
-  return 0;
-}
-
-static void close_registries(struct preparing *p) {
-  for (size_t i = 0; p->registries != NULL && i < p->options.registry_count; i++) {
-    registry_free(p->registries[i]);
-  }
-  free(p->registries);
-  p->registries = NULL;
-}
-
 int preparing_start(struct preparing *p, uv_loop_t *loop, struct http_client *client,
                     struct error *e) {
-  if (open_registries(p, client, e) != 0) {
-    close_registries(p);
+  if (registries_open(&p->registries, p->options.registries, p->options.registry_count, client,
+                      e) != 0) {
+    registries_close(&p->registries);
     return -1;
   }
   if (uv_async_init(loop, &p->wake, on_wake) != 0) {
-    close_registries(p);
+    registries_close(&p->registries);
     return error_set(e, ERROR_FAILED, "cannot start the gateway: out of descriptors");
   }
   p->loop = loop;
@@ -189,7 +163,7 @@ void preparing_stop(struct preparing *p) {
     errand_leave(p->jobs[i].wait);
     p->jobs[i].wait = NULL;
   }
-  close_registries(p);
+  registries_close(&p->registries);
   uv_close((uv_handle_t *)&p->wake, NULL);
   uv_close((uv_handle_t *)&p->timer, NULL);
 }

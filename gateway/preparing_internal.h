@@ -4,6 +4,7 @@
 #include "db/wanted_store.h"
 #include "gateway/errand.h"
 #include "gateway/preparing.h"
+#include "gateway/registries.h"
 #include "image/manifest.h"
 
 #include <pthread.h>
@@ -47,7 +48,7 @@ struct preparing {
   /* Of the loop. */
   uv_loop_t *loop;
   uv_timer_t timer;
-  struct registry **registries;
+  struct registries registries;
   struct job jobs[PREPARING_AT_ONCE];
   bool stopping;
 };
