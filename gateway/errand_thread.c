@@ -5,7 +5,6 @@
 #include "gateway/errand_internal.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 /* --- an errand's end --- */
 

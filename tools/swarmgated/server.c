@@ -2,14 +2,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/units.h"
-#include "cache/cache.h"
 #include "descriptors.h"
+#include "front.h"
 #include "gateway/delegate_cache.h"
-#include "gateway/fill.h"
-#include "gateway/hashing.h"
-#include "gateway/manifest_store.h"
-#include "gateway/preparing.h"
 #include "loop.h"
 #include "review.h"
 #include "session_key.h"
@@ -33,15 +28,10 @@ struct server {
   struct revocation_watch *watch;
   struct subscription *subscription;
   struct key_watch *key_watch;
-  struct feed *feed;
   struct tracker *tracker;
   struct upstreams upstreams;
   struct delegate_cache *delegate_cache;
-  struct cache *cache;
-  struct fills *fills;
-  struct hashing *hashing;
-  struct manifest_store *manifests;
-  struct preparing *preparing;
+  struct front front;
   struct gateway_options gateway;
   struct slice *anonymous; /* as many as the configuration names */
   struct token_service_options service;
@@ -59,15 +49,10 @@ void server_free(struct server *s) {
   for (size_t i = 0; i < s->loop_count; i++) {
     loop_free(s->loops[i]);
   }
-  preparing_free(s->preparing);
-  hashing_free(s->hashing);
-  manifest_store_free(s->manifests);
-  fills_free(s->fills);
-  cache_free(s->cache);
+  front_close(&s->front);
   token_service_free(s->shared.token_service);
   free(s->anonymous);
   tracker_free(s->tracker);
-  feed_free(s->feed);
   revocation_watch_free(s->watch);
   subscription_free(s->subscription);
   key_watch_free(s->key_watch);
@@ -177,86 +162,6 @@ static int start_watch(struct server *s, struct error *e) {
   return revocation_watch_new(&options, &s->watch, e);
 }
 
-static int prepare_gateway(struct server *s, struct error *e) {
-  const struct config *c = &s->config;
-  const struct feed_options feed = {
-      .keyring = s->keyring, .revocations = s->revocations, .db = s->db, .log = &c->log};
-  s->feed = feed_new(&feed);
-  if (s->feed == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
-  }
-  const struct hashing_options hashing = {.registries = s->upstreams.registries,
-                                          .registry_count = s->upstreams.count,
-                                          .format = (enum torrent_format)c->gateway.format,
-                                          .db = s->db,
-                                          .cache = s->cache,
-                                          .log = &c->log};
-  const struct manifest_store_options manifests = {
-      .registries = s->upstreams.registries, .registry_count = s->upstreams.count, .log = &c->log};
-  s->hashing = hashing_new(&hashing, e);
-  s->manifests = s->hashing == NULL ? NULL : manifest_store_new(&manifests, e);
-  if (s->manifests == NULL) {
-    return -1;
-  }
-  const struct preparing_options preparing = {.registries = s->upstreams.registries,
-                                              .registry_count = s->upstreams.count,
-                                              .format = hashing.format,
-                                              .hashing = s->hashing,
-                                              .manifests = s->manifests,
-                                              .db = s->db,
-                                              .log = &c->log};
-  s->preparing = preparing_new(&preparing);
-  if (s->preparing == NULL) {
-    return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
-  }
-  s->gateway = (struct gateway_options){.url = c->gateway.url.text,
-                                        .announce_url = c->tracker.url.text,
-                                        .registries = s->upstreams.registries,
-                                        .registry_count = s->upstreams.count,
-                                        .format = (enum torrent_format)c->gateway.format,
-                                        .swarm_ttl = c->auth.ttl_swarm,
-                                        .webseed_ttl = c->auth.ttl_webseed,
-                                        .session_ttl = c->auth.ttl_session,
-                                        .keyring = s->keyring,
-                                        .delegate_cache = s->delegate_cache,
-                                        .revocations = s->revocations,
-                                        .watch = s->watch,
-                                        .feed = s->feed,
-                                        .hashing = s->hashing,
-                                        .manifests = s->manifests,
-                                        .preparing = s->preparing,
-                                        .db = s->db,
-                                        .cache = s->cache,
-                                        .audit = s->audit,
-                                        .log = &c->log};
-  return 0;
-}
-
-/* Before the gateway, and before the loops, whose readers it serves. */
-static int start_cache(struct server *s, struct error *e) {
-  const struct config_cache *c = &s->config.gateway.cache;
-  if (c->path.text == NULL) {
-    return 0;
-  }
-  const struct cache_options cache = {
-      .path = c->path.text, .max_size = c->max_size, .free_min = c->min_free};
-  if (cache_new(&cache, &s->cache, e) != 0) {
-    error_context(e, "gateway.cache.path");
-    return config_error_at(&s->config, c->path.line, e);
-  }
-  char used[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
-  units_print_size(cache_used(s->cache), used);
-  units_print_size(c->max_size, most);
-  log_write(&s->config.log, LOG_LEVEL_INFO, "the cache in %s takes %s of %s", c->path.text, used,
-            most);
-  const struct fills_options fills = {.cache = s->cache,
-                                      .registries = s->upstreams.registries,
-                                      .registry_count = s->upstreams.count,
-                                      .log = &s->config.log};
-  s->fills = fills_new(&fills, e);
-  return s->fills == NULL ? -1 : 0;
-}
-
 static int start_token_service(struct server *s, struct error *e) {
   const struct config *c = &s->config;
   const struct config_texts *anonymous = &c->token_service.anonymous_pull;
@@ -306,8 +211,17 @@ static int start_revocations(struct server *s, struct error *e) {
 
 static int start_gateway(struct server *s, struct error *e) {
   const struct config *c = &s->config;
-  if (audit_open(c->data_dir.text, &s->audit, e) != 0 || start_cache(s, e) != 0 ||
-      prepare_gateway(s, e) != 0 ||
+  if (audit_open(c->data_dir.text, &s->audit, e) != 0) {
+    return -1;
+  }
+  s->gateway = (struct gateway_options){.keyring = s->keyring,
+                                        .delegate_cache = s->delegate_cache,
+                                        .revocations = s->revocations,
+                                        .watch = s->watch,
+                                        .db = s->db,
+                                        .audit = s->audit,
+                                        .log = &c->log};
+  if (front_open(&s->front, c, &s->upstreams, &s->gateway, e) != 0 ||
       entrance_open(c, "gateway", &c->gateway.listen, &s->shared.gateway_entrance, e) != 0) {
     return -1;
   }
