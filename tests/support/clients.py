@@ -90,6 +90,11 @@ class Client:
         self.remove(name_of(torrent))
         self.add(torrent)
 
+    def take_anew(self, torrent):
+        """Takes a new .torrent of a torrent it has, for the webseed in it; what it has of the data it keeps."""
+        self.remove(name_of(torrent))
+        self.add(torrent)
+
     def reannounce(self):
         """As a user who asks for it."""
         raise NotImplementedError
@@ -132,6 +137,9 @@ class Libtorrent(Client):
 
     def renew(self, torrent):
         self.process.tell("renew " + torrent)
+
+    def take_anew(self, torrent):
+        self.process.tell("webseed " + torrent)
 
     def reannounce(self):
         self.process.tell("announce")
@@ -188,9 +196,16 @@ class Transmission(Client):
     def reannounce(self):
         self.remote("--torrent", "all", "--reannounce")
 
+    def number(self, name):
+        """Its own one of a torrent, or None."""
+        return next((line.split()[0].rstrip("*") for line in self.remote("--list").stdout.splitlines() if name in line), None)
+
+    def remove(self, name):
+        self.remote("--torrent", self.number(name), "--remove")
+        wait_for("transmission removes it", 20, lambda: self.number(name) is None)
+
     def renew(self, torrent):
-        listed = self.remote("--list").stdout.splitlines()
-        number = next(line.split()[0].rstrip("*") for line in listed if name_of(torrent) in line)
+        number = self.number(name_of(torrent))
         self.remote("--torrent", number, "--tracker-add", tracker_of(torrent))
         self.remote("--torrent", number, "--tracker-remove", "0")
 
@@ -366,6 +381,12 @@ class Qbittorrent(Client):
 
     def add(self, torrent):
         return self.api("torrents/add", "-F", f"torrents=@{torrent}").stdout
+
+    def remove(self, name):
+        for one in self.listed():
+            if one["name"] == name:
+                self.api("torrents/delete", "-d", f"hashes={one['hash']}&deleteFiles=false")
+        wait_for("qbittorrent removes it", 20, lambda: all(one["name"] != name for one in self.listed()))
 
     def reannounce(self):
         self.api("torrents/reannounce", "-d", "hashes=all")

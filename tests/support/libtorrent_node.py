@@ -3,8 +3,8 @@ A libtorrent node as a program of its own, so that it can be put into a network 
 libtorrent_node.py FOLDER ADDRESS TORRENT... downloads into FOLDER, or seeds what is there already, until it
 is asked to end. It tells what happens, a line each: `complete NAME`, `all complete`, `tracker error: …`,
 `webseed error: …`, `reply N peers`. Lines on its standard input are obeyed: `renew TORRENT`: takes the trackers
-of this one for a torrent that is there; `announce`; `scrape`; `skip`: no file is wanted any more, which
-makes a partial seed.
+of this one for a torrent that is there; `webseed TORRENT`: its webseeds; `announce`; `scrape`; `skip`: no file
+is wanted any more, which makes a partial seed.
 """
 
 import os
@@ -44,10 +44,20 @@ class Node:
         trackers = [{"url": tracker.url, "tier": tracker.tier} for tracker in info.trackers()]
         self.handles[info.name()].replace_trackers(trackers)
 
+    def take_webseeds(self, path):
+        info = lt.torrent_info(path)
+        handle = self.handles[info.name()]
+        for url in handle.url_seeds():
+            handle.remove_url_seed(url)
+        for seed in info.web_seeds():
+            handle.add_url_seed(seed["url"])
+
     def obey(self, line):
         command, _, argument = line.partition(" ")
         if command == "renew":
             self.renew(argument)
+        elif command == "webseed":
+            self.take_webseeds(argument)
         for handle in self.handles.values():
             if command == "announce":
                 handle.force_reannounce(0, -1, lt.reannounce_flags_t.ignore_min_interval)
