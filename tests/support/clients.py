@@ -252,6 +252,9 @@ class Aria2(Client):
         for one in self.listed():
             if one["bittorrent"]["info"]["name"] == name:
                 self.rpc("remove", one["gid"])
+        # Until then it refuses the same torrent as one that it has.
+        wait_for("aria2 removes it", 20, lambda: all(one["status"] not in ("active", "waiting") for one in self.listed()
+                                                     if one["bittorrent"]["info"]["name"] == name))
 
 
 class _Scgi(xmlrpc.client.Transport):
