@@ -75,7 +75,11 @@ void blob_answer_fail(struct blob_answer *a, int status, const char *why) {
   }
   if (a->started) {
     tell(a);
-    http_answer_abort(a->x);
+    if (status == 403) {
+      http_answer_recall(a->x);
+    } else {
+      http_answer_abort(a->x);
+    }
   } else if (status == 403) {
     problem_answer(a->x, 403, "DENIED", "the webseed token was revoked");
   } else if (status == 404) {

@@ -196,6 +196,11 @@ void http_answer_abort(struct http_exchange *x) {
   http_answer(x, 502, NULL, 0, SLICE("the answer could not be got\n"));
 }
 
+void http_answer_recall(struct http_exchange *x) {
+  x->connection->recalled = x->sent_some;
+  http_answer_abort(x);
+}
+
 void exchange_refuse(struct http_exchange *x, int status, const char *why) {
   const struct http_field fields[] = {{SLICE("Content-Type"), SLICE("text/plain")}};
   struct slice body = arena_printf(&x->arena, "%s\n", why);

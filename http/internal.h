@@ -158,13 +158,14 @@ struct http_connection {
   bool forwards;      /**< that one is a proxy whose X-Forwarded-For is believed */
   bool counted;       /**< among the connections of its address */
   enum { CONNECTION_OPEN, CONNECTION_LINGERS, CONNECTION_CLOSED } state;
-  bool reading; /**< the transport delivers bytes */
-  bool ended;   /**< the other end sends no more */
-  bool busy;    /**< a function of the connection is running and settles before it returns */
-  bool writing; /**< a write() is under way */
-  bool broken;  /**< the other end is gone */
-  bool last;    /**< no request is read any more */
-  bool linger;  /**< the other end may still be sending when the last answer is out */
+  bool reading;  /**< the transport delivers bytes */
+  bool ended;    /**< the other end sends no more */
+  bool busy;     /**< a function of the connection is running and settles before it returns */
+  bool writing;  /**< a write() is under way */
+  bool broken;   /**< the other end is gone */
+  bool last;     /**< no request is read any more */
+  bool recalled; /**< what the transport has taken is not to be sent any more, either */
+  bool linger;   /**< the other end may still be sending when the last answer is out */
 };
 
 /** The first, by channel_open(), which has set channel and server.

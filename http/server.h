@@ -181,3 +181,7 @@ void http_answer_end(struct http_exchange *x);
 /** Gives the answer up: nothing was sent yet: 502; else the connection is cut, so that the other
  * end sees a short answer. The exchange is gone after it. */
 void http_answer_abort(struct http_exchange *x);
+
+/** As http_answer_abort(), for what may not arrive any more: the kernel's buffer, which can hold
+ * megabytes for a slow reader, is dropped, too, where it is one of TCP. */
+void http_answer_recall(struct http_exchange *x);

@@ -192,7 +192,11 @@ static void end(struct http_connection *c) {
 }
 
 static void close_socket(struct http_connection *c) {
-  close_stream(&socket_of(c)->stream, on_closed);
+  union stream *stream = &socket_of(c)->stream;
+  bool reset = c->recalled && stream->handle.type == UV_TCP && !uv_is_closing(&stream->handle);
+  if (!reset || uv_tcp_close_reset(&stream->tcp, on_closed) != 0) {
+    close_stream(stream, on_closed);
+  }
 }
 
 static const struct transport tcp_transport = {
