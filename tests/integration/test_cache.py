@@ -25,7 +25,7 @@ from test_gateway import blob_file, blob_path, bytes_of, create, webseed_of
 LAYERS = (int(os.environ.get("SWARMGATE_CACHE_BYTES", "30000000")), 300_000)
 READERS = 64
 ONE_COPY = 1.02
-UNDER_WAY = 8 * 1024 * 1024  # of both fills of a blob: sockets' buffers, and a piece each
+UNDER_WAY = 4 * 1024 * 1024  # of both fills of a blob: sockets' buffers, and a piece each
 
 
 @pytest.fixture(scope="module")
