@@ -86,7 +86,7 @@ struct slice image_source_manifest(const struct image_source *source) {
 /* Between a transport and the caller's sink: counts and hashes. */
 struct check {
   const struct image_descriptor *blob;
-  EVP_MD_CTX *sha256;
+  EVP_MD_CTX *sha256; /* NULL: the sink hashes */
   uint64_t seen;
   image_sink *sink;
   void *arg;
@@ -100,22 +100,25 @@ static int check_bytes(void *arg, struct slice bytes, struct error *e) {
                      c->blob->size);
   }
   c->seen += bytes.len;
-  if (EVP_DigestUpdate(c->sha256, bytes.ptr, bytes.len) != 1) {
+  if (c->sha256 != NULL && EVP_DigestUpdate(c->sha256, bytes.ptr, bytes.len) != 1) {
     return error_set(e, ERROR_FAILED, "cannot compute its digest");
   }
   c->sink_failed = c->sink(c->arg, bytes, e) != 0;
   return c->sink_failed ? -1 : 0;
 }
 
-static int check_end(struct image_source *s, const struct check *c, struct error *e) {
+static int check_end(struct image_source *s, struct check *c, image_digest *own, struct error *e) {
   unsigned char sha256[EVP_MAX_MD_SIZE];
   if (c->seen != c->blob->size) {
     return error_set(e, ERROR_MISMATCH, "it has %" PRIu64 " bytes, but should have %" PRIu64,
                      c->seen, c->blob->size);
   }
-  const char *digest = EVP_DigestFinal_ex(c->sha256, sha256, NULL) == 1
-                           ? image_transport_digest(sha256, &s->arena)
-                           : NULL;
+  if (own != NULL && own(c->arg, sha256, e) != 0) {
+    c->sink_failed = true;
+    return -1;
+  }
+  bool good = own != NULL || EVP_DigestFinal_ex(c->sha256, sha256, NULL) == 1;
+  const char *digest = good ? image_transport_digest(sha256, &s->arena) : NULL;
   if (digest == NULL) {
     return error_set(e, ERROR_FAILED, "cannot compute its digest");
   }
@@ -129,17 +132,20 @@ static int check_end(struct image_source *s, const struct check *c, struct error
 }
 
 int image_source_read(struct image_source *source, const struct image_descriptor *blob,
-                      image_sink *sink, void *arg, struct error *e) {
-  struct check check = {.blob = blob, .sha256 = EVP_MD_CTX_new(), .sink = sink, .arg = arg};
+                      image_sink *sink, image_digest *digest, void *arg, struct error *e) {
+  struct check check = {.blob = blob, .sink = sink, .arg = arg};
   int result = 0;
-  if (check.sha256 == NULL || EVP_DigestInit_ex(check.sha256, EVP_sha256(), NULL) != 1) {
-    result = error_set(e, ERROR_FAILED, "cannot compute its digest");
+  if (digest == NULL) {
+    check.sha256 = EVP_MD_CTX_new();
+    if (check.sha256 == NULL || EVP_DigestInit_ex(check.sha256, EVP_sha256(), NULL) != 1) {
+      result = error_set(e, ERROR_FAILED, "cannot compute its digest");
+    }
   }
   if (result == 0) {
     result = source->transport->read(source, blob, check_bytes, &check, e);
   }
   if (result == 0) {
-    result = check_end(source, &check, e);
+    result = check_end(source, &check, digest, e);
   }
   EVP_MD_CTX_free(check.sha256);
   if (result != 0 && !check.sink_failed) {

@@ -64,12 +64,18 @@ uint64_t image_source_position(const struct image_source *source,
  * with \p e to give up. */
 typedef int image_sink(void *arg, struct slice bytes, struct error *e);
 
+/** Asked once the sink was given a whole blob: the SHA-256 of what it was given. \return -1 with
+ * \p e to give up. */
+typedef int image_digest(void *arg, unsigned char sha256[32], struct error *e);
+
 /**
  * Streams a blob of image_source_blobs() into \p sink, which must not believe the bytes before this
  * returns: the digest is known at the end only. No byte beyond the blob's size is given.
  *
- * \return 0, or -1: ERROR_MISMATCH when size or digest is not the descriptor's; the sink's own
- * error as it is; else as image_source_open().
+ * \param digest of a sink that hashes what it is given, on other threads than this one; NULL: it is
+ * hashed here.
+ * \return 0, or -1: ERROR_MISMATCH when size or digest is not the descriptor's; the own error of
+ * \p sink and \p digest as it is; else as image_source_open().
  */
 int image_source_read(struct image_source *source, const struct image_descriptor *blob,
-                      image_sink *sink, void *arg, struct error *e);
+                      image_sink *sink, image_digest *digest, void *arg, struct error *e);

@@ -1,65 +1,14 @@
-#include "torrent/hasher.h"
-
-#include "torrent/merkle.h"
+#include "torrent/hasher_internal.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
 enum {
   SHA1_SIZE = 20,
-  /* A slot is a piece, or as many small ones as make this: large enough that handing it over costs
-   * nothing, small enough that it is still in the cache when its turn comes. */
-  SLOT_MIN = 1024 * 1024,
-  /* Of all slots: with the largest pieces, more than 14 cores have to wait for each other. */
-  MEMORY_MAX = 256 * 1024 * 1024,
-  SLOTS_MAX = MEMORY_MAX / SLOT_MIN,
-  THREADS_MAX = SLOTS_MAX,
-};
-
-/* A part of the blob that waits to be hashed. */
-struct slot {
-  unsigned char *bytes;
-  size_t len;
-  unsigned pending; /* hashings that are still to be done with it: its pieces, the digest */
-};
-
-/*
- * The slots are a ring. The feeding thread fills them in turn. Workers take what there is: the next
- * slot's part of the digest, which is one chain, so that one worker at a time goes on with it, or
- * the next slot's pieces, which many do side by side. The chain comes first: nothing else makes up
- * for its delay.
- */
-struct hasher {
-  struct hasher_options options;
-  struct hashes result; /* workers write to places of their own in pieces and piece_layer */
-  size_t slot_size;
-  unsigned slot_count;
-  struct slot slots[SLOTS_MAX];
-  unsigned thread_count;
-  pthread_t threads[THREADS_MAX];
-  EVP_MD *sha1;
-  EVP_MD *sha256;
-  EVP_MD_CTX *digest; /* used by the worker that made digesting true */
-  uint64_t fed;       /* bytes; of the feeding thread alone */
-
-  pthread_mutex_t lock; /* over all that follows, and slots' len and pending */
-  pthread_cond_t work;  /* a slot was filled, or there will be no more */
-  pthread_cond_t room;  /* a slot is free again, or hashing failed */
-  uint64_t filled;      /* slots filled since the beginning: the next one is filled % slot_count */
-  uint64_t next_pieces; /* the slot whose pieces are to be hashed next */
-  uint64_t next_digest; /* the slot that the digest goes on with */
-  bool digesting;
-  bool ending; /* no further slot will be filled */
-  bool failed; /* OpenSSL or memory: all stop */
-};
-
-/* What one worker hashes with. */
-struct worker {
-  EVP_MD_CTX *sha1;
-  struct merkle merkle;
+  RING_LEAST = 8, /* units: what one thread may be ahead of another */
+  /* The digest is one chain, which all else keeps up with on three more threads. */
+  DIGEST_THREADS_MAX = 4,
 };
 
 uint32_t torrent_piece_length(uint64_t size) {
@@ -93,86 +42,14 @@ int torrent_check_sizes(uint64_t size, uint32_t piece_length, struct error *e) {
   return 0;
 }
 
-/* The bytes of one piece: SHA-1, and the merkle tree over its blocks, in one go over the cache. */
-static bool hash_piece(struct hasher *h, struct worker *w, const unsigned char *bytes, size_t len,
-                       uint64_t index) {
-  bool v1 = (h->options.format & TORRENT_V1) != 0;
-  bool v2 = (h->options.format & TORRENT_V2) != 0;
-  if (v1 && EVP_DigestInit_ex2(w->sha1, h->sha1, NULL) != 1) {
-    return false;
-  }
-  merkle_reset(&w->merkle);
-  for (size_t at = 0; at < len; at += MERKLE_BLOCK) {
-    size_t block = len - at < MERKLE_BLOCK ? len - at : MERKLE_BLOCK;
-    if ((v1 && EVP_DigestUpdate(w->sha1, bytes + at, block) != 1) ||
-        (v2 && !merkle_add_block(&w->merkle, bytes + at, block))) {
-      return false;
-    }
-  }
-  if (v1) {
-    unsigned char *sha1 = (unsigned char *)h->result.pieces.ptr + index * SHA1_SIZE;
-    if (EVP_DigestFinal_ex(w->sha1, sha1, NULL) != 1) {
-      return false;
-    }
-  }
-  if (!v2) {
-    return true;
-  }
-  if (h->result.size <= h->result.piece_length) {
-    return merkle_root(&w->merkle, merkle_width(w->merkle.count), NULL, h->result.pieces_root);
-  }
-  unsigned char *root = (unsigned char *)h->result.piece_layer.ptr + index * MERKLE_HASH;
-  return merkle_root(&w->merkle, h->result.piece_length / MERKLE_BLOCK, NULL, root);
-}
-
-static bool hash_pieces(struct hasher *h, struct worker *w, const struct slot *slot, uint64_t n) {
-  size_t length = h->options.piece_length;
-  uint64_t index = n * (h->slot_size / length);
-  for (size_t at = 0; at < slot->len; at += length, index++) {
-    size_t len = slot->len - at < length ? slot->len - at : length;
-    if (!hash_piece(h, w, slot->bytes + at, len, index)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-/* With the lock held, which is let go meanwhile. \return whether there was anything to do. */
-static bool work(struct hasher *h, struct worker *w) {
-  bool good;
-  struct slot *slot;
-  if (h->options.digest && !h->digesting && h->next_digest < h->filled) {
-    slot = &h->slots[h->next_digest % h->slot_count];
-    h->digesting = true;
-    pthread_mutex_unlock(&h->lock);
-    good = EVP_DigestUpdate(h->digest, slot->bytes, slot->len) == 1;
-    pthread_mutex_lock(&h->lock);
-    h->digesting = false;
-    h->next_digest++;
-  } else if (h->next_pieces < h->filled) {
-    uint64_t n = h->next_pieces++;
-    slot = &h->slots[n % h->slot_count];
-    pthread_mutex_unlock(&h->lock);
-    good = hash_pieces(h, w, slot, n);
-    pthread_mutex_lock(&h->lock);
-  } else {
-    return false;
-  }
-  h->failed |= !good;
-  if (--slot->pending == 0 || !good) {
-    pthread_cond_signal(&h->room);
-  }
-  return true;
-}
-
 static void *worker_main(void *arg) {
   struct hasher *h = arg;
-  struct worker w = {.sha1 = EVP_MD_CTX_new()};
-  bool good = merkle_init(&w.merkle) && w.sha1 != NULL;
+  struct merkle tree;
+  bool good = merkle_init(&tree);
   pthread_mutex_lock(&h->lock);
   h->failed |= !good;
   while (!h->failed) {
-    if (work(h, &w)) {
+    if (hasher_work(h, &tree)) {
       continue;
     }
     if (h->ending) {
@@ -185,8 +62,7 @@ static void *worker_main(void *arg) {
     pthread_cond_broadcast(&h->work);
   }
   pthread_mutex_unlock(&h->lock);
-  merkle_free(&w.merkle);
-  EVP_MD_CTX_free(w.sha1);
+  merkle_free(&tree);
   return NULL;
 }
 
@@ -201,27 +77,55 @@ static uint64_t least(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
+static unsigned jobs_per_unit(const struct hasher_options *o) {
+  unsigned digest = o->digest ? 1 : 0;
+  unsigned v1 = (o->format & TORRENT_V1) != 0 ? 1 : 0;
+  unsigned v2 = (o->format & TORRENT_V2) != 0 ? 1 : 0;
+  return digest + v1 + v2;
+}
+
+/* How many threads, and what they share. Where a piece is a chain and there is no other to wait
+ * for, each thread has a piece of its own. */
+static void plan(struct hasher *h) {
+  const struct hasher_options *o = &h->options;
+  h->unit_count = torrent_piece_count(o->size, HASHER_UNIT);
+  h->units_per_group = o->piece_length > HASHER_UNIT ? o->piece_length / HASHER_UNIT : 1;
+  uint64_t threads = o->threads == 0 ? cores() : o->threads;
+  threads = least(threads, o->digest ? DIGEST_THREADS_MAX : HASHER_THREADS_MAX);
+  threads = least(threads, h->unit_count * jobs_per_unit(o));
+  bool side_by_side = (o->format & TORRENT_V1) != 0 && !o->digest;
+  uint64_t units = (threads + 1) * (side_by_side ? h->units_per_group : 1);
+  units = least(units < RING_LEAST ? RING_LEAST : units, HASHER_UNITS_MAX);
+  h->worker_count = (unsigned)threads - 1;
+  h->ring_count = (unsigned)least(units, h->unit_count);
+  /* The ring may begin and end in the middle of one. */
+  h->group_count = (unsigned)(h->ring_count / h->units_per_group + 2);
+  h->root_count = h->group_count * (unsigned)h->units_per_group;
+}
+
+/* \return false when OpenSSL has none of it. */
+static bool set_up_openssl(struct hasher *h) {
+  h->sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+  h->digest = EVP_MD_CTX_new();
+  bool good = merkle_init(&h->tree) && h->sha1 != NULL && h->digest != NULL &&
+              EVP_DigestInit_ex2(h->digest, h->tree.sha256, NULL) == 1 &&
+              merkle_root(&h->tree, HASHER_UNIT / MERKLE_BLOCK, NULL, h->zero_root);
+  for (unsigned i = 0; i < h->group_count; i++) {
+    h->groups[i].sha1 = EVP_MD_CTX_new();
+    good &= h->groups[i].sha1 != NULL;
+  }
+  return good;
+}
+
 static int set_up(struct hasher *h, struct error *e) {
   const struct hasher_options *o = &h->options;
   uint64_t pieces = torrent_piece_count(o->size, o->piece_length);
   h->result.format = o->format;
   h->result.size = o->size;
   h->result.piece_length = o->piece_length;
-  h->slot_size = o->piece_length > SLOT_MIN ? o->piece_length : SLOT_MIN;
-  uint64_t slots = torrent_piece_count(o->size, (uint32_t)h->slot_size);
-  uint64_t tasks = slots * (o->digest ? 2 : 1);
-  unsigned threads = o->threads == 0 ? cores() : o->threads;
-  h->thread_count = (unsigned)least(least(threads, THREADS_MAX), tasks);
-  h->slot_count = (unsigned)least(least(h->thread_count + 2, slots), MEMORY_MAX / h->slot_size);
-
-  h->sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
-  h->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-  h->digest = EVP_MD_CTX_new();
-  if (h->sha1 == NULL || h->sha256 == NULL || h->digest == NULL ||
-      EVP_DigestInit_ex2(h->digest, h->sha256, NULL) != 1) {
-    return error_set(e, ERROR_FAILED, "cannot hash: OpenSSL has no SHA-1 or SHA-256 here");
-  }
-  bool good = true;
+  h->groups = calloc(h->group_count, sizeof *h->groups);
+  h->roots = malloc(h->root_count * sizeof *h->roots);
+  bool good = h->groups != NULL && h->roots != NULL;
   if ((o->format & TORRENT_V1) != 0) {
     good &= buf_reserve(&h->result.pieces, pieces * SHA1_SIZE) != NULL;
     h->result.pieces.len = pieces * SHA1_SIZE;
@@ -230,34 +134,43 @@ static int set_up(struct hasher *h, struct error *e) {
     good &= buf_reserve(&h->result.piece_layer, pieces * MERKLE_HASH) != NULL;
     h->result.piece_layer.len = pieces * MERKLE_HASH;
   }
-  for (unsigned i = 0; i < h->slot_count; i++) {
-    h->slots[i].bytes = malloc(least(h->slot_size, o->size));
-    good &= h->slots[i].bytes != NULL;
+  for (unsigned i = 0; i < h->ring_count; i++) {
+    h->ring[i].bytes = malloc(least(HASHER_UNIT, o->size));
+    good &= h->ring[i].bytes != NULL;
   }
   if (!good) {
     return error_set(e, ERROR_FAILED, "cannot hash: out of memory");
   }
-  return 0;
+  return set_up_openssl(h)
+             ? 0
+             : error_set(e, ERROR_FAILED, "cannot hash: OpenSSL has no SHA-1 or SHA-256 here");
 }
 
-/* Waits for the workers, who finish what was filled unless hashing failed. */
+/* Does what is left to be done, unless hashing failed, and waits for the workers. */
 static void join(struct hasher *h) {
   pthread_mutex_lock(&h->lock);
   h->ending = true;
   pthread_cond_broadcast(&h->work);
+  while (!h->failed && hasher_work(h, &h->tree)) {
+  }
   pthread_mutex_unlock(&h->lock);
-  for (unsigned i = 0; i < h->thread_count; i++) {
-    pthread_join(h->threads[i], NULL);
+  for (unsigned i = 0; i < h->worker_count; i++) {
+    pthread_join(h->workers[i], NULL);
   }
 }
 
 /* Frees all but the result. */
 static void release(struct hasher *h) {
-  for (unsigned i = 0; i < h->slot_count; i++) {
-    free(h->slots[i].bytes);
+  for (unsigned i = 0; i < h->ring_count; i++) {
+    free(h->ring[i].bytes);
   }
+  for (unsigned i = 0; h->groups != NULL && i < h->group_count; i++) {
+    EVP_MD_CTX_free(h->groups[i].sha1);
+  }
+  free(h->groups);
+  free(h->roots);
   EVP_MD_CTX_free(h->digest);
-  EVP_MD_free(h->sha256);
+  merkle_free(&h->tree);
   EVP_MD_free(h->sha1);
   pthread_cond_destroy(&h->room);
   pthread_cond_destroy(&h->work);
@@ -277,11 +190,11 @@ int hasher_new(const struct hasher_options *options, struct hasher **out, struct
   pthread_mutex_init(&h->lock, NULL);
   pthread_cond_init(&h->work, NULL);
   pthread_cond_init(&h->room, NULL);
+  plan(h);
   int result = set_up(h, e);
-  unsigned wanted = result == 0 ? h->thread_count : 0;
-  h->thread_count = 0;
-  for (; h->thread_count < wanted; h->thread_count++) {
-    int number = pthread_create(&h->threads[h->thread_count], NULL, worker_main, h);
+  unsigned wanted = result == 0 ? h->worker_count : 0;
+  for (h->worker_count = 0; h->worker_count < wanted; h->worker_count++) {
+    int number = pthread_create(&h->workers[h->worker_count], NULL, worker_main, h);
     if (number != 0) {
       result = error_errno(e, number, "cannot start a thread to hash with");
       break;
@@ -295,9 +208,9 @@ int hasher_new(const struct hasher_options *options, struct hasher **out, struct
   return 0;
 }
 
-/* The slot at whose end the next byte goes. */
-static struct slot *filling(struct hasher *h) {
-  return &h->slots[h->fed / h->slot_size % h->slot_count];
+/* The unit at whose end the next byte goes. */
+static struct hasher_unit *filling(struct hasher *h) {
+  return &h->ring[h->fed / HASHER_UNIT % h->ring_count];
 }
 
 static int fail(struct error *e) {
@@ -310,11 +223,13 @@ void *hasher_reserve(struct hasher *h, size_t *room, struct error *e) {
               h->options.size);
     return NULL;
   }
-  struct slot *slot = filling(h);
-  size_t used = h->fed % h->slot_size;
+  struct hasher_unit *unit = filling(h);
+  size_t used = h->fed % HASHER_UNIT;
   pthread_mutex_lock(&h->lock);
-  while (slot->pending > 0 && !h->failed) {
-    pthread_cond_wait(&h->room, &h->lock);
+  while (unit->pending > 0 && !h->failed) {
+    if (!hasher_work(h, &h->tree)) {
+      pthread_cond_wait(&h->room, &h->lock);
+    }
   }
   bool failed = h->failed;
   pthread_mutex_unlock(&h->lock);
@@ -322,18 +237,18 @@ void *hasher_reserve(struct hasher *h, size_t *room, struct error *e) {
     fail(e);
     return NULL;
   }
-  *room = (size_t)least(h->slot_size - used, h->options.size - h->fed);
-  return slot->bytes + used;
+  *room = (size_t)least(HASHER_UNIT - used, h->options.size - h->fed);
+  return unit->bytes + used;
 }
 
 void hasher_commit(struct hasher *h, size_t len) {
-  struct slot *slot = filling(h);
-  size_t used = h->fed % h->slot_size + len;
+  struct hasher_unit *unit = filling(h);
+  size_t used = h->fed % HASHER_UNIT + len;
   h->fed += len;
-  if (len > 0 && (used == h->slot_size || h->fed == h->options.size)) {
+  if (len > 0 && (used == HASHER_UNIT || h->fed == h->options.size)) {
     pthread_mutex_lock(&h->lock);
-    slot->len = used;
-    slot->pending = h->options.digest ? 2 : 1;
+    unit->len = used;
+    unit->pending = jobs_per_unit(&h->options);
     h->filled++;
     pthread_cond_broadcast(&h->work);
     pthread_mutex_unlock(&h->lock);

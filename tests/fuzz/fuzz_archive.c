@@ -21,7 +21,7 @@ static void read_all(struct image_source *source) {
   for (size_t i = 0; i < count; i++) {
     struct error e = {0};
     uint64_t seen = 0;
-    int result = image_source_read(source, &blobs[i], count_bytes, &seen, &e);
+    int result = image_source_read(source, &blobs[i], count_bytes, NULL, &seen, &e);
     if (seen > blobs[i].size || (result == 0 && seen != blobs[i].size)) {
       abort();
     }

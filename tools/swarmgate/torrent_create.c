@@ -66,7 +66,8 @@ static int read_piece_length(const char *text, uint32_t *out, struct error *e) {
 }
 
 struct feeding {
-  struct hasher *hasher;
+  struct hasher *hasher; /* NULL once it has ended */
+  struct hashes *hashes;
   struct progress progress;
 };
 
@@ -76,30 +77,39 @@ static int feed(void *arg, struct slice bytes, struct error *e) {
   return hasher_feed(f->hasher, bytes, e);
 }
 
+static int finish(void *arg, unsigned char sha256[32], struct error *e) {
+  struct feeding *f = arg;
+  struct hasher *hasher = f->hasher;
+  f->hasher = NULL;
+  if (hasher_finish(hasher, f->hashes, e) != 0) {
+    return -1;
+  }
+  memcpy(sha256, f->hashes->sha256, sizeof f->hashes->sha256);
+  return 0;
+}
+
 /* Reading checks the blob's digest, or finds it where the source could not know it before. */
 static int hash_blob(struct creation *c, const struct image_descriptor *blob, struct hashes *out,
                      struct error *e) {
-  struct feeding f;
+  struct feeding f = {.hashes = out};
   char label[NAME_MAX_LEN + 64]; /* `2/7 0123456789ab…` */
   size_t count;
   image_source_blobs(c->image, &count);
   const struct hasher_options options = {
       .format = c->format,
       .size = blob->size,
-      .piece_length = c->piece_length == 0 ? torrent_piece_length(blob->size) : c->piece_length};
+      .piece_length = c->piece_length == 0 ? torrent_piece_length(blob->size) : c->piece_length,
+      .digest = true};
   if (hasher_new(&options, &f.hasher, e) != 0) {
     return -1;
   }
   snprintf(label, sizeof label, "%zu/%zu %s", c->begun, count,
            blob->digest == NULL ? "" : blob->digest + sizeof "sha256:" - 1);
   progress_start(&f.progress, blob->digest == NULL ? c->source : label, blob->size);
-  int result = image_source_read(c->image, blob, feed, &f, e);
+  int result = image_source_read(c->image, blob, feed, finish, &f, e);
   progress_end(&f.progress);
-  if (result != 0) {
-    hasher_cancel(f.hasher);
-    return -1;
-  }
-  return hasher_finish(f.hasher, out, e);
+  hasher_cancel(f.hasher);
+  return result;
 }
 
 /* An empty blob has no torrent, but a registry may lie about one as well. */
@@ -163,11 +173,12 @@ static int create_one(struct creation *c, const struct image_descriptor *blob, s
   char name[NAME_MAX_LEN];
   char file[NAME_MAX_LEN + sizeof ".torrent"];
   if (blob->size == 0) {
-    return image_source_read(c->image, blob, refuse_bytes, NULL, e) != 0
+    return image_source_read(c->image, blob, refuse_bytes, NULL, NULL, e) != 0
                ? -1
                : add_entry(c, blob, NULL, NULL, e);
   }
   if (hash_blob(c, blob, &hashes, e) != 0) {
+    hashes_free(&hashes);
     return -1;
   }
   snprintf(name, sizeof name, "sha256-%s", blob->digest + sizeof "sha256:" - 1);

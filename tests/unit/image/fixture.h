@@ -158,7 +158,7 @@ static inline size_t fixture_count(struct fixture *f) {
 /* Reads a blob and sees that it is \p want. */
 static inline void fixture_must_read(struct fixture *f, size_t index, struct slice want) {
   struct buf got = {0};
-  if (image_source_read(f->source, fixture_blob(f, index), fixture_keep, &got, &f->e) != 0) {
+  if (image_source_read(f->source, fixture_blob(f, index), fixture_keep, NULL, &got, &f->e) != 0) {
     fail_msg("%s", f->e.text);
   }
   assert_true(slice_equal(buf_view(&got), want));
@@ -170,8 +170,8 @@ static inline void fixture_must_not_read(struct fixture *f, size_t index, enum e
                                          const char *why) {
   struct buf got = {0};
   f->e = (struct error){0};
-  assert_int_equal(image_source_read(f->source, fixture_blob(f, index), fixture_keep, &got, &f->e),
-                   -1);
+  assert_int_equal(
+      image_source_read(f->source, fixture_blob(f, index), fixture_keep, NULL, &got, &f->e), -1);
   if (f->e.kind != kind || strstr(f->e.text, why) == NULL) {
     fail_msg("%d: %s", (int)f->e.kind, f->e.text);
   }

@@ -177,8 +177,8 @@ static void test_blob_that_changes(void **state) {
     struct change back = {path, sizeof bytes, before.st_mtim};
     assert_int_equal(change(&back, SLICE(""), NULL), 0);
     fixture_must_open(f, arena_printf(&f->arena, "blob:%s", path).ptr);
-    assert_int_equal(image_source_read(f->source, fixture_blob(f, 0), change, &changes[i], &f->e),
-                     -1);
+    assert_int_equal(
+        image_source_read(f->source, fixture_blob(f, 0), change, NULL, &changes[i], &f->e), -1);
     assert_int_equal(f->e.kind, ERROR_FAILED);
     assert_non_null(strstr(f->e.text, "changed"));
     assert_null(fixture_blob(f, 0)->digest);
@@ -194,7 +194,8 @@ static void test_sink_gives_up(void **state) {
   struct fixture *f = *state;
   fixture_write(f, "file", LAYOUT_LAYER);
   fixture_must_open(f, arena_printf(&f->arena, "blob:%s/file", f->dir).ptr);
-  assert_int_equal(image_source_read(f->source, fixture_blob(f, 0), give_up, NULL, &f->e), -1);
+  assert_int_equal(image_source_read(f->source, fixture_blob(f, 0), give_up, NULL, NULL, &f->e),
+                   -1);
   assert_int_equal(f->e.kind, ERROR_USAGE);
   assert_string_equal(f->e.text, "the sink is full");
 }

@@ -315,7 +315,8 @@ static void test_sink_gives_up(void **state) {
   add_blob(f, &r, LAYER);
   registry_run(&r);
   fixture_must_open(f, reference(f, &r, ":1"));
-  assert_int_equal(image_source_read(f->source, fixture_blob(f, 1), give_up, NULL, &f->e), -1);
+  assert_int_equal(image_source_read(f->source, fixture_blob(f, 1), give_up, NULL, NULL, &f->e),
+                   -1);
   assert_int_equal(f->e.kind, ERROR_USAGE);
   assert_string_equal(f->e.text, "the sink is full");
   fixture_must_read(f, 1, LAYER);
