@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 enum {
-  SHA1_SIZE = 20,
   RING_LEAST = 8, /* units: what one thread may be ahead of another */
   /* The digest is one chain, which all else keeps up with on three more threads. */
   DIGEST_THREADS_MAX = 4,
@@ -127,8 +126,8 @@ static int set_up(struct hasher *h, struct error *e) {
   h->roots = malloc(h->root_count * sizeof *h->roots);
   bool good = h->groups != NULL && h->roots != NULL;
   if ((o->format & TORRENT_V1) != 0) {
-    good &= buf_reserve(&h->result.pieces, pieces * SHA1_SIZE) != NULL;
-    h->result.pieces.len = pieces * SHA1_SIZE;
+    good &= buf_reserve(&h->result.pieces, pieces * HASHER_SHA1) != NULL;
+    h->result.pieces.len = pieces * HASHER_SHA1;
   }
   if ((o->format & TORRENT_V2) != 0 && pieces > 1) {
     good &= buf_reserve(&h->result.piece_layer, pieces * MERKLE_HASH) != NULL;

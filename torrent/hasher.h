@@ -1,7 +1,8 @@
 /**
  * Hashes a blob into a torrent's pieces on all cores, streaming: bytes come in order, memory stays
- * at a few pieces whatever the size is. v1 is BEP 3 (SHA-1 a piece), v2 is BEP 52 (a merkle tree of
- * SHA-256 over 16 KiB blocks), hybrid is both. One file, so no padding files.
+ * at 2 MiB with the blob's digest, 32 MiB without, whatever size and piece length are. v1 is BEP 3
+ * (SHA-1 a piece), v2 is BEP 52 (a merkle tree of SHA-256 over 16 KiB blocks), hybrid is both. One
+ * file, so no padding files.
  */
 #pragma once
 
@@ -37,7 +38,7 @@ struct hasher_options {
   enum torrent_format format;
   uint64_t size;         /**< of the blob in bytes */
   uint32_t piece_length; /**< see torrent_check_sizes() */
-  unsigned threads;      /**< 0: one a core */
+  unsigned threads;      /**< the one that feeds among them; 0: one a core */
   bool digest;           /**< SHA-256 of the whole blob too; one core's work beside the pieces */
 };
 
@@ -58,8 +59,8 @@ struct hasher;
 int hasher_new(const struct hasher_options *options, struct hasher **out, struct error *e);
 
 /**
- * Memory for the next bytes, to read them into without a copy; blocks while all cores are behind.
- * hasher_commit() then says how many of them were filled.
+ * Memory for the next bytes, to read them into without a copy; where there is none the caller
+ * hashes until there is. hasher_commit() then says how many of them were filled.
  *
  * \param room set to the bytes there are, at least 1.
  * \return NULL when the blob is complete (ERROR_MISMATCH: there are more bytes than announced) or

@@ -7,11 +7,13 @@
 #include <pthread.h>
 
 enum {
+  HASHER_SHA1 = 20, /**< bytes of a hash */
   /** Bytes of a unit, that is what is hashed in one go: large enough that handing it over costs
    *  nothing, small enough that a few of them stay in a core's cache. */
   HASHER_UNIT = 256 * 1024,
-  /** Of the ring: 32 MiB. With the largest pieces and no digest two cores have work at v1. */
-  HASHER_UNITS_MAX = 128,
+  /** Bytes of the ring: two of the largest pieces. */
+  HASHER_MEMORY_MAX = 32 * 1024 * 1024,
+  HASHER_UNITS_MAX = HASHER_MEMORY_MAX / HASHER_UNIT,
   HASHER_THREADS_MAX = HASHER_UNITS_MAX,
 };
 
@@ -34,7 +36,7 @@ struct hasher_group {
  * What there is to do with a unit. The digest is one chain over all of them, the SHA-1 of a piece
  * one over its own, so that one thread at a time goes on with it; leaves are independent.
  */
-enum hasher_job_kind { HASHER_DIGEST, HASHER_SHA1, HASHER_LEAVES };
+enum hasher_job_kind { HASHER_JOB_DIGEST, HASHER_JOB_SHA1, HASHER_JOB_LEAVES };
 struct hasher_job {
   enum hasher_job_kind kind;
   uint64_t unit; /**< of the blob, from 0 */

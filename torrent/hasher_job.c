@@ -1,7 +1,5 @@
 #include "torrent/hasher_internal.h"
 
-enum { SHA1_SIZE = 20 };
-
 static struct hasher_unit *unit_of(struct hasher *h, uint64_t n) {
   return &h->ring[n % h->ring_count];
 }
@@ -35,7 +33,7 @@ static bool sha1(struct hasher *h, uint64_t n) {
     size_t len = unit->len - at < part ? unit->len - at : part;
     uint64_t begin = n * HASHER_UNIT + at;
     uint64_t end = begin + len;
-    unsigned char *out = (unsigned char *)h->result.pieces.ptr + begin / length * SHA1_SIZE;
+    unsigned char *out = (unsigned char *)h->result.pieces.ptr + begin / length * HASHER_SHA1;
     if ((begin % length == 0 && EVP_DigestInit_ex2(ctx, h->sha1, NULL) != 1) ||
         EVP_DigestUpdate(ctx, unit->bytes + at, len) != 1 ||
         ((end % length == 0 || end == h->options.size) &&
@@ -97,7 +95,7 @@ static bool join_roots(struct hasher *h, struct merkle *tree, uint64_t n) {
 static bool take(struct hasher *h, struct hasher_job *job) {
   if (h->options.digest && !h->digesting && h->next_digest < h->filled) {
     h->digesting = true;
-    *job = (struct hasher_job){HASHER_DIGEST, h->next_digest};
+    *job = (struct hasher_job){HASHER_JOB_DIGEST, h->next_digest};
     return true;
   }
   if ((h->options.format & TORRENT_V1) != 0) {
@@ -105,13 +103,13 @@ static bool take(struct hasher *h, struct hasher_job *job) {
       struct hasher_group *group = group_of(h, n);
       if (!group->hashing && group->hashed < group_size(h, n) && n + group->hashed < h->filled) {
         group->hashing = true;
-        *job = (struct hasher_job){HASHER_SHA1, n + group->hashed};
+        *job = (struct hasher_job){HASHER_JOB_SHA1, n + group->hashed};
         return true;
       }
     }
   }
   if ((h->options.format & TORRENT_V2) != 0 && h->next_leaves < h->filled) {
-    *job = (struct hasher_job){HASHER_LEAVES, h->next_leaves++};
+    *job = (struct hasher_job){HASHER_JOB_LEAVES, h->next_leaves++};
     return true;
   }
   return false;
@@ -134,14 +132,14 @@ static void pass_groups(struct hasher *h, struct hasher_group *group) {
 static bool settle(struct hasher *h, struct merkle *tree, const struct hasher_job *job) {
   struct hasher_group *group = group_of(h, job->unit);
   switch (job->kind) {
-  case HASHER_DIGEST:
+  case HASHER_JOB_DIGEST:
     h->digesting = false;
     h->next_digest++;
     return true;
-  case HASHER_SHA1:
+  case HASHER_JOB_SHA1:
     pass_groups(h, group);
     return true;
-  case HASHER_LEAVES:
+  case HASHER_JOB_LEAVES:
     if (++group->leaves < group_size(h, job->unit)) {
       return true;
     }
@@ -157,9 +155,9 @@ bool hasher_work(struct hasher *h, struct merkle *tree) {
     return false;
   }
   pthread_mutex_unlock(&h->lock);
-  bool good = job.kind == HASHER_DIGEST ? digest(h, job.unit)
-              : job.kind == HASHER_SHA1 ? sha1(h, job.unit)
-                                        : leaves(h, tree, job.unit);
+  bool good = job.kind == HASHER_JOB_DIGEST ? digest(h, job.unit)
+              : job.kind == HASHER_JOB_SHA1 ? sha1(h, job.unit)
+                                            : leaves(h, tree, job.unit);
   pthread_mutex_lock(&h->lock);
   h->failed |= !good || !settle(h, tree, &job);
   if (--unit_of(h, job.unit)->pending == 0 || h->failed) {

@@ -4,6 +4,7 @@
 #include "unit/image/layout.h"
 
 #include <fcntl.h>
+#include <openssl/evp.h>
 
 static const char *oci(struct fixture *f, const char *name) {
   return arena_printf(&f->arena, "oci:%s%s", f->dir, name).ptr;
@@ -200,6 +201,61 @@ static void test_sink_gives_up(void **state) {
   assert_string_equal(f->e.text, "the sink is full");
 }
 
+/* A sink that hashes, or says that it did. */
+static int own_digest(void *arg, unsigned char sha256[32], struct error *e) {
+  const struct buf *got = arg;
+  (void)e;
+  assert_int_equal(EVP_Q_digest(NULL, "SHA256", NULL, got->ptr, got->len, sha256, NULL), 1);
+  return 0;
+}
+
+static int wrong_digest(void *arg, unsigned char sha256[32], struct error *e) {
+  (void)arg, (void)e;
+  memset(sha256, 7, 32);
+  return 0;
+}
+
+static int no_digest(void *arg, unsigned char sha256[32], struct error *e) {
+  (void)arg, (void)sha256;
+  return error_set(e, ERROR_USAGE, "no digest today");
+}
+
+static int never_asked(void *arg, unsigned char sha256[32], struct error *e) {
+  (void)arg, (void)sha256, (void)e;
+  fail_msg("asked for the digest of bytes that are no blob");
+  return -1;
+}
+
+/* What it says is compared as what would be computed, and is a `blob:`'s digest. */
+static void test_sink_that_hashes(void **state) {
+  struct fixture *f = *state;
+  struct buf got = {0};
+  layout_put_index(f, layout_entry(f, MANIFEST_TYPE, layout_put(f), ""));
+  fixture_must_open(f, oci(f, ""));
+  const struct image_descriptor *layer = fixture_blob(f, 1);
+  assert_int_equal(image_source_read(f->source, layer, fixture_keep, own_digest, &got, &f->e), 0);
+  assert_true(slice_equal(buf_view(&got), LAYOUT_LAYER));
+  assert_int_equal(image_source_read(f->source, layer, fixture_keep, wrong_digest, &got, &f->e),
+                   -1);
+  assert_int_equal(f->e.kind, ERROR_MISMATCH);
+  assert_non_null(strstr(f->e.text, "digest sha256:0707"));
+  assert_int_equal(image_source_read(f->source, layer, fixture_keep, no_digest, &got, &f->e), -1);
+  assert_string_equal(f->e.text, "no digest today");
+  fixture_write(f,
+                arena_printf(&f->arena, "blobs/sha256/%s", layer->digest + strlen("sha256:")).ptr,
+                SLICE("less"));
+  assert_int_equal(image_source_read(f->source, layer, fixture_keep, never_asked, &got, &f->e), -1);
+  assert_int_equal(f->e.kind, ERROR_MISMATCH);
+
+  fixture_write(f, "file", LAYOUT_LAYER);
+  fixture_must_open(f, arena_printf(&f->arena, "blob:%s/file", f->dir).ptr);
+  buf_free(&got);
+  assert_int_equal(
+      image_source_read(f->source, fixture_blob(f, 0), fixture_keep, own_digest, &got, &f->e), 0);
+  assert_string_equal(fixture_blob(f, 0)->digest, fixture_digest(f, LAYOUT_LAYER));
+  buf_free(&got);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
@@ -213,6 +269,7 @@ int main(void) {
       TEST(test_blob_of_nothing),
       TEST(test_blob_that_changes),
       TEST(test_sink_gives_up),
+      TEST(test_sink_that_hashes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,9 +138,31 @@ static void test_sizes(void **state) {
   free(bytes);
 }
 
-/* More than all slots hold, so that the feeding thread waits for free ones; all counts of threads
- * come to the same. */
-static void test_many_slots(void **state) {
+/* Sizes around a unit, which is what is hashed in one go, of pieces that are of several or of one.
+ */
+static void test_sizes_around_units(void **state) {
+  (void)state;
+  static const size_t unit = 256 * KIB;
+  static const size_t steps[] = {100003, 256 * KIB, SIZE_MAX / 2};
+  unsigned char *bytes = blob(8 * MIB);
+  for (size_t piece = unit / 2; piece <= 2 * MIB; piece *= 2) {
+    const size_t sizes[] = {unit - 1,      unit,          unit + 1,      unit + BLOCK,
+                            2 * unit,      2 * unit + 1,  3 * unit - 1,  piece + unit,
+                            2 * piece - 1, 2 * piece + 1, 3 * piece - 1, 3 * piece + unit + 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+      const struct hasher_options o = {(enum torrent_format)(1 + i % 3), sizes[i], (uint32_t)piece,
+                                       (unsigned)(1 + i % 4), i % 2 == 0};
+      check(bytes, o, steps[i % (sizeof steps / sizeof *steps)]);
+    }
+    check(bytes, (struct hasher_options){TORRENT_HYBRID, 8 * MIB, (uint32_t)piece, 2, true}, unit);
+    check(bytes, (struct hasher_options){TORRENT_HYBRID, 8 * MIB, (uint32_t)piece, 2, false}, unit);
+  }
+  free(bytes);
+}
+
+/* More than the ring holds, so that the feeding thread waits or helps; all counts of threads come
+ * to the same. */
+static void test_more_than_the_ring(void **state) {
   (void)state;
   const size_t size = 21 * MIB + 12345;
   unsigned char *bytes = blob(size);
@@ -149,6 +171,9 @@ static void test_many_slots(void **state) {
   }
   check(bytes, (struct hasher_options){TORRENT_HYBRID, size, 2 * MIB, 2, true}, MIB);
   check(bytes, (struct hasher_options){TORRENT_V1, size, TORRENT_PIECE_MAX, 2, false}, MIB);
+  for (unsigned threads = 1; threads <= 5; threads++) {
+    check(bytes, (struct hasher_options){TORRENT_HYBRID, size, MIB, threads, false}, 700001);
+  }
   check(bytes, (struct hasher_options){TORRENT_V2, size, TORRENT_PIECE_MAX, 4000, true}, MIB);
   free(bytes);
 }
@@ -271,9 +296,13 @@ static void test_piece_length(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sizes),        cmocka_unit_test(test_many_slots),
-      cmocka_unit_test(test_reserve),      cmocka_unit_test(test_wrong_size),
-      cmocka_unit_test(test_cancel),       cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_sizes_around_units),
+      cmocka_unit_test(test_more_than_the_ring),
+      cmocka_unit_test(test_reserve),
+      cmocka_unit_test(test_wrong_size),
+      cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_refused),
       cmocka_unit_test(test_piece_length),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
