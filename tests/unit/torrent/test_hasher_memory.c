@@ -3,6 +3,7 @@
 #include "unit/cmocka_all.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -20,8 +21,8 @@ static long peak(void) {
   FILE *f = fopen("/proc/self/status", "r");
   assert_non_null(f);
   while (kib < 0 && fgets(line, sizeof line, f) != NULL) {
-    if (sscanf(line, "VmHWM: %ld", &kib) != 1) {
-      kib = -1;
+    if (strncmp(line, "VmHWM:", 6) == 0) {
+      kib = strtol(line + 6, NULL, 10);
     }
   }
   fclose(f);
