@@ -71,7 +71,7 @@ def torrents(folder):
         return ["mktorrent", "-t", os.cpu_count(), "-p", "-l", PIECE.bit_length() - 1, "-o", out("mk"), path]
 
     def transmission():
-        return ["transmission-create", "-p", "-s", PIECE >> 10, "-o", out("transmission"), path]
+        return ["transmission-create", "-s", PIECE >> 10, "-o", out("transmission"), path]
 
     def libtorrent(kind):
         return lambda: ["/usr/bin/python3", "-c", LIBTORRENT, path, kind, PIECE, folder]
