@@ -142,8 +142,9 @@ struct cache_job {
   } kind;
   struct cache_blob *blob;
   uint64_t offset, length; /**< of a claim: whole pieces */
-  uint64_t done;           /**< of a claim: bytes written */
+  uint64_t done;           /**< of a claim: bytes that came */
   struct piece_check *check;
+  struct steps *steps;
   char *registry, *repository; /**< of a claim: who wanted it first had it from there */
   char digest[CACHE_DIGEST + 1];
 };
@@ -166,7 +167,7 @@ void cache_scan(struct cache_job *job);
 void cache_stop(struct cache *cache);
 
 /**
- * Writes the next bytes of a claim, and makes each piece ready whose hash is right.
+ * Takes the next bytes of a claim; a piece whose hash is right is written whole, and ready.
  *
  * \return 0, or -1 with \p e, and the job is to be ended: ERROR_MISMATCH when they are not the
  * blob's, or more than the claim; ERROR_USAGE when the disk is full; ERROR_FAILED.

@@ -4,7 +4,6 @@
  */
 #include "cache/internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@ struct cache_deposit {
   struct cache *cache;
   uint64_t size, done; /**< bytes */
   int fd;
+  struct steps *steps;
   char digest[CACHE_DIGEST + 1];
   char name[CACHE_DIGEST + sizeof CACHE_COMING];
 };
@@ -52,29 +52,28 @@ struct cache_deposit *cache_deposit_new(struct cache *cache, struct slice digest
     free(d);
     return NULL;
   }
+  d->steps = steps_new(d->fd, 0, size);
+  if (d->steps == NULL) {
+    cache_deposit_drop(d);
+    return NULL;
+  }
   return d;
 }
 
 bool cache_deposit_write(struct cache_deposit *d, struct slice bytes) {
-  while (bytes.len > 0 && d->done <= d->size && bytes.len <= d->size - d->done) {
-    ssize_t n = write(d->fd, bytes.ptr, bytes.len);
-    if (n < 0 && errno != EINTR) {
-      return false;
-    }
-    d->done += n > 0 ? (uint64_t)n : 0;
-    bytes = slice_from(bytes, n > 0 ? (size_t)n : 0);
+  if (bytes.len > d->size - d->done || steps_add(d->steps, bytes) != 0) {
+    return false;
   }
-  return bytes.len == 0;
+  d->done += bytes.len;
+  return true;
 }
 
 /* Gives it the blob's name, unless somebody has begun to fill that. Both locks are held. */
 static bool rename_to_blob(struct cache_deposit *d) {
   struct cache *cache = d->cache;
   struct slice digest = slice_of(d->digest, CACHE_DIGEST);
-  if (d->done != d->size || cache_look_up(cache, digest) != NULL) {
-    return false;
-  }
-  if (renameat(cache->folder, d->name, cache->folder, d->digest) != 0) {
+  if (cache_look_up(cache, digest) != NULL ||
+      renameat(cache->folder, d->name, cache->folder, d->digest) != 0) {
     return false;
   }
   struct cache_blob *blob = cache_add(cache, digest);
@@ -88,6 +87,10 @@ static bool rename_to_blob(struct cache_deposit *d) {
 
 void cache_deposit_keep(struct cache_deposit *d) {
   struct cache *cache = d->cache;
+  if (d->done != d->size || steps_flush(d->steps) != 0) {
+    cache_deposit_drop(d);
+    return;
+  }
   uv_mutex_lock(&cache->opening);
   uv_mutex_lock(&cache->lock);
   bool kept = rename_to_blob(d);
@@ -98,6 +101,7 @@ void cache_deposit_keep(struct cache_deposit *d) {
     return;
   }
   close(d->fd);
+  free(d->steps);
   free(d);
 }
 
@@ -106,6 +110,7 @@ void cache_deposit_drop(struct cache_deposit *d) {
     close(d->fd);
     unlinkat(d->cache->folder, d->name, 0);
     give_back(d->cache, d->size);
+    free(d->steps);
     free(d);
   }
 }

@@ -96,6 +96,18 @@ int cache_take_up(struct cache *cache);
 bool cache_make_room(struct cache *cache, uint64_t bytes);
 void cache_let_go(struct cache *cache);
 
+/**
+ * Writes a file in large steps, however small the pieces are that come.
+ *
+ * \param at where the first of them belongs, of \p length bytes at most that will come.
+ * \return NULL when there is no memory. free() ends it; what has not been written by then never is.
+ */
+struct steps *steps_new(int fd, uint64_t at, uint64_t length);
+/** Takes what comes next. \return 0, or an errno. */
+int steps_add(struct steps *s, struct slice bytes);
+/** Writes all that was taken. \return 0, or an errno. */
+int steps_flush(struct steps *s);
+
 void blob_age_newest(struct cache_blob *blob);
 /** Counts it for that many bytes from now on. */
 void blob_count(struct cache_blob *blob, uint64_t bytes);

@@ -24,20 +24,28 @@ static uint64_t claim_length(const struct cache_blob *blob, uint32_t first, uint
   return length;
 }
 
+static void free_claim(struct cache_job *job) {
+  piece_check_free(job->check);
+  free(job->steps);
+  free(job->registry);
+  free(job->repository);
+}
+
 static bool make_claim(struct cache *cache, struct cache_want *want, uint32_t first,
                        uint64_t length, struct cache_job *out) {
   struct cache_blob *blob = want->blob;
+  uint64_t offset = (uint64_t)first * blob->pieces.piece_length;
   *out = (struct cache_job){.kind = CACHE_CLAIM,
                             .blob = blob,
-                            .offset = (uint64_t)first * blob->pieces.piece_length,
+                            .offset = offset,
                             .length = length,
                             .check = piece_check_new(blob->pieces.v2),
+                            .steps = steps_new(blob->fd, offset, length),
                             .registry = strdup(want->registry),
                             .repository = strdup(want->repository)};
-  if (out->check == NULL || out->registry == NULL || out->repository == NULL) {
-    piece_check_free(out->check);
-    free(out->registry);
-    free(out->repository);
+  if (out->check == NULL || out->steps == NULL || out->registry == NULL ||
+      out->repository == NULL) {
+    free_claim(out);
     return false;
   }
   uint32_t i = first;
@@ -154,25 +162,15 @@ void cache_stop(struct cache *cache) {
 
 /* --- what is brought --- */
 
-static int put(const struct cache_job *job, struct slice bytes, struct error *e) {
-  off_t at = (off_t)(job->offset + job->done);
-  while (bytes.len > 0) {
-    ssize_t n = pwrite(job->blob->fd, bytes.ptr, bytes.len, at);
-    if (n < 0 && errno == EINTR) {
-      continue;
-    }
-    if (n <= 0) {
-      int number = n < 0 ? errno : ENOSPC;
-      error_errno(e, number, "cannot write sha256:%s into the cache", job->digest);
-      if (e != NULL && (number == ENOSPC || number == EDQUOT || number == EFBIG)) {
-        e->kind = ERROR_USAGE;
-      }
-      return -1;
-    }
-    bytes = slice_from(bytes, (size_t)n);
-    at += n;
+static int written(const struct cache_job *job, int failed, struct error *e) {
+  if (failed == 0) {
+    return 0;
   }
-  return 0;
+  error_errno(e, failed, "cannot write sha256:%s into the cache", job->digest);
+  if (e != NULL && (failed == ENOSPC || failed == EDQUOT || failed == EFBIG)) {
+    e->kind = ERROR_USAGE;
+  }
+  return -1;
 }
 
 int cache_write(struct cache_job *job, struct slice bytes, struct error *e) {
@@ -187,7 +185,7 @@ int cache_write(struct cache_job *job, struct slice bytes, struct error *e) {
     uint64_t left =
         (uint64_t)piece * blob->pieces.piece_length + pieces_length(&blob->pieces, piece) - at;
     struct slice part = slice_of(bytes.ptr, left < bytes.len ? (size_t)left : bytes.len);
-    if (put(job, part, e) != 0) {
+    if (written(job, steps_add(job->steps, part), e) != 0) {
       return -1;
     }
     piece_check_add(job->check, part);
@@ -195,6 +193,9 @@ int cache_write(struct cache_job *job, struct slice bytes, struct error *e) {
       if (!piece_check_end(job->check, &blob->pieces, piece)) {
         return error_set(e, ERROR_MISMATCH, "piece %u of sha256:%s is not what its hash says",
                          piece, job->digest);
+      }
+      if (written(job, steps_flush(job->steps), e) != 0) {
+        return -1;
       }
       uv_mutex_lock(&cache->lock);
       blob_piece_ready(blob, piece);
@@ -259,9 +260,7 @@ void cache_job_end(struct cache_job *job, enum cache_outcome outcome, uint64_t n
     uv_mutex_lock(&cache->lock);
     end_claim(job, outcome, now);
     uv_mutex_unlock(&cache->lock);
-    piece_check_free(job->check);
-    free(job->registry);
-    free(job->repository);
+    free_claim(job);
   }
   cache_release(job->blob);
 }
