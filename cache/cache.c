@@ -245,6 +245,12 @@ void blob_count(struct cache_blob *blob, uint64_t bytes) {
   blob->bytes = bytes;
 }
 
+void blob_remember_file(struct cache_blob *blob, const struct stat *s) {
+  blob->device = s->st_dev;
+  blob->inode = s->st_ino;
+  blob->modified = s->st_mtim;
+}
+
 static void adopt_file(struct cache_blob *blob, int fd, const struct stat *s) {
   blob->fd = fd;
   if (blob->device != s->st_dev || blob->inode != s->st_ino ||
@@ -252,8 +258,7 @@ static void adopt_file(struct cache_blob *blob, int fd, const struct stat *s) {
     memset(blob->states, PIECE_MISSING, blob->pieces.count);
     blob->ready = 0;
     blob->knowledge = s->st_blocks == 0 ? BLOB_KNOWN : BLOB_UNSEEN;
-    blob->device = s->st_dev;
-    blob->inode = s->st_ino;
+    blob_remember_file(blob, s);
     blob_count(blob, (uint64_t)s->st_blocks * CACHE_BLOCK);
   }
 }
@@ -300,6 +305,10 @@ static struct cache_blob *lend(struct cache *cache, struct slice digest, struct 
     }
     blob->pieces = *pieces;
     pieces->hashes = NULL;
+    if (blob->knowledge == BLOB_KNOWN) { /* a deposit: all is right */
+      memset(blob->states, PIECE_READY, blob->pieces.count);
+      blob->ready = blob->pieces.count;
+    }
   }
   blob_hold(blob);
   return blob;

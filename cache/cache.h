@@ -122,8 +122,8 @@ struct cache_deposit *cache_deposit_new(struct cache *cache, struct slice digest
 /** Writes what comes next. \return false when it cannot be written: it is to be dropped. */
 bool cache_deposit_write(struct cache_deposit *deposit, struct slice bytes);
 
-/** All has come, and its digest is right: it is the blob from now on, unless that was made another
- *  way meanwhile. Its pieces are checked when it is first wanted. Ends the deposit. */
+/** All has come, and its digest is right, as the caller has found out: it is the blob from now on,
+ *  all of it ready, unless that was made another way meanwhile. Ends the deposit. */
 void cache_deposit_keep(struct cache_deposit *deposit);
 
 /** Ends it; nothing is left. NULL is fine. */

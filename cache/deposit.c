@@ -1,6 +1,6 @@
 /*
- * A file of its own beside the blob's, which takes the blob's name once it is whole. Nobody has
- * checked its pieces then: its first reader has that done, as with a file from an earlier run.
+ * A file of its own beside the blob's, which takes the blob's name once it is whole. All its bytes
+ * are right then, for their digest is: no reader waits for its pieces to be looked at.
  */
 #include "cache/internal.h"
 
@@ -72,7 +72,8 @@ bool cache_deposit_write(struct cache_deposit *d, struct slice bytes) {
 static bool rename_to_blob(struct cache_deposit *d) {
   struct cache *cache = d->cache;
   struct slice digest = slice_of(d->digest, CACHE_DIGEST);
-  if (cache_look_up(cache, digest) != NULL ||
+  struct stat s;
+  if (cache_look_up(cache, digest) != NULL || fstat(d->fd, &s) != 0 ||
       renameat(cache->folder, d->name, cache->folder, d->digest) != 0) {
     return false;
   }
@@ -82,6 +83,8 @@ static bool rename_to_blob(struct cache_deposit *d) {
     return false;
   }
   blob->bytes = d->size; /* which are counted already */
+  blob->knowledge = BLOB_KNOWN;
+  blob_remember_file(blob, &s);
   return true;
 }
 

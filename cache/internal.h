@@ -4,6 +4,7 @@
 #include "cache/cache.h"
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum {
@@ -34,7 +35,7 @@ struct cache_blob {
   int fd;               /**< -1 while nobody holds it */
   dev_t device;
   ino_t inode;              /**< of the file that the states are about … */
-  struct timespec modified; /**< … and when that was let go of: inodes are used again */
+  struct timespec modified; /**< … and its time, unopened: inodes are used again */
   enum {
     BLOB_UNSEEN,  /**< its file may hold something */
     BLOB_SCANNED, /**< somebody is looking */
@@ -111,5 +112,7 @@ int steps_flush(struct steps *s);
 void blob_age_newest(struct cache_blob *blob);
 /** Counts it for that many bytes from now on. */
 void blob_count(struct cache_blob *blob, uint64_t bytes);
+/** The states are about that file from now on. */
+void blob_remember_file(struct cache_blob *blob, const struct stat *s);
 /** A hold more. */
 void blob_hold(struct cache_blob *blob);
