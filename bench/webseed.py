@@ -1,6 +1,8 @@
 """
 Blobs out of the page cache: a server's CPU time by the byte, of the gateway's webseed against nginx with sendfile and
-one worker, and docker-registry. The webseed sends from its cache, which has the blob from that registry.
+one worker, and docker-registry. The webseed sends from its cache, which has the blob from that registry; nginx from a
+file that was written in one go, and once more from the cache's own file, for how a file was written says how its pages
+lie in memory, and that is a good part of what it costs to send.
 """
 
 import hashlib
@@ -90,7 +92,7 @@ def bench_program(name):
     return os.path.join(os.path.dirname(binary("")), "..", "bench", name)
 
 
-def nginx(folder, certificate):
+def nginx(folder, certificate, name="nginx", target="/f"):
     port = free_port()
     path = os.path.join(folder, f"nginx{port}.conf")
     with open(path, "w", encoding="utf-8") as f:
@@ -98,7 +100,11 @@ def nginx(folder, certificate):
             folder=folder, port=port, tls="ssl" if certificate else "",
             certificate=f"ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key}; ssl_protocols TLSv1.3;"
             if certificate else ""))
-    return Contender("nginx", port, ["nginx", "-e", "stderr", "-p", folder, "-c", path])
+    return Contender(name, port, ["nginx", "-e", "stderr", "-p", folder, "-c", path], target)
+
+
+def nginx_of_cache(folder, digest):
+    return nginx(folder, None, "nginx, the cache's file", "/plain/cache/sha256/" + digest.removeprefix("sha256:"))
 
 
 def upload(registry, path):
@@ -173,5 +179,7 @@ def webseed(folder):
         for how in BYTES:
             tls = certificate if how != "plain" else None
             contenders = [ours(folder, registry, digest, tls), distribution(folder, registry, digest, tls)]
+            if not tls:  # which costs far more than pages do
+                contenders.append(nginx_of_cache(folder, digest))
             for what in RANGES:
                 compare(nginx(folder, tls), contenders, how, what)
