@@ -47,6 +47,19 @@ int db_grow(struct db *db, struct error *e);
 /** Turns LMDB's \p code into an error: `cannot WHAT PATH: why: what to do`. \return -1. */
 int db_failed(const struct db *db, int code, const char *what, struct error *e);
 
+enum { TORRENT_STORE_INFOHASH = 20 }; /**< bytes of an infohash as the torrent store has it */
+
+struct infohash {
+  unsigned char bytes[TORRENT_STORE_INFOHASH];
+};
+
+/** The infohash that a torrent lies under: the one asked for, or what it is an alias of; and what
+ *  lies there. \return 0, or -1 with ERROR_NOT_FOUND. */
+int torrent_store_resolve(struct db_txn *txn, const unsigned char *infohash, struct infohash *out,
+                          struct slice *value, struct error *e);
+/** Whether a record refers to a torrent that is there. \return 0, or -1. */
+int torrent_store_check_reference(struct db_txn *txn, struct slice infohash, struct error *e);
+
 /** The forms of the torrent store's tables. */
 table_form torrent_store_check_torrent, torrent_store_check_alias, torrent_store_check_digest,
     torrent_store_check_readable;

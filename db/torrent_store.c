@@ -1,7 +1,6 @@
 /*
  * A torrent lies under its infohash, the v1 one where it has both; a hybrid's other infohash is an
- * alias of that. `readable` holds the right itself in its key, so that asking for it is one look-up
- * and nothing read.
+ * alias of that. Which repositories may read it is torrent_rights.c.
  */
 #include "db/torrent_store.h"
 
@@ -11,16 +10,12 @@
 #include "db/record.h"
 
 enum {
-  INFOHASH_SIZE = 20,
+  INFOHASH_SIZE = TORRENT_STORE_INFOHASH,
   DIGEST_SIZE = 32,
   DIGEST_KEY_SIZE = DIGEST_SIZE + 1, /* and the format */
   FORMAT_HYBRID = 3,
 };
 static const struct slice digest_prefix = {"sha256:", 7};
-
-struct infohash {
-  unsigned char bytes[INFOHASH_SIZE];
-};
 
 static struct slice infohash_key(const unsigned char *infohash) {
   return slice_of(infohash, INFOHASH_SIZE);
@@ -79,9 +74,8 @@ static void encode(const struct torrent_record *t, const unsigned char digest[DI
   record_add_bytes(out, t->piece_layers);
 }
 
-/* The infohash that a torrent lies under: the one asked for, or what it is an alias of. */
-static int resolve(struct db_txn *txn, const unsigned char *infohash, struct infohash *out,
-                   struct slice *value, struct error *e) {
+int torrent_store_resolve(struct db_txn *txn, const unsigned char *infohash, struct infohash *out,
+                          struct slice *value, struct error *e) {
   struct slice key = infohash_key(infohash);
   struct error why = {0};
   memcpy(out->bytes, infohash, INFOHASH_SIZE);
@@ -159,8 +153,8 @@ int torrent_store_get(struct db_txn *txn, const unsigned char infohash[20], stru
                       struct torrent_record *out, struct error *e) {
   struct infohash primary;
   struct slice value;
-  if (resolve(txn, infohash, &primary, &value, e) != 0 || decode(value, arena, out, e) != 0 ||
-      copy_slice(arena, &out->info, e) != 0) {
+  if (torrent_store_resolve(txn, infohash, &primary, &value, e) != 0 ||
+      decode(value, arena, out, e) != 0 || copy_slice(arena, &out->info, e) != 0) {
     return -1;
   }
   return copy_slice(arena, &out->piece_layers, e);
@@ -192,8 +186,8 @@ int torrent_store_remove(struct db_txn *txn, const unsigned char infohash[20], s
   struct torrent_record t;
   unsigned char key[DIGEST_KEY_SIZE];
   int rc = -1;
-  if (resolve(txn, infohash, &primary, &value, e) != 0 || decode(value, &arena, &t, e) != 0 ||
-      digest_key(t.digest, t.format, key, e) != 0) {
+  if (torrent_store_resolve(txn, infohash, &primary, &value, e) != 0 ||
+      decode(value, &arena, &t, e) != 0 || digest_key(t.digest, t.format, key, e) != 0) {
     goto out;
   }
   struct slice digest = slice_of(key, sizeof key), under = infohash_key(primary.bytes);
@@ -211,59 +205,6 @@ int torrent_store_remove(struct db_txn *txn, const unsigned char infohash[20], s
 out:
   arena_free(&arena);
   return rc;
-}
-
-/* Writes the key of a right to `key`; its length, or 0 when the names can be none. */
-static size_t readable_key(const unsigned char *infohash, struct slice registry,
-                           struct slice repository, unsigned char key[TABLE_KEY_MAX]) {
-  if (registry.len == 0 || registry.len > TORRENT_STORE_REGISTRY_MAX || repository.len == 0 ||
-      repository.len > TORRENT_STORE_REPOSITORY_MAX ||
-      memchr(registry.ptr, '\0', registry.len) != NULL ||
-      memchr(repository.ptr, '\0', repository.len) != NULL) {
-    return 0;
-  }
-  unsigned char *to = key;
-  memcpy(to, infohash, INFOHASH_SIZE);
-  to += INFOHASH_SIZE;
-  memcpy(to, registry.ptr, registry.len);
-  to += registry.len;
-  *to++ = '\0';
-  memcpy(to, repository.ptr, repository.len);
-  return (size_t)(to - key) + repository.len;
-}
-
-int torrent_store_allow(struct db_txn *txn, const unsigned char infohash[20], struct slice registry,
-                        struct slice repository, struct error *e) {
-  struct infohash primary;
-  struct slice value;
-  unsigned char key[TABLE_KEY_MAX];
-  if (resolve(txn, infohash, &primary, &value, e) != 0) {
-    return -1;
-  }
-  size_t len = readable_key(primary.bytes, registry, repository, key);
-  if (len == 0) {
-    return error_set(e, ERROR_USAGE,
-                     "a registry's name has 1 to %d bytes, a repository's 1 to %d, and none is NUL",
-                     TORRENT_STORE_REGISTRY_MAX, TORRENT_STORE_REPOSITORY_MAX);
-  }
-  return table_put(txn, TABLE_READABLE, slice_of(key, len), (struct slice){0}, e);
-}
-
-static bool allowed(struct db_txn *txn, const unsigned char *infohash, struct slice registry,
-                    struct slice repository) {
-  unsigned char key[TABLE_KEY_MAX];
-  struct slice value;
-  size_t len = readable_key(infohash, registry, repository, key);
-  return len > 0 && table_get(txn, TABLE_READABLE, slice_of(key, len), &value, NULL) == 0;
-}
-
-bool torrent_store_allowed(struct db_txn *txn, const unsigned char infohash[20],
-                           struct slice registry, struct slice repository) {
-  struct slice value;
-  return allowed(txn, infohash, registry, repository) ||
-         (table_get(txn, TABLE_ALIASES, infohash_key(infohash), &value, NULL) == 0 &&
-          value.len == INFOHASH_SIZE &&
-          allowed(txn, (const unsigned char *)value.ptr, registry, repository));
 }
 
 /* The names a torrent is registered to, while torrent_store_each() visits it. */
@@ -342,7 +283,7 @@ int torrent_store_check_torrent(struct db_txn *txn, struct slice key, struct sli
   return rc;
 }
 
-static int check_reference(struct db_txn *txn, struct slice infohash, struct error *e) {
+int torrent_store_check_reference(struct db_txn *txn, struct slice infohash, struct error *e) {
   return infohash.len == INFOHASH_SIZE && table_has(txn, TABLE_TORRENTS, infohash)
              ? 0
              : error_set(e, ERROR_FAILED, "its torrent is not there");
@@ -350,20 +291,10 @@ static int check_reference(struct db_txn *txn, struct slice infohash, struct err
 
 int torrent_store_check_alias(struct db_txn *txn, struct slice key, struct slice value,
                               struct error *e) {
-  return key.len != INFOHASH_SIZE ? damaged(e) : check_reference(txn, value, e);
+  return key.len != INFOHASH_SIZE ? damaged(e) : torrent_store_check_reference(txn, value, e);
 }
 
 int torrent_store_check_digest(struct db_txn *txn, struct slice key, struct slice value,
                                struct error *e) {
-  return key.len != DIGEST_KEY_SIZE ? damaged(e) : check_reference(txn, value, e);
-}
-
-int torrent_store_check_readable(struct db_txn *txn, struct slice key, struct slice value,
-                                 struct error *e) {
-  struct slice repository = slice_from(key, INFOHASH_SIZE);
-  struct slice registry = slice_cut(&repository, '\0');
-  if (value.len != 0 || registry.len == 0 || repository.len == 0) {
-    return damaged(e);
-  }
-  return check_reference(txn, slice_of(key.ptr, INFOHASH_SIZE), e);
+  return key.len != DIGEST_KEY_SIZE ? damaged(e) : torrent_store_check_reference(txn, value, e);
 }

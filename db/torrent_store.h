@@ -54,6 +54,22 @@ int torrent_store_allow(struct db_txn *txn, const unsigned char infohash[20], st
 bool torrent_store_allowed(struct db_txn *txn, const unsigned char infohash[20],
                            struct slice registry, struct slice repository);
 
+/**
+ * Takes that back, of either infohash of a hybrid. With its last repository the torrent goes too.
+ * What was not said is no error, and changes nothing.
+ *
+ * \return 0, or -1 with ERROR_NOT_FOUND when there is no such torrent.
+ */
+int torrent_store_disallow(struct db_txn *txn, const unsigned char infohash[20],
+                           struct slice registry, struct slice repository, struct error *e);
+
+/** Called for each torrent_store_allow() that was said, by infohash. \p infohash is the one that
+ *  the torrent lies under; all ends with the call. \return false to stop. */
+typedef bool torrent_store_visit_right(void *arg, const unsigned char infohash[20],
+                                       struct slice registry, struct slice repository);
+int torrent_store_each_right(struct db_txn *txn, torrent_store_visit_right *visit, void *arg,
+                             struct error *e);
+
 /** Called for each torrent, by infohash, with the \p count (registry, repository) pairs it is
  *  registered to. All slices end with the call. \return false to stop. */
 typedef bool torrent_store_visit(void *arg, const struct torrent_record *record,

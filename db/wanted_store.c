@@ -119,6 +119,47 @@ int wanted_store_each(struct db_txn *txn, wanted_store_visit *visit, void *arg, 
   return v.damaged ? damaged(e) : 0;
 }
 
+/* Whom what is wanted may be of, and the first registry that is none of them, with a NUL behind. */
+struct stranger {
+  const struct slice *registries;
+  size_t count;
+  char name[WANTED_STORE_REGISTRY_MAX + 1];
+  size_t len;
+};
+
+static bool find_stranger(void *arg, const struct wanted_record *record) {
+  struct stranger *s = arg;
+  for (size_t i = 0; i < s->count; i++) {
+    if (slice_equal(s->registries[i], record->registry)) {
+      return true;
+    }
+  }
+  *add(s->name, record->registry) = '\0';
+  s->len = record->registry.len + 1;
+  return false;
+}
+
+int wanted_store_keep(struct db_txn *txn, const struct slice *registries, size_t count,
+                      uint64_t *removed, struct error *e) {
+  struct stranger s = {.registries = registries, .count = count};
+  uint64_t before, after;
+  if (table_count(txn, TABLE_WANTED, &before, e) != 0) {
+    return -1;
+  }
+  do {
+    s.len = 0;
+    if (wanted_store_each(txn, find_stranger, &s, e) != 0 ||
+        (s.len > 0 && table_remove(txn, TABLE_WANTED, slice_of(s.name, s.len), e) != 0)) {
+      return -1;
+    }
+  } while (s.len > 0);
+  if (table_count(txn, TABLE_WANTED, &after, e) != 0) {
+    return -1;
+  }
+  *removed = before - after;
+  return 0;
+}
+
 int wanted_store_check(struct db_txn *txn, struct slice key, struct slice value, struct error *e) {
   struct wanted_record record;
   (void)txn;

@@ -35,6 +35,14 @@ int wanted_store_put(struct db_txn *txn, const struct wanted_record *record, str
 /** Removes one; it is no error when it is not there. \return 0, or -1 as wanted_store_put(). */
 int wanted_store_remove(struct db_txn *txn, const struct wanted_record *record, struct error *e);
 
+/**
+ * Removes what is wanted of other registries than these: of those that are no longer configured.
+ *
+ * \param removed set to how many that were.
+ */
+int wanted_store_keep(struct db_txn *txn, const struct slice *registries, size_t count,
+                      uint64_t *removed, struct error *e);
+
 /** Called for each, by registry and repository. All slices end with the call. \return false to
  *  stop. */
 typedef bool wanted_store_visit(void *arg, const struct wanted_record *record);

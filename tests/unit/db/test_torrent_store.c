@@ -211,6 +211,94 @@ static void remove_leaves_nothing(void **state) {
   db_close(db);
 }
 
+/* What is registered, as `infohash[0]/registry/repository ` each. */
+struct rights {
+  char text[256];
+  size_t count, stop_after;
+};
+
+static bool add_right(void *arg, const unsigned char infohash[20], struct slice registry,
+                      struct slice repository) {
+  struct rights *r = arg;
+  size_t len = strlen(r->text);
+  snprintf(r->text + len, sizeof r->text - len, "%c:%.*s/%.*s ", infohash[0], SLICE_ARG(registry),
+           SLICE_ARG(repository));
+  return ++r->count != r->stop_after;
+}
+
+static void assert_rights(struct db_txn *txn, const char *expected) {
+  struct rights r = {0};
+  assert_int_equal(torrent_store_each_right(txn, add_right, &r, NULL), 0);
+  assert_string_equal(r.text, expected);
+}
+
+static void see_rights(struct db_txn *txn, struct arena *arena) {
+  struct rights one = {.stop_after = 1};
+  (void)arena;
+  assert_rights(txn, "h:reg/team/app o:reg/team/app2 o:reg:5000/team/app ");
+  assert_int_equal(torrent_store_each_right(txn, add_right, &one, NULL), 0);
+  assert_int_equal(one.count, 1);
+}
+
+static void each_right_is_seen(void **state) {
+  struct db *db = must_open(*state);
+  write_steps(db, put_both);
+  write_steps(db, allow_some);
+  read_steps(db, see_rights);
+  db_close(db);
+}
+
+static void disallow(struct db_txn *txn, const unsigned char *infohash, const char *registry,
+                     const char *repository) {
+  struct error e = {0};
+  if (torrent_store_disallow(txn, infohash, slice_str(registry), slice_str(repository), &e) != 0) {
+    fail_msg("%s", e.text);
+  }
+}
+
+/* A torrent that nobody was given yet does not go. */
+static void disallow_unsaid(struct db_txn *txn, struct arena *arena) {
+  struct torrent_record a = v1();
+  (void)arena;
+  disallow(txn, a.infohash, "reg", "team/app");
+}
+
+static void disallow_some(struct db_txn *txn, struct arena *arena) {
+  struct torrent_record a = v1(), h = hybrid(), t;
+  disallow(txn, a.infohash, "reg", "team/app"); /* what was not said */
+  disallow(txn, a.infohash, "reg:5000", "");
+  assert_rights(txn, "h:reg/team/app o:reg/team/app2 o:reg:5000/team/app ");
+  disallow(txn, a.infohash, "reg:5000", "team/app");
+  assert_rights(txn, "h:reg/team/app o:reg/team/app2 ");
+  assert_int_equal(torrent_store_get(txn, a.infohash, arena, &t, NULL), 0);
+  assert_int_equal(torrent_store_get(txn, h.infohash, arena, &t, NULL), 0);
+}
+
+static void disallow_the_last(struct db_txn *txn, struct arena *arena) {
+  struct torrent_record a = v1(), h = hybrid(), t;
+  struct error e = {0};
+  disallow(txn, h.infohash_v2, "reg", "team/app");
+  assert_int_equal(torrent_store_get(txn, h.infohash, arena, &t, NULL), -1);
+  assert_int_equal(torrent_store_get(txn, a.infohash, arena, &t, NULL), 0);
+  disallow(txn, a.infohash, "reg", "team/app2");
+  assert_int_equal(torrent_store_disallow(txn, a.infohash, SLICE("reg"), SLICE("team/app2"), &e),
+                   -1);
+  assert_int_equal(e.kind, ERROR_NOT_FOUND);
+}
+
+static void a_torrent_goes_with_its_last_right(void **state) {
+  struct db *db = must_open(*state);
+  write_steps(db, put_both);
+  write_steps(db, disallow_unsaid);
+  check(db, 6);
+  write_steps(db, allow_some);
+  write_steps(db, disallow_some);
+  check(db, 6 + 2);
+  write_steps(db, disallow_the_last);
+  check(db, 1);
+  db_close(db);
+}
+
 static void put_large(struct db_txn *txn, struct arena *arena) {
   struct torrent_record t = v1(), got;
   size_t size = 20 * mib;
@@ -308,6 +396,8 @@ int main(void) {
       TEST(a_right_is_of_one_registry_and_repository),
       TEST(names_are_bounded),
       TEST(remove_leaves_nothing),
+      TEST(each_right_is_seen),
+      TEST(a_torrent_goes_with_its_last_right),
       TEST(large_torrents_are_kept_within_a_bound),
       TEST(each_has_its_repositories),
       TEST(check_finds_what_refers_to_nothing),

@@ -152,6 +152,42 @@ static void their_number_is_bounded(void **state) {
   db_close(db);
 }
 
+static void put_of_registries(struct db_txn *txn, struct arena *arena) {
+  static const char *const registries[] = {"a", "b", "b:5000", "registry", "registry.example", "z"};
+  (void)arena;
+  for (size_t i = 0; i < sizeof registries / sizeof *registries; i++) {
+    for (int n = 0; n < 2; n++) {
+      struct wanted_record w = record_of(n == 0 ? "team/a" : "team/b");
+      w.registry = slice_str(registries[i]);
+      put(txn, &w);
+    }
+  }
+}
+
+static void keep_one(struct db_txn *txn, struct arena *arena) {
+  const struct slice known[] = {SLICE("c"), SLICE("registry.example")};
+  struct seen two = {.repositories = {"team/a", "team/b"}};
+  uint64_t removed = 77;
+  (void)arena;
+  assert_int_equal(wanted_store_keep(txn, known, 2, &removed, NULL), 0);
+  assert_int_equal(removed, 10);
+  assert_int_equal(wanted_store_each(txn, see, &two, NULL), 0);
+  assert_int_equal(two.count, 2);
+  assert_int_equal(wanted_store_keep(txn, known, 2, &removed, NULL), 0);
+  assert_int_equal(removed, 0);
+  assert_int_equal(wanted_store_keep(txn, NULL, 0, &removed, NULL), 0);
+  assert_int_equal(removed, 2);
+}
+
+static void what_other_registries_want_goes(void **state) {
+  struct db *db = must_open(*state);
+  write_steps(db, put_of_registries);
+  check(db, 1 + 12);
+  write_steps(db, keep_one);
+  check(db, 1);
+  db_close(db);
+}
+
 static void put_damage(struct db_txn *txn, struct arena *arena) {
   static const char no_digest[] = "registry\0team/a\0"
                                   "sha256:0123",
@@ -175,6 +211,12 @@ static int try_each(struct db_txn *txn, void *arg, struct error *e) {
   return wanted_store_each(txn, see_any, arg, e);
 }
 
+static int try_keep(struct db_txn *txn, void *arg, struct error *e) {
+  uint64_t removed;
+  (void)arg;
+  return wanted_store_keep(txn, NULL, 0, &removed, e);
+}
+
 static void check_finds_what_is_in_another_form(void **state) {
   struct db *db = must_open(*state);
   uint64_t records, faults;
@@ -185,6 +227,8 @@ static void check_finds_what_is_in_another_form(void **state) {
   assert_int_equal(faults, 3);
   assert_int_equal(db_read(db, try_each, NULL, &e), -1);
   assert_int_equal(e.kind, ERROR_FAILED);
+  assert_int_equal(db_write_now(db, try_keep, NULL, &e), -1);
+  assert_int_equal(e.kind, ERROR_FAILED);
   db_close(db);
 }
 
@@ -193,6 +237,7 @@ int main(void) {
       TEST(what_is_wanted_is_there_once_until_removed),
       TEST(what_can_be_no_manifest_is_refused),
       TEST(their_number_is_bounded),
+      TEST(what_other_registries_want_goes),
       TEST(check_finds_what_is_in_another_form),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
