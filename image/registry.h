@@ -41,14 +41,15 @@ struct registry_answer {
   struct slice docker_content_digest; /**< empty when there are several and they disagree */
   struct slice www_authenticate;      /**< several fields are joined by commas (RFC 9110, 5.3) */
   bool has_length;
-  uint64_t length; /**< Content-Length; of HEAD that of the GET */
+  uint64_t length;   /**< Content-Length; of HEAD that of the GET */
+  struct slice next; /**< of a list: where its next page is, at the same registry */
 };
 
 /**
  * As http_fetch_events: head once, data, done once, and within each any function of this file may
  * be called. `head` is told the final answer, any status; when there is none, `done` alone says
  * why: ERROR_DENIED when the token service refuses the credentials, else ERROR_FAILED, for a
- * redirect that must not be followed among others.
+ * redirect or a list's Link that must not be followed among others.
  */
 struct registry_events {
   bool (*head)(void *arg, const struct registry_answer *a);
@@ -61,7 +62,11 @@ struct registry_get {
   const char *repository; /**< checked by image_name_valid() before anything is sent */
   const char *manifest;   /**< a tag or digest; or NULL: */
   const char *blob;       /**< a digest */
-  bool ranged;            /**< GET of a blob: ask for `Range: bytes=first-last` */
+  /** Neither of them, but a list: the repository's tags, or where there is no repository the
+   *  registry's repositories. */
+  bool list;
+  const char *page; /**< which of its pages: struct registry_answer.next; NULL: the first */
+  bool ranged;      /**< GET of a blob: ask for `Range: bytes=first-last` */
   uint64_t first, last;
   /**
    * When set, this very Authorization is sent to the registry's own URL and nowhere else, neither

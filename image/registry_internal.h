@@ -15,3 +15,14 @@ struct registry {
   struct registry_tokens tokens;
   struct registry_request *requests; /**< those under way */
 };
+
+/** \return 0, or -1 as registry_start(). */
+int registry_get_check(const struct registry_get *get, struct error *e);
+/** The repository, by which tokens are remembered; "" for the list of all. */
+const char *registry_get_scope(const struct registry_get *get);
+/** \return malloc'ed; NULL when there is no memory. */
+char *registry_get_url(const struct registry *registry, const struct registry_get *get);
+/** The Authorization to begin with; freed by image_secret_free(). \return NULL for none, or with
+ *  \p ok false when there is no memory. */
+char *registry_get_authorization(const struct registry *registry, const struct registry_get *get,
+                                 bool *ok);

@@ -2,8 +2,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/url.h"
-#include "image/reference.h"
 #include "image/registry_internal.h"
+#include "image/registry_list.h"
 
 #include <inttypes.h>
 
@@ -25,7 +25,7 @@ struct registry_request {
   struct registry_request *previous, *next;
   struct registry_events events;
   void *arg;
-  bool head, manifest, delegated;
+  bool head, manifest, list, delegated;
   char *repository;
   char *url;
   char *authorization; /* or NULL; goes to the registry's own origin alone */
@@ -41,6 +41,7 @@ struct registry_request {
   struct challenge challenge;
   struct arena arena; /* of the challenge */
   struct buf www_authenticate;
+  char *next_page;  /* of a list, or NULL */
   struct error why; /* of STEP_FAIL */
 };
 
@@ -60,6 +61,7 @@ static void request_free(struct registry_request *r) {
   image_secret_free(r->authorization);
   arena_free(&r->arena);
   buf_free(&r->www_authenticate);
+  free(r->next_page);
   free(r);
 }
 
@@ -163,7 +165,9 @@ static void answer_challenge(struct registry_request *r) {
     request_send_again(r);
     return;
   }
-  struct slice scope = arena_printf(&r->arena, "repository:%s:pull", r->repository);
+  struct slice scope = r->repository[0] == '\0'
+                           ? SLICE("registry:catalog:*")
+                           : arena_printf(&r->arena, "repository:%s:pull", r->repository);
   const struct registry_token_question question = {.registry_url = registry->url,
                                                    .tls = &registry->tls,
                                                    .credentials = &registry->credentials,
@@ -217,6 +221,27 @@ static struct slice content_digest(const struct http_fetch_answer *a) {
   return first;
 }
 
+/* Where a list goes on, which is where our credentials go too. */
+static int find_next(struct registry_request *r, const struct http_fetch_answer *a,
+                     struct error *e) {
+  struct slice target = {0}, field;
+  for (size_t i = 0;
+       target.ptr == NULL && (field = http_fetch_field_at(a, SLICE("Link"), i)).ptr != NULL; i++) {
+    target = registry_list_next(field);
+  }
+  if (target.ptr == NULL) {
+    return 0;
+  }
+  r->next_page = http_url_redirect(r->url, target, e);
+  if (r->next_page == NULL) {
+    return error_context(e, "the next page of the list");
+  }
+  return http_url_same_origin(r->registry->url, r->next_page)
+             ? 0
+             : error_set(e, ERROR_FAILED, "the list of %.300s goes on at another server",
+                         r->registry->url);
+}
+
 static bool tell_head(struct registry_request *r, const struct http_fetch_answer *a) {
   struct slice field;
   for (size_t i = 0; (field = http_fetch_field_at(a, SLICE("WWW-Authenticate"), i)).ptr != NULL;
@@ -233,6 +258,7 @@ static bool tell_head(struct registry_request *r, const struct http_fetch_answer
       .content_range = http_fetch_field(a, SLICE("Content-Range")),
       .etag = http_fetch_field(a, SLICE("ETag")),
       .www_authenticate = buf_view(&r->www_authenticate),
+      .next = slice_str(r->next_page),
   };
   answer.has_length = http_fetch_length(a, &answer.length);
   return r->events.head == NULL || r->events.head(r->arg, &answer);
@@ -249,6 +275,10 @@ static bool on_head(void *arg, const struct http_fetch_answer *a) {
   }
   if (is_redirect(status) && location.ptr != NULL) {
     r->step = take_redirect(r, location, &r->why) == 0 ? STEP_REDIRECT : STEP_FAIL;
+    return true;
+  }
+  if (r->list && status == 200 && find_next(r, a, &r->why) != 0) {
+    r->step = STEP_FAIL;
     return true;
   }
   return tell_head(r, a);
@@ -287,59 +317,21 @@ static void on_done(void *arg, const struct error *e) {
 
 /* --- what others call --- */
 
-static int check(const struct registry_get *get, struct error *e) {
-  if (strcmp(get->method, "GET") != 0 && strcmp(get->method, "HEAD") != 0) {
-    return error_set(e, ERROR_USAGE, "a registry is asked by GET or HEAD alone");
-  }
-  if (!image_name_valid(slice_str(get->repository))) {
-    return error_set(e, ERROR_USAGE, "not a repository's name: %.255s", get->repository);
-  }
-  const char *what = get->manifest != NULL ? get->manifest : get->blob;
-  struct slice name = slice_str(what);
-  if (!image_digest_valid(name) && (get->manifest == NULL || !image_tag_valid(name))) {
-    return error_set(e, ERROR_USAGE, "not a %s: %.255s",
-                     get->manifest != NULL ? "tag or digest" : "digest", what);
-  }
-  return 0;
-}
-
-static char *first_authorization(const struct registry *registry, const struct registry_get *get,
-                                 bool *ok) {
-  char *value = NULL;
-  *ok = true;
-  const char *token =
-      registry_tokens_find(&registry->tokens, get->repository, clock_monotonic_ms());
-  if (get->authorization.ptr != NULL) {
-    if (get->authorization.len > 0) {
-      value = strndup(get->authorization.ptr, get->authorization.len);
-      *ok = value != NULL;
-    }
-  } else if (token != NULL) {
-    *ok = asprintf(&value, "Bearer %s", token) >= 0;
-  } else if (registry->basic) {
-    value = image_credentials_basic(&registry->credentials);
-    *ok = value != NULL;
-  }
-  return *ok ? value : NULL;
-}
-
 static int request_fill(struct registry_request *r, const struct registry_get *get,
                         struct error *e) {
   bool ok;
   r->head = strcmp(get->method, "HEAD") == 0;
   r->manifest = get->manifest != NULL;
+  r->list = get->list;
   r->delegated = get->authorization.ptr != NULL;
   r->at_home = true;
   r->at_origin = true;
   if (get->ranged) {
     snprintf(r->range, sizeof r->range, "bytes=%" PRIu64 "-%" PRIu64, get->first, get->last);
   }
-  r->authorization = first_authorization(r->registry, get, &ok);
-  r->repository = strdup(get->repository);
-  if (asprintf(&r->url, "%s/v2/%s/%s/%s", r->registry->url, get->repository,
-               r->manifest ? "manifests" : "blobs", r->manifest ? get->manifest : get->blob) < 0) {
-    r->url = NULL;
-  }
+  r->authorization = registry_get_authorization(r->registry, get, &ok);
+  r->repository = strdup(registry_get_scope(get));
+  r->url = registry_get_url(r->registry, get);
   return ok && r->repository != NULL && r->url != NULL
              ? 0
              : error_set(e, ERROR_FAILED, "no memory for a request to %s", r->registry->url);
@@ -348,7 +340,7 @@ static int request_fill(struct registry_request *r, const struct registry_get *g
 struct registry_request *registry_start(struct registry *registry, const struct registry_get *get,
                                         const struct registry_events *events, void *arg,
                                         struct error *e) {
-  if (check(get, e) != 0) {
+  if (registry_get_check(get, e) != 0) {
     return NULL;
   }
   struct registry_request *r = calloc(1, sizeof *r);

@@ -8,6 +8,9 @@
 #include "image/platform.h"
 #include "image/reference.h"
 
+/** The size of what is known by a reference alone. */
+#define IMAGE_SIZE_UNKNOWN UINT64_MAX
+
 struct image_source;
 
 struct image_source_options {

@@ -1,7 +1,6 @@
-/* `docker://`: an image in a registry, over image/registry.h on a loop of its own. */
-#include "base/clock.h"
+/* `docker://`: an image in a registry. */
 #include "image/certificates.h"
-#include "image/registry.h"
+#include "image/registry_session.h"
 #include "image/transport.h"
 
 #include <arpa/inet.h>
@@ -9,85 +8,13 @@
 
 struct docker_source {
   struct image_source base;
-  uv_loop_t loop;
-  bool loop_ready;
-  struct http_client *client;
-  struct registry *registry;
+  struct registry_session *session;
   struct image_credentials credentials;
   struct image_certificates certificates;
   bool insecure;
   bool may_be_plain; /* nothing has been asked yet, and http would do */
   const char *host, *repository, *reference;
 };
-
-/* One request, from its start to its end. */
-struct transfer {
-  struct docker_source *source;
-  struct registry_request *request;
-  uint64_t size; /* or IMAGE_SIZE_UNKNOWN */
-  image_sink *sink;
-  void *arg;
-  int status;     /* 0: there was no answer */
-  bool elsewhere; /* it is not the registry's own */
-  const char *media_type, *digest;
-  struct error why; /* set by whatever came first */
-  bool failed, done;
-};
-
-enum {
-  SLOW_SINK_MS = 1000, /* what the sink took beyond this does not count as the registry's stall */
-};
-
-static void fail(struct transfer *t, const struct error *e) {
-  if (!t->failed) {
-    t->why = *e;
-    t->failed = true;
-  }
-}
-
-static bool on_head(void *arg, const struct registry_answer *a) {
-  struct transfer *t = arg;
-  struct arena *arena = &t->source->base.arena;
-  t->status = a->status;
-  t->elsewhere = a->elsewhere;
-  if (a->status != 200) {
-    return false;
-  }
-  t->media_type = a->content_type.ptr == NULL ? NULL : arena_copy(arena, a->content_type);
-  t->digest = image_digest_valid(a->docker_content_digest)
-                  ? arena_copy(arena, a->docker_content_digest)
-                  : NULL;
-  if (t->size != IMAGE_SIZE_UNKNOWN && a->has_length && a->length != t->size) {
-    struct error e = {0};
-    error_set(&e, ERROR_MISMATCH, "the registry says it has %ju bytes, but it should have %ju",
-              (uintmax_t)a->length, (uintmax_t)t->size);
-    fail(t, &e);
-  }
-  return !t->failed;
-}
-
-static bool on_data(void *arg, struct slice bytes) {
-  struct transfer *t = arg;
-  struct error e = {0};
-  uint64_t before = clock_monotonic_ms();
-  if (t->sink(t->arg, bytes, &e) != 0) {
-    fail(t, &e);
-    return false;
-  }
-  if (clock_monotonic_ms() - before > SLOW_SINK_MS) {
-    registry_pause(t->request);
-    registry_resume(t->request);
-  }
-  return true;
-}
-
-static void on_done(void *arg, const struct error *e) {
-  struct transfer *t = arg;
-  t->done = true;
-  if (e != NULL) {
-    fail(t, e);
-  }
-}
 
 /* To whom it redirects, the registry's own login is nothing. */
 static int refuse_answer_elsewhere(const struct docker_source *s, int status, struct error *e) {
@@ -112,33 +39,25 @@ static int refuse_answer(const struct docker_source *s, int status, struct error
   }
 }
 
-/* Sends a request and runs the loop to its end. */
-static int transfer_run(struct transfer *t, const struct registry_get *get, struct error *e) {
-  static const struct registry_events events = {on_head, on_data, on_done};
-  t->request = registry_start(t->source->registry, get, &events, t, e);
-  if (t->request == NULL) {
+static int ask(struct docker_source *s, const struct registry_get *get, uint64_t size,
+               image_sink *sink, void *arg, struct registry_reply *reply, struct error *e) {
+  if (registry_session_ask(s->session, get, size, sink, arg, &s->base.arena, reply, e) != 0) {
     return -1;
   }
-  while (!t->done) {
-    uv_run(&t->source->loop, UV_RUN_ONCE);
+  if (reply->status == 200) {
+    return 0;
   }
-  if (t->status != 0 && t->status != 200) {
-    return t->elsewhere ? refuse_answer_elsewhere(t->source, t->status, e)
-                        : refuse_answer(t->source, t->status, e);
-  }
-  if (t->failed && e != NULL) {
-    *e = t->why;
-  }
-  return t->failed ? -1 : 0;
+  return reply->elsewhere ? refuse_answer_elsewhere(s, reply->status, e)
+                          : refuse_answer(s, reply->status, e);
 }
 
 static int docker_read(struct image_source *base, const struct image_descriptor *blob,
                        image_sink *sink, void *arg, struct error *e) {
   struct docker_source *s = (struct docker_source *)base;
-  struct transfer t = {.source = s, .size = blob->size, .sink = sink, .arg = arg};
+  struct registry_reply reply;
   const struct registry_get get = {
       .method = "GET", .repository = s->repository, .blob = blob->digest};
-  return transfer_run(&t, &get, e);
+  return ask(s, &get, blob->size, sink, arg, &reply, e);
 }
 
 static int choose_scheme(struct docker_source *s, const char *scheme, struct error *e) {
@@ -154,9 +73,9 @@ static int choose_scheme(struct docker_source *s, const char *scheme, struct err
                                                    .insecure = s->insecure,
                                                    .given_by = "--cert-dir"},
                                            .credentials = &s->credentials};
-  registry_free(s->registry);
-  s->registry = registry_new(s->client, &options, e);
-  return s->registry == NULL ? -1 : 0;
+  registry_session_free(s->session);
+  s->session = registry_session_new(&options, e);
+  return s->session == NULL ? -1 : 0;
 }
 
 /* Makes one error of those of https and of plain http, which has the last word. */
@@ -171,46 +90,30 @@ static int docker_manifest(struct image_source *base, const struct image_descrip
   const struct registry_get get = {.method = "GET",
                                    .repository = s->repository,
                                    .manifest = d->digest == NULL ? s->reference : d->digest};
-  const struct transfer fresh = {
-      .source = s, .size = d->size, .sink = image_transport_collect, .arg = out};
   struct error why = {0};
-  struct transfer t = fresh;
-  int result = transfer_run(&t, &get, &why);
+  struct registry_reply reply = {0};
+  int result = ask(s, &get, d->size, image_transport_collect, out, &reply, &why);
   if (result != 0 && why.kind == ERROR_FAILED && s->may_be_plain &&
-      !registry_answered(s->registry)) {
+      !registry_session_answered(s->session)) {
     struct error second = {0};
-    t = fresh;
-    result = choose_scheme(s, "http", &second) == 0 ? transfer_run(&t, &get, &second) : -1;
+    result = choose_scheme(s, "http", &second) == 0
+                 ? ask(s, &get, d->size, image_transport_collect, out, &reply, &second)
+                 : -1;
     if (result != 0) {
       blame(&why, &second);
     }
   }
   s->may_be_plain = false;
-  *served = (struct image_served){t.media_type, t.digest};
+  *served = (struct image_served){reply.media_type, reply.digest};
   if (result != 0 && e != NULL) {
     *e = why;
   }
   return result;
 }
 
-static void on_stopped(void *arg) {
-  bool *stopped = arg;
-  *stopped = true;
-}
-
 static void docker_close(struct image_source *base) {
   struct docker_source *s = (struct docker_source *)base;
-  bool stopped = s->client == NULL;
-  registry_free(s->registry);
-  if (!stopped) {
-    http_client_stop(s->client, on_stopped, &stopped);
-  }
-  while (!stopped) {
-    uv_run(&s->loop, UV_RUN_ONCE);
-  }
-  if (s->loop_ready) {
-    uv_loop_close(&s->loop);
-  }
+  registry_session_free(s->session);
   image_certificates_close(&s->certificates);
   image_credentials_free(&s->credentials);
   free(s);
@@ -274,11 +177,6 @@ int image_docker_open(const struct image_reference *r, const struct image_source
       image_certificates_find(o->cert_dir, s->host, &s->base.arena, &s->certificates, e) != 0 ||
       check_certificates(&s->certificates, e) != 0) {
     return -1;
-  }
-  s->loop_ready = uv_loop_init(&s->loop) == 0;
-  s->client = s->loop_ready ? http_client_new(&s->loop) : NULL;
-  if (s->client == NULL) {
-    return error_set(e, ERROR_FAILED, "out of memory");
   }
   return choose_scheme(s, "https", e) != 0 ? -1 : image_transport_resolve(&s->base, &top, o, e);
 }

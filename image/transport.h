@@ -6,9 +6,6 @@
 
 #include <sys/stat.h>
 
-/** The size of a descriptor that is made from a reference. */
-#define IMAGE_SIZE_UNKNOWN UINT64_MAX
-
 /** What came along with a manifest; strings in the source's arena, NULL where nothing did. */
 struct image_served {
   const char *media_type;

@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { HEAD = 1, BLOB = 2, LOGIN = 4, DELEGATED = 8, RANGED = 16 };
+enum { HEAD = 1, BLOB = 2, LOGIN = 4, DELEGATED = 8, RANGED = 16, LIST = 32 };
 
 /* --- what is told --- */
 
@@ -24,6 +24,7 @@ struct told {
 static bool on_head(void *arg, const struct registry_answer *a) {
   struct told *told = arg;
   check(!told->head && !told->done && a->status >= 100);
+  check(a->next.ptr == NULL || slice_starts(a->next, SLICE("http://127.0.0.1:")));
   told->head = true;
   told->status = a->status;
   told->has_length = a->has_length;
@@ -69,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       .repository = "team/app",
       .manifest = (how & BLOB) != 0 ? NULL : "latest",
       .blob = digest,
+      .list = (how & LIST) != 0,
       .ranged = (how & (RANGED | BLOB | HEAD)) == (RANGED | BLOB),
       .last = 99,
       .authorization = (how & DELEGATED) != 0 ? SLICE("Bearer x") : (struct slice){NULL, 0}};

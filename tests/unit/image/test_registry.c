@@ -20,7 +20,7 @@ struct rig {
   struct registry *registry;
   struct registry_request *request;
   int status;
-  char www_authenticate[512], type[64], digest[128];
+  char www_authenticate[512], type[64], digest[128], next[256];
   bool has_digest;
   bool has_length;
   uint64_t length;
@@ -40,6 +40,7 @@ static bool on_head(void *arg, const struct registry_answer *a) {
            SLICE_ARG(a->www_authenticate));
   rig->has_digest = a->docker_content_digest.ptr != NULL;
   snprintf(rig->digest, sizeof rig->digest, "%.*s", SLICE_ARG(a->docker_content_digest));
+  snprintf(rig->next, sizeof rig->next, "%.*s", SLICE_ARG(a->next));
   snprintf(rig->type, sizeof rig->type, "%.*s", SLICE_ARG(a->content_type));
   if (rig->cancel_head) {
     registry_cancel(rig->request);
@@ -695,8 +696,73 @@ static void tokens_are_bounded(void **state) {
   registry_tokens_free(&tokens);
 }
 
+/* --- lists --- */
+
+#define LINKED "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nLink: "
+
+/* The catalog has a scope of its own, and its token is good for its next page. */
+static void a_catalog_by_pages(void **state) {
+  (void)state;
+  char wants[512], gives[512], expected[128];
+  struct rig *rig = rig_new();
+  json(gives, "{\"token\":\"T1\",\"expires_in\":300}");
+  rig->away = script_start(&rig->loop, ANSWERS({"GET /token?", BASIC, gives, 0, 0, 0}));
+  bearer(wants, script_port(rig->away), "/token", "");
+  rig->home = script_start(
+      &rig->loop, ANSWERS({"GET /v2/_catalog?n=100 ", "Authorization: Bearer T1\r\n",
+                           LINKED "</v2/_catalog?last=b&n=2>; rel=\"next\"\r\n\r\n", 10, 0, 0},
+                          {"GET /v2/_catalog?last=b&n=2 ", "Authorization: Bearer T1\r\n",
+                           LINKED "</v2/_catalog>; rel=\"prev\"\r\n\r\n", 10, 0, 0},
+                          {NULL, NULL, wants, 5, 0, 0}));
+  rig_registry(rig, &login);
+  run(rig, &(struct registry_get){.method = "GET", .list = true});
+  answers(rig, 200);
+  assert_non_null(
+      strstr(script_requests(rig->away), "GET /token?scope=registry%3Acatalog%3A%2A&account=u "));
+  snprintf(expected, sizeof expected, "http://127.0.0.1:%u/v2/_catalog?last=b&n=2",
+           script_port(rig->home));
+  assert_string_equal(rig->next, expected);
+  run(rig, &(struct registry_get){.method = "GET", .list = true, .page = expected});
+  answers(rig, 200);
+  assert_string_equal(rig->next, "");
+  assert_int_equal(script_count(rig->away, "GET"), 1);
+  rig_free(rig);
+}
+
+static void tags(void **state) {
+  (void)state;
+  struct rig *rig = rig_new();
+  rig->home =
+      script_start(&rig->loop, ANSWERS({"GET /v2/a/b/tags/list?n=100 ", NULL, OK, 10, 0, 0}));
+  rig_registry(rig, NULL);
+  run(rig, &(struct registry_get){.method = "GET", .repository = "a/b", .list = true});
+  answers(rig, 200);
+  assert_int_equal(rig->got, 10);
+  rig_free(rig);
+}
+
+/* Nobody can lead our credentials away by a Link. */
+static void a_list_that_goes_on_elsewhere(void **state) {
+  (void)state;
+  static const char *const targets[] = {"http://127.0.0.1:1/v2/_catalog?last=b", "//elsewhere/",
+                                        "https://127.0.0.1/", "http://u:p@127.0.0.1/", "ftp://x/"};
+  for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+    char reply[256];
+    struct rig *rig = rig_new();
+    snprintf(reply, sizeof reply, LINKED "<%s>; rel=next\r\n\r\n", targets[i]);
+    rig->home = script_start(&rig->loop, ANSWERS({NULL, NULL, reply, 10, 0, 0}));
+    rig_registry(rig, &login);
+    run(rig, &(struct registry_get){.method = "GET", .list = true});
+    fails(rig, ERROR_FAILED, "list");
+    rig_free(rig);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_catalog_by_pages),
+      cmocka_unit_test(tags),
+      cmocka_unit_test(a_list_that_goes_on_elsewhere),
       cmocka_unit_test(plain),
       cmocka_unit_test(what_cannot_start),
       cmocka_unit_test(a_token_round),
