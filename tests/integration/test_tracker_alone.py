@@ -282,7 +282,7 @@ def one_line(done, status):
 
 @pytest.mark.parametrize("command", ["revoke --sub " + ALICE, "revoke remove --sub " + ALICE, "revoke list", "user add bob", "user passwd bob",
                                      "user remove bob", "user list", "user grant bob * pull", "user ungrant bob *", "torrent list",
-                                     "torrent remove " + "ab" * 20, "torrent create oci:nowhere --register --repository a"])
+                                     "torrent remove " + "ab" * 20, "torrent sync", "torrent create oci:nowhere --register --repository a"])
 def test_what_is_kept_is_for_the_gateway(tmp_path, command):
     """It would be written where nobody reads it."""
     tracker = make_tracker(tmp_path, make_gateway(tmp_path), "https://gate.example/v1/revocations")

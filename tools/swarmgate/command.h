@@ -16,6 +16,7 @@ typedef int command_fn(int argc, char **argv, struct error *e);
 command_fn command_torrent_create;
 command_fn command_torrent_show, command_torrent_verify;
 command_fn command_torrent_list, command_torrent_remove;
+command_fn command_torrent_sync;
 command_fn command_key_generate, command_key_jwks, command_key_rotate;
 command_fn command_token_issue, command_token_inspect, command_token_verify;
 command_fn command_revoke, command_revoke_list, command_revoke_remove;

@@ -45,6 +45,14 @@ static const struct command commands[] = {
     {"torrent", "remove", command_torrent_remove, "forget a registered torrent",
      "--config FILE INFOHASH\n\n"
      "Forgets a registered torrent.\n"},
+    {"torrent", "sync", command_torrent_sync, "register what a registry has",
+     "--config FILE [NAME] [--registry NAME] [--json]\n\n"
+     "Asks a registry what the repository NAME has, or all its repositories: makes the\n"
+     "torrents that are missing, registers those that were made for another, and takes\n"
+     "back those of blobs that are gone. May run while the server runs.\n\n"
+     "  --config FILE     of swarmgated\n"
+     "  --registry NAME   which of its registries, where there are several\n"
+     "  --json            print one JSON document of what was done\n"},
     {"key", "generate", command_key_generate, "make a private key",
      "--use USE [--alg ALG] --out FILE\n"
      "                              [--certificate FILE]\n\n"

@@ -1,52 +1,10 @@
 #include "upstreams.h"
 
 #include "base/file.h"
-#include "image/certificates.h"
+#include "tools/upstream.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { SECRET_MAX = 4096 }; /* bytes of a password or secret */
-
-/* Of a file that a registry's row names. */
-static int registry_error(const struct config *c, const struct config_registry *r, const char *key,
-                          const struct config_text *file, struct error *e) {
-  error_context(e, "registries[%zu].%s", (size_t)(r - c->registries), key);
-  return config_error_at(c, file->line, e);
-}
-
-/* Reads the one line of a file that `key` names; the caller frees it. */
-static int read_secret(const struct config *c, const struct config_registry *r, const char *key,
-                       const struct config_text *file, char **out, struct error *e) {
-  struct buf bytes = {0};
-  if (file_read(file->text, SECRET_MAX, &bytes, e) != 0) {
-    return registry_error(c, r, key, file, e);
-  }
-  /* The line's end that an editor leaves is no part of it. */
-  while (bytes.len > 0 && (bytes.ptr[bytes.len - 1] == '\n' || bytes.ptr[bytes.len - 1] == '\r')) {
-    bytes.len--;
-  }
-  *out = strndup(bytes.ptr == NULL ? "" : bytes.ptr, bytes.len);
-  if (bytes.ptr != NULL) {
-    explicit_bzero(bytes.ptr, bytes.cap);
-  }
-  buf_free(&bytes);
-  return *out == NULL ? error_set(e, ERROR_FAILED, "cannot read %s: out of memory", file->text) : 0;
-}
-
-static int read_password(const struct config *c, const struct config_registry *r,
-                         struct image_credentials *out, struct error *e) {
-  if (r->username.text == NULL) {
-    return 0;
-  }
-  if (read_secret(c, r, "credentials.password_file", &r->password_file, &out->password, e) != 0) {
-    return -1;
-  }
-  out->username = strdup(r->username.text);
-  return out->username == NULL
-             ? error_set(e, ERROR_FAILED, "cannot read %s: out of memory", c->file)
-             : 0;
-}
 
 /* What a header can carry: a bearer's token is visible ASCII (RFC 6750, 2.1), and so is this. */
 static bool is_sendable(const char *secret) {
@@ -82,30 +40,15 @@ static int read_notification_secret(const struct config *c, const struct config_
   if (file_check_private(file->text, NULL) != 0) {
     error_set(e, ERROR_USAGE, "%s: others than its owner may use this secret: chmod 600 %s",
               file->text, file->text);
-    return registry_error(c, r, key, file, e);
+    return upstream_error(c, r, key, file, e);
   }
-  if (read_secret(c, r, key, file, &secrets[i], e) != 0) {
+  if (upstream_read_secret(c, r, key, file, &secrets[i], e) != 0) {
     return -1;
   }
   const char *wrong = check_secret(secrets, i);
   if (wrong != NULL) {
     error_set(e, ERROR_USAGE, "%s %s", file->text, wrong);
-    return registry_error(c, r, key, file, e);
-  }
-  return 0;
-}
-
-static int check_certificates(const struct config *c, const struct config_registry *r,
-                              struct error *e) {
-  if (r->ca_file.text != NULL && image_certificates_check(r->ca_file.text, e) != 0) {
-    return registry_error(c, r, "ca_file", &r->ca_file, e);
-  }
-  if (r->key.text != NULL && file_check_private(r->key.text, e) != 0) {
-    return registry_error(c, r, "key", &r->key, e);
-  }
-  if (r->certificate.text != NULL &&
-      image_certificates_check_pair(r->certificate.text, r->key.text, e) != 0) {
-    return registry_error(c, r, "certificate", &r->certificate, e);
+    return upstream_error(c, r, key, file, e);
   }
   return 0;
 }
@@ -120,21 +63,16 @@ int upstreams_load(const struct config *c, struct upstreams *out, struct error *
   }
   for (size_t i = 0; i < c->registry_count; i++) {
     const struct config_registry *r = &c->registries[i];
-    if (read_password(c, r, &out->credentials[i], e) != 0 ||
-        read_notification_secret(c, r, out->secrets, e) != 0 || check_certificates(c, r, e) != 0) {
+    struct gateway_registry *registry = &out->registries[i];
+    if (upstream_read(c, r, &out->credentials[i], &registry->upstream, e) != 0 ||
+        read_notification_secret(c, r, out->secrets, e) != 0) {
       return -1;
     }
-    out->registries[i] = (struct gateway_registry){
-        .name = r->name.text,
-        .authorise = strcmp(r->authorise.text, "token") == 0 ? GATEWAY_TOKEN : GATEWAY_DELEGATE,
-        .storage = r->storage.text,
-        .notification_secret = out->secrets[i],
-        .upstream = {.url = r->url.text,
-                     .tls = {.ca_file = r->ca_file.text,
-                             .cert_file = r->certificate.text,
-                             .key_file = r->key.text,
-                             .given_by = "the registry's row in the configuration"},
-                     .credentials = r->username.text == NULL ? NULL : &out->credentials[i]}};
+    registry->name = r->name.text;
+    registry->authorise =
+        strcmp(r->authorise.text, "token") == 0 ? GATEWAY_TOKEN : GATEWAY_DELEGATE;
+    registry->storage = r->storage.text;
+    registry->notification_secret = out->secrets[i];
   }
   return 0;
 }
