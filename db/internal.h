@@ -47,7 +47,8 @@ int db_grow(struct db *db, struct error *e);
 /** Turns LMDB's \p code into an error: `cannot WHAT PATH: why: what to do`. \return -1. */
 int db_failed(const struct db *db, int code, const char *what, struct error *e);
 
-enum { TORRENT_STORE_INFOHASH = 20 }; /**< bytes of an infohash as the torrent store has it */
+/** Bytes of an infohash as the torrent store has it; of a digest's key, the last is the format. */
+enum { TORRENT_STORE_INFOHASH = 20, TORRENT_STORE_DIGEST_KEY = 32 + 1 };
 
 struct infohash {
   unsigned char bytes[TORRENT_STORE_INFOHASH];
@@ -57,6 +58,9 @@ struct infohash {
  *  lies there. \return 0, or -1 with ERROR_NOT_FOUND. */
 int torrent_store_resolve(struct db_txn *txn, const unsigned char *infohash, struct infohash *out,
                           struct slice *value, struct error *e);
+/** The key of a blob's torrent. \return 0, or -1 with ERROR_USAGE when the digest can be none. */
+int torrent_store_digest_key(struct slice digest, uint8_t format,
+                             unsigned char out[TORRENT_STORE_DIGEST_KEY], struct error *e);
 /** Whether a record refers to a torrent that is there. \return 0, or -1. */
 int torrent_store_check_reference(struct db_txn *txn, struct slice infohash, struct error *e);
 

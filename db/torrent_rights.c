@@ -5,7 +5,7 @@
 #include "db/internal.h"
 #include "db/torrent_store.h"
 
-enum { INFOHASH_SIZE = TORRENT_STORE_INFOHASH };
+enum { INFOHASH_SIZE = TORRENT_STORE_INFOHASH, FORMAT_LAST = 3 };
 
 static struct slice infohash_key(const unsigned char *infohash) {
   return slice_of(infohash, INFOHASH_SIZE);
@@ -88,6 +88,47 @@ int torrent_store_disallow(struct db_txn *txn, const unsigned char infohash[20],
     return -1;
   }
   return others ? 0 : torrent_store_remove(txn, primary.bytes, e);
+}
+
+/* The torrent of a blob in a format. \return 1, 0 when there is none, or -1. */
+static int find_of_blob(struct db_txn *txn, struct slice digest, uint8_t format,
+                        struct infohash *out, struct error *e) {
+  unsigned char key[TORRENT_STORE_DIGEST_KEY];
+  struct slice value;
+  struct error why = {0};
+  if (torrent_store_digest_key(digest, format, key, e) != 0) {
+    return -1;
+  }
+  if (table_get(txn, TABLE_DIGESTS, slice_of(key, sizeof key), &value, &why) != 0) {
+    return why.kind == ERROR_NOT_FOUND ? 0 : error_set(e, why.kind, "%s", why.text);
+  }
+  memcpy(out->bytes, value.ptr, value.len < INFOHASH_SIZE ? value.len : INFOHASH_SIZE);
+  return 1;
+}
+
+int torrent_store_disallow_blob(struct db_txn *txn, struct slice digest, struct slice registry,
+                                struct slice repository, struct error *e) {
+  for (uint8_t format = 1; format <= FORMAT_LAST; format++) {
+    struct infohash infohash = {0};
+    int found = find_of_blob(txn, digest, format, &infohash, e);
+    if (found < 0 ||
+        (found > 0 && torrent_store_disallow(txn, infohash.bytes, registry, repository, e) != 0)) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+bool torrent_store_allowed_blob(struct db_txn *txn, struct slice digest, struct slice registry,
+                                struct slice repository) {
+  for (uint8_t format = 1; format <= FORMAT_LAST; format++) {
+    struct infohash infohash = {0};
+    if (find_of_blob(txn, digest, format, &infohash, NULL) > 0 &&
+        allowed(txn, infohash.bytes, registry, repository)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 struct visit {

@@ -12,7 +12,7 @@
 enum {
   INFOHASH_SIZE = TORRENT_STORE_INFOHASH,
   DIGEST_SIZE = 32,
-  DIGEST_KEY_SIZE = DIGEST_SIZE + 1, /* and the format */
+  DIGEST_KEY_SIZE = TORRENT_STORE_DIGEST_KEY,
   FORMAT_HYBRID = 3,
 };
 static const struct slice digest_prefix = {"sha256:", 7};
@@ -31,8 +31,8 @@ static int damaged(struct error *e) {
   return error_set(e, ERROR_FAILED, "it is not in the form of this schema");
 }
 
-static int digest_key(struct slice digest, uint8_t format, unsigned char out[DIGEST_KEY_SIZE],
-                      struct error *e) {
+int torrent_store_digest_key(struct slice digest, uint8_t format,
+                             unsigned char out[TORRENT_STORE_DIGEST_KEY], struct error *e) {
   if (!slice_starts(digest, digest_prefix) ||
       !hex_decode(slice_from(digest, digest_prefix.len), out, DIGEST_SIZE)) {
     return error_set(e, ERROR_USAGE, "%.*s is no digest: sha256: and 64 hexadecimal digits are",
@@ -131,7 +131,7 @@ static int put_encoded(struct db_txn *txn, const struct torrent_record *t, struc
 int torrent_store_put(struct db_txn *txn, const struct torrent_record *record, struct error *e) {
   unsigned char key[DIGEST_KEY_SIZE];
   struct buf bytes = {.limit = TABLE_VALUE_MAX};
-  if (digest_key(record->digest, record->format, key, e) != 0) {
+  if (torrent_store_digest_key(record->digest, record->format, key, e) != 0) {
     return -1;
   }
   encode(record, key, &bytes);
@@ -166,7 +166,7 @@ int torrent_store_find(struct db_txn *txn, struct slice digest, uint8_t format, 
   struct slice value;
   struct infohash primary;
   struct error why = {0};
-  if (digest_key(digest, format, key, e) != 0) {
+  if (torrent_store_digest_key(digest, format, key, e) != 0) {
     return -1;
   }
   if (table_get(txn, TABLE_DIGESTS, slice_of(key, sizeof key), &value, &why) != 0) {
@@ -187,7 +187,8 @@ int torrent_store_remove(struct db_txn *txn, const unsigned char infohash[20], s
   unsigned char key[DIGEST_KEY_SIZE];
   int rc = -1;
   if (torrent_store_resolve(txn, infohash, &primary, &value, e) != 0 ||
-      decode(value, &arena, &t, e) != 0 || digest_key(t.digest, t.format, key, e) != 0) {
+      decode(value, &arena, &t, e) != 0 ||
+      torrent_store_digest_key(t.digest, t.format, key, e) != 0) {
     goto out;
   }
   struct slice digest = slice_of(key, sizeof key), under = infohash_key(primary.bytes);

@@ -63,6 +63,16 @@ bool torrent_store_allowed(struct db_txn *txn, const unsigned char infohash[20],
 int torrent_store_disallow(struct db_txn *txn, const unsigned char infohash[20],
                            struct slice registry, struct slice repository, struct error *e);
 
+/** The same of a blob: of the torrents that torrent_store_find() finds in any format. \return 0, or
+ *  -1 with ERROR_USAGE when the digest can be none. */
+int torrent_store_disallow_blob(struct db_txn *txn, struct slice digest, struct slice registry,
+                                struct slice repository, struct error *e);
+
+/** Whether torrent_store_disallow_blob() has anything to take back. False when it cannot be read;
+ *  the error then sticks to the transaction. */
+bool torrent_store_allowed_blob(struct db_txn *txn, struct slice digest, struct slice registry,
+                                struct slice repository);
+
 /** Called for each torrent_store_allow() that was said, by infohash. \p infohash is the one that
  *  the torrent lies under; all ends with the call. \return false to stop. */
 typedef bool torrent_store_visit_right(void *arg, const unsigned char infohash[20],

@@ -1,10 +1,11 @@
 /*
- * POST /v1/notifications. The happy path: the secret says which registry it is; what was pushed is
- * read, and written down; then it is answered, and who prepares torrents is woken. The secret is
- * compared by its hash, so that neither where it differs nor its length is told by the time that
+ * POST /v1/notifications. The happy path: the secret says which registry it is; what was pushed or
+ * deleted is read, and written down; then it is answered, and who sees to it is woken. The secret
+ * is compared by its hash, so that neither where it differs nor its length is told by the time that
  * takes.
  */
 #include "base/clock.h"
+#include "db/torrent_store.h"
 #include "db/wanted_store.h"
 #include "gateway/internal.h"
 #include "gateway/notification.h"
@@ -22,10 +23,10 @@ struct notice {
   const struct gateway *gateway;
   struct http_exchange *x; /* NULL when nobody waits any more */
   struct slice registry;
-  const struct notification_manifest *manifests;
+  const struct notification_event *events;
   size_t count;
   int64_t now;
-  struct arena arena; /* of the manifests */
+  struct arena arena; /* of the events */
 };
 
 static void notice_free(struct notice *n) {
@@ -87,14 +88,22 @@ static const struct gateway_registry *identify(const struct gateway *g, struct h
 
 /* --- writing it down --- */
 
+/* A deleted manifest says nothing of its layers, which are there until they are collected; and what
+ * has no torrent is no business of ours. */
+static bool is_of_use(struct db_txn *txn, const struct notice *n,
+                      const struct notification_event *event) {
+  return !event->deleted ||
+         torrent_store_allowed_blob(txn, event->digest, n->registry, event->repository);
+}
+
 static int write_all(struct db_txn *txn, void *arg, struct error *e) {
   const struct notice *n = arg;
   for (size_t i = 0; i < n->count; i++) {
     const struct wanted_record record = {.registry = n->registry,
-                                         .repository = n->manifests[i].repository,
-                                         .digest = n->manifests[i].digest,
+                                         .repository = n->events[i].repository,
+                                         .digest = n->events[i].digest,
                                          .due = n->now};
-    if (wanted_store_put(txn, &record, e) != 0) {
+    if (is_of_use(txn, n, &n->events[i]) && wanted_store_put(txn, &record, e) != 0) {
       return -1;
     }
   }
@@ -104,7 +113,7 @@ static int write_all(struct db_txn *txn, void *arg, struct error *e) {
 /* The registry sends it again. */
 static void refuse(const struct notice *n, const struct error *e) {
   log_write(n->gateway->options->log, LOG_LEVEL_WARN,
-            "cannot write down what %.*s says was pushed: %s", SLICE_ARG(n->registry), e->text);
+            "cannot write down what %.*s says has changed: %s", SLICE_ARG(n->registry), e->text);
   if (n->x != NULL) {
     http_exchange_on_abandoned(n->x, NULL, NULL);
     problem_later(n->x, 503, "UNAVAILABLE",
@@ -157,17 +166,17 @@ void notifications_handle(struct http_exchange *x, void *context) {
   n->x = x;
   n->registry = slice_str(registry->name);
   n->now = clock_now();
-  n->manifests = notification_read(http_request_body(x), &n->arena, &n->count, &e);
-  if (n->manifests != NULL && n->count > 0) {
+  n->events = notification_read(http_request_body(x), &n->arena, &n->count, &e);
+  if (n->events != NULL && n->count > 0) {
     write_down(n);
     return;
   }
-  if (n->manifests == NULL) {
+  if (n->events == NULL) {
     log_write(g->options->log, LOG_LEVEL_WARN, "cannot read a notification of %s: %s",
               registry->name, e.text);
     problem_answer(x, 400, "UNSUPPORTED", "this is no notification of a registry that can be read");
   } else {
-    http_answer(x, 202, NULL, 0, SLICE("")); /* of what is no manifest */
+    http_answer(x, 202, NULL, 0, SLICE("")); /* of what is of no use */
   }
   notice_free(n);
 }

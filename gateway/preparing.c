@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "image/registry.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 struct registry *preparing_registry(const struct preparing *p, struct slice name) {
@@ -102,6 +103,38 @@ static void on_wake(uv_async_t *wake) {
   look_for_more(wake->data);
 }
 
+struct forgetting {
+  struct slice *names;
+  size_t count;
+  uint64_t removed;
+};
+
+/* What a registry said that is not configured any more is seen to by nobody. */
+static int forget(struct db_txn *txn, void *arg, struct error *e) {
+  struct forgetting *f = arg;
+  return wanted_store_keep(txn, f->names, f->count, &f->removed, e);
+}
+
+static int forget_strangers(struct preparing *p, struct error *e) {
+  struct forgetting f = {.count = p->options.registry_count};
+  f.names = calloc(f.count + 1, sizeof *f.names);
+  if (f.names == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory");
+  }
+  for (size_t i = 0; i < f.count; i++) {
+    f.names[i] = slice_str(p->options.registries[i].name);
+  }
+  int result = db_write_now(p->options.db, forget, &f, e);
+  free(f.names);
+  if (result == 0 && f.removed > 0) {
+    log_write(p->options.log, LOG_LEVEL_WARN,
+              "dropped what was told by registries that are not configured any more: %" PRIu64
+              " manifests or blobs",
+              f.removed);
+  }
+  return result;
+}
+
 /* --- what others call --- */
 
 struct preparing *preparing_new(const struct preparing_options *options) {
@@ -130,8 +163,8 @@ void preparing_free(struct preparing *p) {
 
 int preparing_start(struct preparing *p, uv_loop_t *loop, struct http_client *client,
                     struct error *e) {
-  if (registries_open(&p->registries, p->options.registries, p->options.registry_count, client,
-                      e) != 0) {
+  if (forget_strangers(p, e) != 0 || registries_open(&p->registries, p->options.registries,
+                                                     p->options.registry_count, client, e) != 0) {
     registries_close(&p->registries);
     return -1;
   }

@@ -4,6 +4,9 @@
  * gateway's own credentials, of an index all that it names; the blobs without a torrent are hashed,
  * and what is hashed already is registered to the repository once the registry says that it is
  * there. Then it is wanted no more. What fails is tried again, ever later.
+ *
+ * A registered blob that is said to be deleted goes the same way: once the registry says that it is
+ * not there its registration is taken back.
  */
 #pragma once
 
@@ -34,7 +37,7 @@ struct preparing *preparing_new(const struct preparing_options *options);
 void preparing_free(struct preparing *preparing);
 
 /**
- * Begins with what the store has, on the client's loop.
+ * Begins with what the store has, on the client's loop; what it has of other registries is removed.
  *
  * \return 0, or -1: ERROR_USAGE for a registry whose URL cannot be read, ERROR_FAILED.
  */

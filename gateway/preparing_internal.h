@@ -1,4 +1,4 @@
-/** What preparing.c, preparing_job.c and preparing_blob.c share. */
+/** What preparing.c, preparing_job.c, preparing_blob.c and preparing_gone.c share. */
 #pragma once
 
 #include "db/wanted_store.h"
@@ -21,7 +21,7 @@ struct reading {
   unsigned depth; /**< indexes that have led to it */
 };
 
-/** A manifest that is wanted, under way. */
+/** What is wanted, under way: a manifest, or a blob that is said to be gone. */
 struct job {
   struct preparing *preparing;
   bool busy;
@@ -29,6 +29,7 @@ struct job {
   struct arena names;
   struct reading *readings; /**< malloc'ed */
   size_t reading_count, readings_done;
+  bool looked;                    /**< it is no blob that is registered */
   struct image_descriptor *blobs; /**< of the manifest that was read last; in `manifest` */
   size_t blob_count, blobs_done;
   struct arena manifest;
@@ -64,12 +65,18 @@ int preparing_begin(struct job *job, const struct wanted_record *wanted);
 void preparing_run(struct job *job);
 /** Ends it, to be tried again later. */
 void preparing_postpone(struct job *job, const struct error *e);
+/** Ends it by a write: of what became of it, and that it is wanted no more. */
+void preparing_keep(struct job *job, db_write_fn *fn);
 /** Leaves it idle. */
 void preparing_clear(struct job *job);
 
 /** What the job asks of the errands. */
 struct errand_question preparing_question(const struct job *job, struct slice digest,
                                           uint64_t size);
+
+/** Looks whether what is wanted is a registered blob, and then whether it is gone. \return whether
+ *  the next step can be taken at once, for it is none. */
+bool preparing_see_to_registration(struct job *job);
 
 /** Takes the next step for the blob that is next. \return whether another can be taken at once. */
 bool preparing_see_to_blob(struct job *job);

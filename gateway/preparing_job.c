@@ -45,7 +45,7 @@ static void on_kept(void *arg, const struct error *e) {
   release(j, e == NULL ? 0 : PREPARING_REST_MS);
 }
 
-static void keep(struct job *j, db_write_fn *fn) {
+void preparing_keep(struct job *j, db_write_fn *fn) {
   struct preparing *p = j->preparing;
   struct error e = {0};
   if (db_write(p->options.db, p->loop, fn, j, on_kept, &e) != 0) {
@@ -69,14 +69,14 @@ void preparing_postpone(struct job *j, const struct error *e) {
   unsigned tries = ++j->wanted.tries;
   if (tries >= PREPARING_TRIES_MAX) {
     log_failure(j, "prepare, and it is left to who first asks for it,", e);
-    keep(j, remove_wanted);
+    preparing_keep(j, remove_wanted);
     return;
   }
   int64_t pause = tries > 9 ? PREPARING_PAUSE_MAX_S : INT64_C(1) << (tries - 1);
   pause = pause < PREPARING_PAUSE_MAX_S ? pause : PREPARING_PAUSE_MAX_S;
   log_failure(j, "prepare now, but later,", e);
   j->wanted.due = clock_now() + pause;
-  keep(j, put_off);
+  preparing_keep(j, put_off);
 }
 
 /* --- manifests --- */
@@ -180,6 +180,9 @@ static bool read_manifest(struct job *j) {
 }
 
 static bool step(struct job *j) {
+  if (!j->looked) {
+    return preparing_see_to_registration(j);
+  }
   if (j->blobs_done < j->blob_count) {
     return preparing_see_to_blob(j);
   }
@@ -187,7 +190,7 @@ static bool step(struct job *j) {
   if (j->readings_done < j->reading_count) {
     return read_manifest(j);
   }
-  keep(j, remove_wanted);
+  preparing_keep(j, remove_wanted);
   return false;
 }
 

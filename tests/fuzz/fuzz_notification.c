@@ -13,9 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct arena arena = {0};
   struct error e = {0};
   size_t count = 0;
-  const struct notification_manifest *all =
+  const struct notification_event *all =
       notification_read(slice_of(data, size), &arena, &count, &e);
-  if (all == NULL ? e.kind != ERROR_FAILED : count > NOTIFICATION_MANIFESTS_MAX) {
+  if (all == NULL ? e.kind != ERROR_FAILED : count > NOTIFICATION_EVENTS_MAX) {
     abort();
   }
   for (size_t i = 0; all != NULL && i < count; i++) {

@@ -177,6 +177,52 @@ def test_a_registry_that_is_down_is_asked_again(quiet_place):
     place.await_torrents({"team/app": digests})
 
 
+def delete_blob(place, name, digest):
+    status, _, body = get(place.registry.address, f"/v2/{name}/blobs/{digest}", place.registry.basic("alice"), method="DELETE")
+    assert status == 202, body
+
+
+def test_a_deleted_blob_loses_its_torrent(place):
+    one = place.push("team/one")
+    place.registry.push(f"oci:{os.path.join(place.folder, 'team-one')}:1", "team/two:1", "alice")
+    place.await_torrents({"team/one": one, "team/two": one})
+    delete_blob(place, "team/one", one[1])
+    wait_for("the registration to go", 20, lambda: place.torrents().get(one[1]) == {"team/two"})
+    delete_blob(place, "team/two", one[1])
+    wait_for("the torrent to go", 20, lambda: one[1] not in place.torrents())
+    assert place.torrents() == {digest: {"team/one", "team/two"} for digest in one if digest != one[1]}
+    # A deleted manifest leaves its layers where they are; what comes after it is seen to after it.
+    manifest = place.registry.tags("team/one")["1"]
+    status, _, body = get(place.registry.address, f"/v2/team/one/manifests/{manifest}", place.registry.basic("alice"), method="DELETE")
+    assert status == 202, body
+    delete_blob(place, "team/two", one[2])
+    wait_for("the registration to go", 20, lambda: place.torrents()[one[2]] == {"team/one"})
+    assert place.torrents()[one[0]] == {"team/one", "team/two"}
+
+
+def test_a_kill_loses_no_deletion(place):
+    one = place.push("team/one")
+    place.await_torrents({"team/one": one})
+    place.kill()
+    delete_blob(place, "team/one", one[1])  # the registry tells it until it is taken
+    place.gate.start()
+    wait_for("the torrent to go", 30, lambda: one[1] not in place.torrents())
+    assert set(place.torrents()) == set(one) - {one[1]}
+
+
+def test_what_is_said_to_be_deleted_and_is_there_stays(quiet_place):
+    place = quiet_place
+    one = place.push("team/one")
+    manifest = place.registry.tags("team/one")["1"]
+    assert place.notify({"events": [event("team/one", manifest)]})[0] == 202
+    place.await_torrents({"team/one": one})
+    before = place.registry.asked("team/one")
+    assert place.notify({"events": [event("team/one", digest, action="delete", media_type=None) for digest in one]})[0] == 202
+    asked = {("HEAD", f"blobs/{digest}"): 1 for digest in one}
+    wait_for("what is asked about it", 20, lambda: place.registry.asked("team/one", before) == asked)
+    assert place.torrents() == dict.fromkeys(one, {"team/one"})
+
+
 def test_who_does_not_know_the_secret_is_refused(quiet_place):
     place = quiet_place
     place.push("team/app")

@@ -286,6 +286,36 @@ static void disallow_the_last(struct db_txn *txn, struct arena *arena) {
   assert_int_equal(e.kind, ERROR_NOT_FOUND);
 }
 
+/* A blob may have a torrent of each format, registered to as many. */
+static void disallow_a_blob(struct db_txn *txn, struct arena *arena) {
+  struct torrent_record a = v1();
+  struct error e = {0};
+  (void)arena;
+  const struct slice blob = SLICE(DIGEST_A), registry = SLICE("reg"), app = SLICE("team/app");
+  assert_int_equal(torrent_store_allow(txn, a.infohash, registry, app, NULL), 0);
+  assert_rights(txn, "h:reg/team/app o:reg/team/app o:reg/team/app2 o:reg:5000/team/app ");
+  assert_true(torrent_store_allowed_blob(txn, blob, registry, app));
+  assert_false(torrent_store_allowed_blob(txn, blob, registry, SLICE("team")));
+  assert_false(torrent_store_allowed_blob(txn, SLICE(DIGEST_B), registry, app));
+  assert_false(torrent_store_allowed_blob(txn, SLICE("x"), registry, app));
+  assert_int_equal(torrent_store_disallow_blob(txn, SLICE(DIGEST_B), registry, app, NULL), 0);
+  assert_int_equal(torrent_store_disallow_blob(txn, SLICE("x"), registry, app, &e), -1);
+  assert_int_equal(e.kind, ERROR_USAGE);
+  assert_int_equal(torrent_store_disallow_blob(txn, blob, registry, app, NULL), 0);
+  assert_rights(txn, "o:reg/team/app2 o:reg:5000/team/app ");
+  assert_false(torrent_store_allowed_blob(txn, blob, registry, app));
+  assert_true(torrent_store_allowed_blob(txn, blob, registry, SLICE("team/app2")));
+}
+
+static void a_blob_is_taken_back_in_all_formats(void **state) {
+  struct db *db = must_open(*state);
+  write_steps(db, put_both);
+  write_steps(db, allow_some);
+  write_steps(db, disallow_a_blob);
+  check(db, 1 + 2 + 2); /* the hybrid is gone */
+  db_close(db);
+}
+
 static void a_torrent_goes_with_its_last_right(void **state) {
   struct db *db = must_open(*state);
   write_steps(db, put_both);
@@ -398,6 +428,7 @@ int main(void) {
       TEST(remove_leaves_nothing),
       TEST(each_right_is_seen),
       TEST(a_torrent_goes_with_its_last_right),
+      TEST(a_blob_is_taken_back_in_all_formats),
       TEST(large_torrents_are_kept_within_a_bound),
       TEST(each_has_its_repositories),
       TEST(check_finds_what_refers_to_nothing),

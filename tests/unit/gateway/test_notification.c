@@ -21,7 +21,7 @@ static size_t count(const char *json) {
   struct arena arena = {0};
   struct error e = {0};
   size_t count = 77;
-  const struct notification_manifest *all = notification_read(slice_str(json), &arena, &count, &e);
+  const struct notification_event *all = notification_read(slice_str(json), &arena, &count, &e);
   if (all == NULL) {
     fail_msg("%s: %s", json, e.text);
   }
@@ -37,13 +37,33 @@ static void pushed_manifests_are_read(void **state) {
   struct arena arena = {0};
   size_t two = 0;
   (void)state;
-  const struct notification_manifest *all = notification_read(SLICE(json), &arena, &two, NULL);
+  const struct notification_event *all = notification_read(SLICE(json), &arena, &two, NULL);
   assert_non_null(all);
   assert_int_equal(two, 2);
   assert_true(slice_equal(all[0].repository, SLICE("team/app")));
   assert_true(slice_equal(all[1].repository, SLICE("b")));
   assert_true(slice_equal(all[1].digest, SLICE(DIGEST)));
   assert_int_equal(all[0].repository.ptr[8], '\0');
+  arena_free(&arena);
+}
+
+/* As docker-registry 2.8 says it: of a blob or a manifest alike. */
+static void what_was_deleted_is_read(void **state) {
+  static const char json[] =
+      "{\"events\":[" PUSH("team/app") ",{\"action\":\"delete\",\"target\":{\"digest\":\"" DIGEST
+                                       "\",\"repository\":\"b\"}},"
+                                       "{\"action\":\"delete\",\"target\":{\"repository\":\"b\","
+                                       "\"tag\":\"1\"}}]}";
+  struct arena arena = {0};
+  size_t two = 0;
+  (void)state;
+  const struct notification_event *all = notification_read(SLICE(json), &arena, &two, NULL);
+  assert_non_null(all);
+  assert_int_equal(two, 2);
+  assert_false(all[0].deleted);
+  assert_true(all[1].deleted);
+  assert_true(slice_equal(all[1].repository, SLICE("b")));
+  assert_true(slice_equal(all[1].digest, SLICE(DIGEST)));
   arena_free(&arena);
 }
 
@@ -138,9 +158,9 @@ static struct buf many(size_t count) {
 }
 
 static void what_is_too_much_is_refused(void **state) {
-  struct buf most = many(NOTIFICATION_MANIFESTS_MAX), more = many(NOTIFICATION_MANIFESTS_MAX + 1);
+  struct buf most = many(NOTIFICATION_EVENTS_MAX), more = many(NOTIFICATION_EVENTS_MAX + 1);
   (void)state;
-  assert_int_equal(count(most.ptr), NOTIFICATION_MANIFESTS_MAX);
+  assert_int_equal(count(most.ptr), NOTIFICATION_EVENTS_MAX);
   refused(slice_str(more.ptr));
   buf_free(&most);
   buf_free(&more);
@@ -149,6 +169,7 @@ static void what_is_too_much_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(pushed_manifests_are_read),
+      cmocka_unit_test(what_was_deleted_is_read),
       cmocka_unit_test(all_kinds_of_manifests_are),
       cmocka_unit_test(all_else_is_passed_over),
       cmocka_unit_test(what_is_no_notification_is_refused),

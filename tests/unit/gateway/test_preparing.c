@@ -345,19 +345,127 @@ static void ends_while_it_asks_and_writes(void **state) {
   assert_int_equal(wanted(w).count, 1);
 }
 
+/* --- what is said to be gone --- */
+
+static void prepare(struct world *w, const char *repository) {
+  const struct world_document *image = add_image(w, 0);
+  start(w);
+  want(w, repository, image->digest, clock_now(), 0);
+  await_none(w);
+  assert_prepared(w, repository);
+}
+
+static void a_blob_that_is_gone_loses_its_registration(void **state) {
+  struct world *w = *state;
+  prepare(w, WORLD_REPOSITORY);
+  want(w, "team/other", w->registry.documents[1].digest, clock_now(), 0);
+  await_none(w);
+  assert_prepared(w, "team/other");
+  w->registry.hides = w->registry.digest;
+  size_t asked = w->registry.request_count;
+  want(w, WORLD_REPOSITORY, w->registry.digest, clock_now(), 0);
+  await_none(w);
+  assert_int_equal(w->registry.request_count, asked + 1);
+  assert_string_equal(w->registry.requests[asked].method, "HEAD");
+  assert_non_null(strstr(w->registry.requests[asked].path, "/v2/" WORLD_REPOSITORY "/blobs/"));
+  assert_false(world_registered(w, WORLD_REPOSITORY));
+  assert_true(world_registered(w, "team/other"));
+  assert_true(world_registered_digest(w, config_digest(w), WORLD_REPOSITORY));
+}
+
+static void what_is_there_after_all_stays(void **state) {
+  struct world *w = *state;
+  prepare(w, WORLD_REPOSITORY);
+  want(w, WORLD_REPOSITORY, w->registry.digest, clock_now(), 0);
+  await_none(w);
+  assert_prepared(w, WORLD_REPOSITORY);
+}
+
+/* Whatever is no 404 of the registry's own is asked again. */
+static void no_other_answer_takes_it_back(void **state) {
+  static const int others[] = {401, 403, 410, 500, 503};
+  struct world *w = *state;
+  prepare(w, WORLD_REPOSITORY);
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    w->registry.status = others[i];
+    want(w, WORLD_REPOSITORY, w->registry.digest, clock_now(), 20);
+    await_tries(w, 21);
+    assert_prepared(w, WORLD_REPOSITORY);
+  }
+  w->registry.status = 0;
+  w->storage.status = 404;
+  w->registry.redirect = w->storage.url;
+  want(w, WORLD_REPOSITORY, w->registry.digest, clock_now(), 20);
+  await_tries(w, 21);
+  assert_prepared(w, WORLD_REPOSITORY);
+}
+
+static void ends_while_it_asks_what_is_gone(void **state) {
+  struct world *w = *state;
+  prepare(w, WORLD_REPOSITORY);
+  w->registry.silent = true;
+  size_t asked = w->registry.request_count;
+  want(w, WORLD_REPOSITORY, w->registry.digest, clock_now(), 0);
+  world_await_requests(w, &w->registry, asked + 1);
+  preparing_stop(preparing);
+  assert_int_equal(wanted(w).count, 1);
+  assert_prepared(w, WORLD_REPOSITORY);
+}
+
+static int put_stranger(struct db_txn *txn, void *arg, struct error *e) {
+  const struct wanted_record record = {.registry = SLICE("elsewhere"),
+                                       .repository = SLICE(WORLD_REPOSITORY),
+                                       .digest = SLICE(NOWHERE)};
+  (void)arg;
+  return wanted_store_put(txn, &record, e);
+}
+
+static void what_other_registries_said_is_dropped(void **state) {
+  struct world *w = *state;
+  assert_int_equal(db_write_now(w->db, put_stranger, NULL, NULL), 0);
+  want(w, WORLD_REPOSITORY, NOWHERE, clock_now() + 200, 1);
+  assert_int_equal(wanted(w).count, 2);
+  start(w);
+  assert_int_equal(wanted(w).count, 1);
+  assert_int_equal(wanted(w).tries, 1);
+}
+
 /* --- notifications --- */
 
-static struct http_memory *notify(struct world *w, const char *secret, const char *digest) {
+static struct http_memory *notify_of(struct world *w, const char *secret, const char *action,
+                                     const char *digest) {
   char body[512], request[1024];
   int len = snprintf(body, sizeof body,
-                     "{\"events\":[{\"action\":\"push\",\"target\":{\"mediaType\":\"" MANIFEST
+                     "{\"events\":[{\"action\":\"%s\",\"target\":{\"mediaType\":\"" MANIFEST
                      "\",\"repository\":\"" WORLD_REPOSITORY "\",\"digest\":\"%s\"}}]}",
-                     digest);
+                     action, digest);
   snprintf(request, sizeof request,
            "POST /v1/notifications HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer %s\r\n"
            "Content-Length: %d\r\n\r\n%s",
            secret, len, body);
   return world_send(w, request);
+}
+
+static struct http_memory *notify(struct world *w, const char *secret, const char *digest) {
+  return notify_of(w, secret, "push", digest);
+}
+
+/* Of what was deleted only what has a torrent is written down. */
+static void what_was_deleted_is_written_down(void **state) {
+  struct world *w = *state;
+  const struct world_document *image = add_image(w, 0);
+  const char *const digests[] = {image->digest, NOWHERE, w->registry.digest};
+  world_register(w, TORRENT_V1, WORLD_REPOSITORY);
+  for (size_t i = 0; i < sizeof digests / sizeof *digests; i++) {
+    struct http_memory *m = notify_of(w, SECRET, "delete", digests[i]);
+    assert_int_equal(world_wait(w, m).status, 202);
+    assert_int_equal(wanted(w).count, i == 2);
+    http_memory_free(m);
+  }
+  w->registry.hides = w->registry.digest;
+  start(w);
+  await_none(w);
+  assert_false(world_registered(w, WORLD_REPOSITORY));
 }
 
 static void is_written_down_before_it_is_answered(void **state) {
@@ -444,6 +552,12 @@ int main(void) {
       WORLD_TEST(nothing_is_tried_before_its_time),
       WORLD_TEST(takes_some_at_once),
       WORLD_TEST(ends_while_it_asks_and_writes),
+      WORLD_TEST(a_blob_that_is_gone_loses_its_registration),
+      WORLD_TEST(what_is_there_after_all_stays),
+      WORLD_TEST(no_other_answer_takes_it_back),
+      WORLD_TEST(ends_while_it_asks_what_is_gone),
+      WORLD_TEST(what_other_registries_said_is_dropped),
+      WORLD_TEST(what_was_deleted_is_written_down),
       WORLD_TEST(is_written_down_before_it_is_answered),
       WORLD_TEST(is_written_down_when_nobody_waits),
       WORLD_TEST(a_wrong_secret_is_refused),
