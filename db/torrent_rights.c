@@ -108,9 +108,9 @@ static int find_of_blob(struct db_txn *txn, struct slice digest, uint8_t format,
 
 int torrent_store_disallow_blob(struct db_txn *txn, struct slice digest, struct slice registry,
                                 struct slice repository, struct error *e) {
-  for (uint8_t format = 1; format <= FORMAT_LAST; format++) {
+  for (unsigned format = 1; format <= FORMAT_LAST; format++) {
     struct infohash infohash = {0};
-    int found = find_of_blob(txn, digest, format, &infohash, e);
+    int found = find_of_blob(txn, digest, (uint8_t)format, &infohash, e);
     if (found < 0 ||
         (found > 0 && torrent_store_disallow(txn, infohash.bytes, registry, repository, e) != 0)) {
       return -1;
@@ -121,9 +121,9 @@ int torrent_store_disallow_blob(struct db_txn *txn, struct slice digest, struct 
 
 bool torrent_store_allowed_blob(struct db_txn *txn, struct slice digest, struct slice registry,
                                 struct slice repository) {
-  for (uint8_t format = 1; format <= FORMAT_LAST; format++) {
+  for (unsigned format = 1; format <= FORMAT_LAST; format++) {
     struct infohash infohash = {0};
-    if (find_of_blob(txn, digest, format, &infohash, NULL) > 0 &&
+    if (find_of_blob(txn, digest, (uint8_t)format, &infohash, NULL) > 0 &&
         allowed(txn, infohash.bytes, registry, repository)) {
       return true;
     }

@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "gateway/challenges.h"
 #include "gateway/internal.h"
+#include "gateway/notification.h"
 #include "gateway/webseed_tokens.h"
 
 #include <stdlib.h>
@@ -35,6 +36,8 @@ struct gateway *gateway_new(const struct gateway_options *options, struct http_c
     return NULL;
   }
   gateway->options = options;
+  gateway->large =
+      (struct http_large_bodies){notifications_are_from, gateway, NOTIFICATION_BODY_MAX};
   gateway->upstreams = upstreams;
   gateway->refusals = refusals_new(options->log, e);
   gateway->webseed_tokens = webseed_tokens_new();
@@ -92,4 +95,8 @@ void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_RO
   routes[4] = (struct http_route){"GET", "/webseed/", webseed_handle, gateway};
   routes[5] = (struct http_route){"HEAD", "/webseed/", webseed_handle, gateway};
   routes[6] = (struct http_route){"GET", "/.well-known/jwks.json", jwks_handle, gateway};
+}
+
+const struct http_large_bodies *gateway_large_bodies(const struct gateway *gateway) {
+  return &gateway->large;
 }

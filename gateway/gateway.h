@@ -90,3 +90,6 @@ enum { GATEWAY_ROUTES = 7 };
  * gateway_new(). They refer to \p gateway.
  */
 void gateway_routes(struct gateway *gateway, struct http_route routes[GATEWAY_ROUTES]);
+
+/** Whom that server is to take large bodies from: a registry, by its notifications' secret. */
+const struct http_large_bodies *gateway_large_bodies(const struct gateway *gateway);

@@ -25,6 +25,7 @@ struct gateway {
   struct refusals *refusals;
   struct blob_answers answers; /**< of webseed.c */
   struct webseed_tokens *webseed_tokens;
+  struct http_large_bodies large;
   struct cache_waker *waker; /**< of this loop; made when it is first needed */
   uint64_t generation;       /**< of the revocations that the answers were held against */
 };
@@ -45,6 +46,8 @@ void tokens_handle(struct request *r);
 
 /** `POST /v1/notifications` */
 http_handler notifications_handle;
+/** Whether a registry sends it, by its secret; \p context is the gateway. */
+bool notifications_are_from(const struct http_exchange *x, void *context);
 
 /** `GET /webseed/…` and `HEAD /webseed/…` */
 http_handler webseed_handle;

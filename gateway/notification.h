@@ -8,8 +8,12 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/** Events of one notification that are of use; the registry sends one at a time. */
-enum { NOTIFICATION_EVENTS_MAX = 256 };
+enum {
+  /** Events of one notification that are of use; the registry sends one at a time. */
+  NOTIFICATION_EVENTS_MAX = 256,
+  /** Bytes of one: with `includereferences` an event has all layers of its manifest. */
+  NOTIFICATION_BODY_MAX = 1024 * 1024,
+};
 
 /** A manifest or index that was pushed, or whatever was deleted; slices live in the arena. */
 struct notification_event {

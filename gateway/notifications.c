@@ -64,11 +64,24 @@ static bool has_secrets(const struct gateway_options *o) {
   return false;
 }
 
+static bool takes_any(const struct gateway *g) {
+  return has_secrets(g->options) && g->options->preparing != NULL;
+}
+
+bool notifications_are_from(const struct http_exchange *x, void *context) {
+  const struct gateway *g = context;
+  struct slice secret = http_request_field(x, SLICE("Authorization"));
+  struct slice scheme = slice_cut(&secret, ' ');
+  return takes_any(g) && slice_equal(http_request_path(x), SLICE("/v1/notifications")) &&
+         secret.ptr != NULL && slice_equal_nocase(scheme, SLICE("Bearer")) &&
+         find_registry(g->options, slice_trim(secret)) != NULL;
+}
+
 /* \return NULL when it was answered. */
 static const struct gateway_registry *identify(const struct gateway *g, struct http_exchange *x) {
   struct slice secret = http_request_field(x, SLICE("Authorization"));
   struct slice scheme = slice_cut(&secret, ' ');
-  if (!has_secrets(g->options) || g->options->preparing == NULL) {
+  if (!takes_any(g)) {
     problem_answer(x, 404, "UNSUPPORTED",
                    "no notifications are taken here: no registry has a `notification_secret_file`");
     return NULL;
@@ -156,6 +169,16 @@ void notifications_handle(struct http_exchange *x, void *context) {
   struct notice *n = registry == NULL ? NULL : calloc(1, sizeof *n);
   struct error e = {0};
   if (registry == NULL) {
+    return;
+  }
+  if (http_request_body_cut(x)) {
+    /* What is refused comes again for ever, and holds up all behind it. */
+    log_write(g->options->log, LOG_LEVEL_WARN,
+              "passed over a notification of %s: it has more than %d bytes; `swarmgate torrent "
+              "sync` finds what it told",
+              registry->name, NOTIFICATION_BODY_MAX);
+    http_answer(x, 202, NULL, 0, SLICE(""));
+    free(n);
     return;
   }
   if (n == NULL) {

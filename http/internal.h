@@ -233,6 +233,9 @@ struct http_exchange {
   struct span names[HTTP_FIELDS_MAX], values[HTTP_FIELDS_MAX];
   size_t field_count;
   struct buf body;
+  size_t body_max;      /**< bytes of it that are kept */
+  bool large;           /**< what is beyond is thrown away, not refused */
+  bool body_cut;        /**< as it was */
   struct buf in;        /**< what came while an answer was under way */
   size_t head_size;     /**< bytes of the head so far, line ends included */
   size_t body_size;     /**< bytes of the body so far, as sent: chunk sizes included */
@@ -314,7 +317,8 @@ struct http_server {
   const struct http_route *routes;
   size_t route_count;
   struct http_limits limits;
-  struct http_tls *tls; /**< NULL: plain */
+  const struct http_large_bodies *large; /**< or NULL */
+  struct http_tls *tls;                  /**< NULL: plain */
   const struct address_range *trusted;
   size_t trusted_count;
   const struct log *log;

@@ -9,6 +9,10 @@ int request_refuse(struct http_exchange *x, int status, const char *why) {
 void request_reset(struct http_exchange *x) {
   x->stage = STAGE_HEAD;
   arena_reset(&x->arena);
+  if (x->large) {
+    buf_free(&x->body);
+  }
+  x->large = x->body_cut = false;
   x->head.len = x->body.len = 0;
   x->target = x->path = x->query = (struct span){0, 0};
   x->field_count = 0;
@@ -91,14 +95,18 @@ static int check_framing(struct http_exchange *x, const char *end) {
 
 static int on_body(llhttp_t *parser, const char *at, size_t len) {
   struct http_exchange *x = parser->data;
-  size_t max = x->connection->server->limits.body_max;
+  const size_t room = x->body_max - x->body.len;
   int framing = check_framing(x, at);
   x->framing = at + len;
   if (framing != 0) {
     return framing;
   }
-  if (len > max - x->body.len) {
-    return request_refuse(x, 413, "the body is larger than is taken");
+  if (len > room) {
+    if (!x->large) {
+      return request_refuse(x, 413, "the body is larger than is taken");
+    }
+    x->body_cut = true;
+    len = room;
   }
   buf_append(&x->body, at, len);
   return x->body.failed ? request_refuse(x, 503, "out of memory") : 0;
@@ -125,9 +133,22 @@ static bool has_member(struct slice list, struct slice member) {
   return false;
 }
 
+/* How much of a body of that length, or of chunks, is kept. */
+static int bound_body(struct http_exchange *x, uint64_t length, bool chunked) {
+  const struct http_server *s = x->connection->server;
+  x->body_max = s->limits.body_max;
+  if ((length > x->body_max || chunked) && s->large != NULL &&
+      s->large->are_from(x, s->large->context)) {
+    x->large = true;
+    x->body_max = s->large->body_max;
+  }
+  return x->large || length <= x->body_max
+             ? 0
+             : request_refuse(x, 413, "the body is larger than is taken");
+}
+
 static int on_headers_complete(llhttp_t *parser) {
   struct http_exchange *x = parser->data;
-  const uint64_t body_max = x->connection->server->limits.body_max;
   size_t hosts = 0;
   size_t codings = 0;
   uint64_t length = 0;
@@ -184,8 +205,8 @@ static int on_headers_complete(llhttp_t *parser) {
   if (target_split(x) != 0) {
     return -1;
   }
-  if (length > body_max) {
-    return request_refuse(x, 413, "the body is larger than is taken");
+  if (bound_body(x, length, codings > 0) != 0) {
+    return -1;
   }
   /* RFC 9112, section 9.3. llhttp knows no tab around an option, and keeps what says both. */
   x->keep_alive = !closes && (keeps || !x->http_1_0);
@@ -314,7 +335,7 @@ enum request_state request_read(struct http_exchange *x, struct slice bytes, siz
   }
   /* Chunks of one byte are fine, but not a stream of chunk extensions or trailers. */
   const struct http_limits *limits = &x->connection->server->limits;
-  const size_t size_max = limits->head_max + 8 * limits->body_max;
+  const size_t size_max = x->large ? SIZE_MAX : limits->head_max + 8 * limits->body_max;
   struct slice rest = slice_from(bytes, done);
   size_t left = size_max - x->body_size;
   x->framing = rest.ptr;
@@ -365,4 +386,8 @@ size_t http_request_field_count(const struct http_exchange *x, struct slice name
 
 struct slice http_request_body(const struct http_exchange *x) {
   return buf_view(&x->body);
+}
+
+bool http_request_body_cut(const struct http_exchange *x) {
+  return x->body_cut;
 }

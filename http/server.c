@@ -227,6 +227,7 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
   s->routes = options->routes;
   s->route_count = options->route_count;
   s->limits = with_defaults(options->limits);
+  s->large = options->large;
   s->tls = options->tls;
   s->trusted = options->trusted;
   s->trusted_count = options->trusted_count;

@@ -58,11 +58,20 @@ struct http_route {
   void *context;
 };
 
+/** Who may send larger bodies than others. */
+struct http_large_bodies {
+  /** Asked once the head has come, before anything of a large body is kept. Does not answer. */
+  bool (*are_from)(const struct http_exchange *x, void *context);
+  void *context;
+  size_t body_max; /**< bytes of such a body; what is beyond is read and thrown away */
+};
+
 struct http_server_options {
   const struct http_route *routes; /**< outlives the server */
   size_t route_count;
   struct http_limits limits;
-  struct http_tls *tls; /**< outlives the server; NULL: plain */
+  const struct http_large_bodies *large; /**< outlives the server; NULL: nobody may */
+  struct http_tls *tls;                  /**< outlives the server; NULL: plain */
   /** Who is believed to say for whom a connection or request comes: by the PROXY protocol in front
    * of everything else, and by X-Forwarded-For. Outlives the server. A Unix socket's other end is
    * believed always. */
@@ -104,6 +113,8 @@ struct slice http_request_field_at(const struct http_exchange *x, struct slice n
 size_t http_request_field_count(const struct http_exchange *x, struct slice name);
 /** The whole body, read before the handler is called. */
 struct slice http_request_body(const struct http_exchange *x);
+/** Whether a large body had more than struct http_large_bodies has room for. */
+bool http_request_body_cut(const struct http_exchange *x);
 /** The client's address: the other end's, or the one that a trusted proxy says it speaks for.
  *  AF_UNSPEC when a Unix socket's other end, or a PROXY header, does not say. */
 const struct sockaddr *http_request_peer(const struct http_exchange *x);

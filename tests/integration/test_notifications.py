@@ -10,7 +10,7 @@ import pytest
 from conftest import USERS, registry_row
 from support.announce import get
 from support.gate import Gate
-from support.image import MANIFEST, small_image
+from support.image import CONFIG, LAYER, MANIFEST, small_image
 from support.process import binary, free_port, run, wait_for
 from support.registry import Registry
 
@@ -30,12 +30,12 @@ def write_secret(folder, name="hook.secret", secret=SECRET, mode=0o600):
 class Place:
     """A registry that notifies a gateway in front of it, which is at a fixed address through its restarts."""
 
-    def __init__(self, folder, secret=SECRET):
+    def __init__(self, folder, secret=SECRET, **more):
         self.folder = str(folder)
         listen = f"127.0.0.1:{free_port()}"
         endpoint = {"name": "swarmgate", "url": f"http://{listen}/v1/notifications", "timeout": "5s", "threshold": 3,
                     "backoff": "200ms", "headers": {"Authorization": [f"Bearer {secret}"]}}
-        self.registry = Registry(os.path.join(self.folder, "registry"), USERS, notifications={"endpoints": [endpoint]})
+        self.registry = Registry(os.path.join(self.folder, "registry"), USERS, notifications={"endpoints": [endpoint], **more})
         row = registry_row(self.registry, self.folder, notification_secret_file=write_secret(self.folder))
         self.gate = Gate(self.folder, [row], gateway={"listen": [listen]})
         self.gate.gateway = listen
@@ -175,6 +175,24 @@ def test_a_registry_that_is_down_is_asked_again(quiet_place):
     place.gate.process.wait_line("cannot prepare now, but later")
     place.registry.start()
     place.await_torrents({"team/app": digests})
+
+
+def test_an_image_of_many_layers_with_all_that_it_refers_to(tmp_path):
+    """Its event is larger than a request's body may be from others."""
+    place = Place(tmp_path, events={"includereferences": True})
+    with place.registry, place.gate:
+        digests = place.push("team/app", (5_000,))
+        config, layer = ({"digest": digest, "size": int(get(place.registry.address, f"/v2/team/app/blobs/{digest}", place.registry.basic("alice"),
+                                                            method="HEAD")[1]["Content-Length"])} for digest in digests)
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": {"mediaType": CONFIG, **config},
+                               "layers": [{"mediaType": LAYER, **layer}] * 1000})
+        status, _, body = get(place.registry.address, "/v2/team/app/manifests/many", {**place.registry.basic("alice"), "Content-Type": MANIFEST},
+                              method="PUT", body=manifest)
+        assert status == 201, body
+        # What comes after it is told after it.
+        place.await_torrents({"team/app": digests, "team/after": place.push("team/after", (4_000,))})
+        place.registry.settle()
+        assert not any("413" in line for line in list(place.registry.process.lines) if "notifications" in line)
 
 
 def delete_blob(place, name, digest):

@@ -115,11 +115,13 @@ static void on_tick(uv_timer_t *timer) {
 
 /* One role's server, at all its places. */
 static int listen_all(struct loop *loop, const struct entrance *entrance,
-                      const struct http_route *routes, size_t route_count, unsigned connections_max,
+                      const struct http_route *routes, size_t route_count,
+                      const struct http_large_bodies *large, unsigned connections_max,
                       struct http_server **out, struct error *e) {
   const struct http_server_options options = {.routes = routes,
                                               .route_count = route_count,
                                               .limits = {.connections_max = connections_max},
+                                              .large = large,
                                               .tls = entrance->tls,
                                               .trusted = entrance->trusted,
                                               .trusted_count = entrance->trusted_count,
@@ -142,7 +144,7 @@ static int open_tracker(struct loop *loop, struct error *e) {
       (struct http_route){"GET", "/announce", tracker_announce_handle, shared->tracker};
   loop->tracker_routes[1] =
       (struct http_route){"GET", "/scrape", tracker_scrape_handle, shared->tracker};
-  return listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES,
+  return listen_all(loop, &shared->tracker_entrance, loop->tracker_routes, TRACKER_ROUTES, NULL,
                     shared->connections_max, &loop->tracker_server, e);
 }
 
@@ -159,12 +161,13 @@ static int open_gateway(struct loop *loop, struct error *e) {
     routes += TOKEN_SERVICE_ROUTES;
   }
   return listen_all(loop, &shared->gateway_entrance, loop->gateway_routes, routes,
-                    shared->connections_max, &loop->gateway_server, e);
+                    gateway_large_bodies(loop->gateway), shared->connections_max,
+                    &loop->gateway_server, e);
 }
 
 static int open_admin(struct loop *loop, struct error *e) {
   health_routes(loop->shared->health, loop->admin_routes);
-  return listen_all(loop, &loop->shared->admin_entrance, loop->admin_routes, HEALTH_ROUTES,
+  return listen_all(loop, &loop->shared->admin_entrance, loop->admin_routes, HEALTH_ROUTES, NULL,
                     DESCRIPTORS_ADMIN, &loop->admin_server, e);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "db/wanted_store.h"
+#include "gateway/notification.h"
 #include "gateway/preparing.h"
 
 #include <stdio.h>
@@ -468,6 +469,48 @@ static void what_was_deleted_is_written_down(void **state) {
   assert_false(world_registered(w, WORLD_REPOSITORY));
 }
 
+/* \p size bytes, most of which say nothing. */
+static struct http_memory *notify_large(struct world *w, const char *secret, const char *digest,
+                                        size_t size) {
+  struct buf request = {0}, body = {0};
+  buf_printf(&body,
+             "{\"events\":[{\"action\":\"push\",\"target\":{\"mediaType\":\"" MANIFEST
+             "\",\"repository\":\"" WORLD_REPOSITORY "\",\"digest\":\"%s\"}}]}",
+             digest);
+  buf_printf(&request,
+             "POST /v1/notifications HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer %s\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             secret, size);
+  struct http_memory *m = world_send(w, "");
+  memset(buf_reserve(&request, size), ' ', size);
+  request.len += size - body.len;
+  buf_slice(&request, buf_view(&body));
+  http_memory_feed(m, buf_view(&request));
+  buf_free(&request);
+  buf_free(&body);
+  return m;
+}
+
+static void a_large_one_is_taken_from_who_knows_the_secret(void **state) {
+  struct world *w = *state;
+  struct http_memory *m = notify_large(w, SECRET, NOWHERE, NOTIFICATION_BODY_MAX);
+  assert_int_equal(world_wait(w, m).status, 202);
+  assert_int_equal(wanted(w).count, 1);
+  http_memory_free(m);
+  m = notify_large(w, "another", NOWHERE, 64 * 1024 + 1);
+  assert_int_equal(world_wait(w, m).status, 413);
+  http_memory_free(m);
+}
+
+/* Refused it would come again for ever. */
+static void what_is_too_large_is_passed_over(void **state) {
+  struct world *w = *state;
+  struct http_memory *m = notify_large(w, SECRET, NOWHERE, NOTIFICATION_BODY_MAX + 1);
+  assert_int_equal(world_wait(w, m).status, 202);
+  assert_int_equal(wanted(w).count, 0);
+  http_memory_free(m);
+}
+
 static void is_written_down_before_it_is_answered(void **state) {
   struct world *w = *state;
   const struct world_document *image = add_image(w, 0);
@@ -558,6 +601,8 @@ int main(void) {
       WORLD_TEST(ends_while_it_asks_what_is_gone),
       WORLD_TEST(what_other_registries_said_is_dropped),
       WORLD_TEST(what_was_deleted_is_written_down),
+      WORLD_TEST(a_large_one_is_taken_from_who_knows_the_secret),
+      WORLD_TEST(what_is_too_large_is_passed_over),
       WORLD_TEST(is_written_down_before_it_is_answered),
       WORLD_TEST(is_written_down_when_nobody_waits),
       WORLD_TEST(a_wrong_secret_is_refused),

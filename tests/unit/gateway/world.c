@@ -642,8 +642,10 @@ struct http_memory *world_send(struct world *w, const char *request) {
       fail_msg("%s", e.text);
     }
     gateway_routes(w->gateway, w->routes);
-    w->server = (struct http_server_options){
-        .routes = w->routes, .route_count = GATEWAY_ROUTES, .log = &w->log};
+    w->server = (struct http_server_options){.routes = w->routes,
+                                             .route_count = GATEWAY_ROUTES,
+                                             .large = gateway_large_bodies(w->gateway),
+                                             .log = &w->log};
   }
   struct http_memory *m = http_memory_new(&w->loop, &w->server, NULL);
   assert_non_null(m);

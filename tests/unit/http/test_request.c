@@ -321,9 +321,76 @@ static void any_byte_in_a_query_is_taken_as_llhttp_takes_it(void **state) {
   }
 }
 
+/* --- large bodies --- */
+
+/* From who says so in X. */
+static bool are_from(const struct http_exchange *x, void *context) {
+  ++*(unsigned *)context;
+  return slice_equal(http_request_field(x, SLICE("x")), SLICE("large"));
+}
+
+static void length_of(struct http_exchange *x, void *context) {
+  (void)context;
+  struct slice text = arena_printf(http_exchange_arena(x), "%zu%s", http_request_body(x).len,
+                                   http_request_body_cut(x) ? ", cut" : "");
+  http_answer(x, 200, NULL, 0, text);
+}
+
+static void feed_many(struct http_memory *m, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    http_memory_feed(m, SLICE(HUNDRED));
+  }
+}
+
+static void large_bodies_are_for_some(void **state) {
+  static const struct http_route route = {"POST", "/", length_of, NULL};
+  static const struct {
+    const char *head;
+    size_t hundreds;
+    const char *end, *answer;
+    unsigned asked;
+  } rows[] = {
+      {POST "X: large\r\nContent-Length: 100\r\n\r\n", 1, "", "\r\n\r\n100", 0},
+      {POST "X: large\r\nContent-Length: 500\r\n\r\n", 5, "", "\r\n\r\n500", 1},
+      {POST "X: large\r\nContent-Length: 501\r\n\r\n", 5, "x", "\r\n\r\n500, cut", 1},
+      {POST "X: large\r\nContent-Length: 100000\r\n\r\n", 1000, "", "\r\n\r\n500, cut", 1},
+      {POST "X: large\r\nTransfer-Encoding: chunked\r\n\r\n186A0\r\n", 1000, "\r\n0\r\n\r\n",
+       "\r\n\r\n500, cut", 1},
+      {POST "X: other\r\nContent-Length: 101\r\n\r\n", 0, "", "HTTP/1.1 413 ", 1},
+      {POST "X: other\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n", 1, "x", "HTTP/1.1 413 ", 1},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    unsigned asked = 0;
+    const struct http_large_bodies large = {are_from, &asked, 500};
+    struct http_server_options o = options();
+    o.routes = &route;
+    o.route_count = 1;
+    o.large = &large;
+    struct http_memory *m = http_memory_new(NULL, &o, NULL);
+    assert_non_null(m);
+    http_memory_feed(m, slice_str(rows[i].head));
+    feed_many(m, rows[i].hundreds);
+    http_memory_feed(m, slice_str(rows[i].end));
+    char text[1024];
+    snprintf(text, sizeof text, "%.*s", SLICE_ARG(http_memory_output(m)));
+    if (strstr(text, rows[i].answer) == NULL || asked != rows[i].asked) {
+      fail_msg("%zu, asked %u: %s", i, asked, text);
+    }
+    /* The next request is none of them. */
+    if (!http_memory_closed(m)) {
+      http_memory_feed(m, SLICE(POST "Content-Length: 101\r\n\r\n"));
+      snprintf(text, sizeof text, "%.*s", SLICE_ARG(http_memory_output(m)));
+      assert_non_null(strstr(text, "HTTP/1.1 413 "));
+    }
+    http_memory_free(m);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_good), cmocka_unit_test(test_bad),
+      cmocka_unit_test(large_bodies_are_for_some), cmocka_unit_test(test_good),
+      cmocka_unit_test(test_bad),
       cmocka_unit_test(any_byte_in_a_query_is_taken_as_llhttp_takes_it)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
