@@ -12,6 +12,7 @@ from support.announce import get
 from support.evil_registry import EvilRegistry, answer, digest_of, hang_up, noise, redirect, reset, stall
 from support.gate import Gate
 from support.image import MANIFEST, small_image
+from support.our_service import OurService
 from support.process import Process, binary, run
 from support.registry import Registry
 
@@ -405,6 +406,25 @@ def test_credentials_go_to_the_registry_alone(tmp_path):
         made.sync(status=3)
         assert "credentials" in made.said and "wrong" not in made.said
         assert set(made.registered()) == set(DIGESTS)
+
+
+def test_a_registry_with_a_token_service(tmp_path):
+    """Ours gives nobody the catalog; a repository by its name can be had."""
+    grants = {"alice": {"*": "pull,push"}, "gateway": {"team/*": "pull"}}
+    with OurService(str(tmp_path / "service"), USERS, grants) as service:
+        with Registry(str(tmp_path / "registry"), USERS, realm=service.realm) as registry:
+            for name in ("team/app", "other/app"):
+                small_image(str(tmp_path / name.replace("/", "-")), name)
+                registry.push(f"oci:{tmp_path / name.replace('/', '-')}:1", name + ":1", "alice")
+            made = Tool(tmp_path / "gate", [])
+            made.gate = Gate(str(tmp_path / "gate"), [registry_row(registry, str(tmp_path / "gate"))])
+            assert made.sync(status=3) is None and "give the NAME of one" in made.said
+            assert counts(made.sync("team/app")) == only(hashed=3)
+            assert counts(made.sync("other/app", status=3)) == only(failed=1)
+            # Without its right any more, the gateway is told nothing by which it would take something back.
+            service.user("ungrant", "gateway", "team/*")
+            assert counts(made.sync("team/app", status=3)) == only(failed=1)
+            assert all(names == {"team/app"} for names in made.registered().values()) and len(made.registered()) == 3
 
 
 def test_names_that_are_none_are_passed_over(evil):
