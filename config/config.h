@@ -66,12 +66,19 @@ struct config_cache {
   uint64_t min_free; /**< bytes of its file system that it leaves free */
 };
 
+/** Rates are bytes a second, 0 when there is no bound; else at least 16 KiB. */
+struct config_webseed {
+  uint64_t max_rate, max_rate_per_token;
+  uint32_t max_readers;
+};
+
 struct config_gateway {
   bool present;
   unsigned line;
   struct config_texts listen; /**< as the tracker's */
   struct config_text url; /**< without a final slash; default: as the tracker's, without a path */
   struct config_cache cache;
+  struct config_webseed webseed;
   enum config_format format;
   struct config_texts trusted_proxies;
   struct config_tls tls;

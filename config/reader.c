@@ -207,10 +207,12 @@ static int parse_duration(struct reader *r, const struct value *v, uint64_t *out
 /* A bound as it would be written: `24h`, `200`. */
 static void print_bound(const struct setting *key, uint64_t bound, char out[32]) {
   if (key->kind == SETTING_SIZE) {
-    const uint64_t mib = UINT64_C(1024) * 1024;
-    bool mega = bound % mib == 0;
-    snprintf(out, 32, "%llu%s", (unsigned long long)(mega ? bound / mib : bound),
-             mega ? "MiB" : "");
+    const uint64_t kib = 1024, mib = kib * kib;
+    uint64_t unit = bound % mib == 0 ? mib : bound % kib == 0 ? kib : 1;
+    snprintf(out, 32, "%llu%s", (unsigned long long)(bound / unit),
+             unit == mib   ? "MiB"
+             : unit == kib ? "KiB"
+                           : "");
     return;
   }
   bool time = key->kind == SETTING_DURATION;

@@ -12,7 +12,8 @@
 
 enum { LEEWAY_MAX = 300, NUMWANT_MAX = 500, DAY = 24 * 3600, WEEK = 7 * DAY, YEAR = 366 * DAY };
 
-#define MIB (UINT64_C(1024) * 1024)
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
 
 static const struct setting_word formats[] = {
     {"v1", CONFIG_V1}, {"v2", CONFIG_V2}, {"hybrid", CONFIG_HYBRID}, {0}};
@@ -74,6 +75,14 @@ static const struct setting cache[] = {
     {"min_free", SETTING_SIZE, OF(gateway.cache.min_free), .preset = "1GiB", .max = INT64_MAX},
 };
 
+static const struct setting webseed[] = {
+    {"max_rate", SETTING_SIZE, OF(gateway.webseed.max_rate), .min = 16 * KIB, .max = INT64_MAX},
+    {"max_rate_per_token", SETTING_SIZE, OF(gateway.webseed.max_rate_per_token), .min = 16 * KIB,
+     .max = INT64_MAX},
+    {"max_readers", SETTING_INTEGER, OF(gateway.webseed.max_readers), .preset = "8192", .min = 1,
+     .max = 1000000},
+};
+
 static const struct setting torrents[] = {
     {"format", SETTING_WORD, OF(gateway.format), .preset = "v1", .words = formats},
 };
@@ -85,6 +94,7 @@ static const struct setting gateway[] = {
      .check = value_listen},
     {"url", SETTING_TEXT, OF(gateway.url), .check = value_url},
     {"cache", SETTING_MAP, KEYS(cache)},
+    {"webseed", SETTING_MAP, KEYS(webseed)},
     {"torrents", SETTING_MAP, KEYS(torrents)},
     {"squash_on_push", .kind = SETTING_EMPTY},
     {"swarm_tls", .kind = SETTING_LATER},

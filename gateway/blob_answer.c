@@ -56,19 +56,25 @@ static void tell(const struct blob_answer *a) {
             a->order.repository, peer);
 }
 
-void blob_answer_end(struct blob_answer *a) {
+/* It ends here. */
+static void finish(struct blob_answer *a) {
   blob_answer_leave(a);
+  reader_leave(a->order.reader);
+}
+
+void blob_answer_end(struct blob_answer *a) {
+  finish(a);
   tell(a);
   http_answer_end(a->x);
 }
 
 void blob_answer_abandon(struct blob_answer *a) {
-  blob_answer_leave(a);
+  finish(a);
   tell(a);
 }
 
 void blob_answer_fail(struct blob_answer *a, int status, const char *why) {
-  blob_answer_leave(a);
+  finish(a);
   if (why != NULL) {
     log_write(a->log, LOG_LEVEL_WARN, "cannot send %s of %.*s/%s: %s", a->order.digest,
               SLICE_ARG(a->order.upstream->name), a->order.repository, why);
@@ -87,6 +93,11 @@ void blob_answer_fail(struct blob_answer *a, int status, const char *why) {
   } else {
     problem_answer(a->x, status, "UNAVAILABLE", "the registry did not give the blob");
   }
+}
+
+void blob_order_fail(struct http_exchange *x, const struct blob_order *order) {
+  reader_leave(order->reader);
+  problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
 }
 
 void blob_answers_cut(struct blob_answers *all, blob_answer_judge *judge, void *arg) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gateway/internal.h"
+#include "gateway/readers.h"
 #include "http/range.h"
 
 /** What is to be answered with; all it points to lives as long as the exchange. */
@@ -14,6 +15,7 @@ struct blob_order {
   struct range range;            /**< RANGE_WHOLE or RANGE_PART */
   struct revocation_names names; /**< of the token that asks for it */
   int64_t issued;                /**< its `iat` */
+  struct reader *reader;         /**< leaves when the answer ends */
 };
 
 /** Embedded by whoever answers. */
@@ -47,10 +49,13 @@ void blob_answer_end(struct blob_answer *a);
  */
 void blob_answer_fail(struct blob_answer *a, int status, const char *why);
 
+/** There is no memory to answer at all, so that it has not begun: answers 500. */
+void blob_order_fail(struct http_exchange *x, const struct blob_order *order);
+
 /** Nobody is left to answer. */
 void blob_answer_abandon(struct blob_answer *a);
 
-/** Somebody else goes on with what is left of it. */
+/** Somebody else goes on with what is left of it, and its reader. */
 void blob_answer_leave(struct blob_answer *a);
 
 /** Whether an answer must not go on. */

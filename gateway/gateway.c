@@ -4,6 +4,7 @@
 #include "gateway/challenges.h"
 #include "gateway/internal.h"
 #include "gateway/notification.h"
+#include "gateway/readers.h"
 #include "gateway/webseed_tokens.h"
 
 #include <stdlib.h>
@@ -60,6 +61,7 @@ void gateway_free(struct gateway *gateway) {
     return;
   }
   cache_waker_close(gateway->waker);
+  readers_loop_close(gateway->readers);
   webseed_tokens_free(gateway->webseed_tokens);
   for (size_t i = 0; i < gateway->options->registry_count; i++) {
     registry_free(gateway->upstreams[i].client);

@@ -17,6 +17,7 @@
 #include "torrent/metainfo.h"
 
 struct cache;
+struct readers;
 
 /** Who decides what a caller may read. */
 enum gateway_authorise {
@@ -60,8 +61,9 @@ struct gateway_options {
   struct preparing *preparing;      /**< makes those of what was pushed; NULL: no notifications are
                                          taken */
   struct db *db;
-  struct cache *cache; /**< blobs on disk, which somebody fills; NULL: all are relayed */
-  struct audit *audit; /**< has what is handed out before it leaves */
+  struct cache *cache;     /**< blobs on disk, which somebody fills; NULL: all are relayed */
+  struct readers *readers; /**< who reads of the webseed: how many, and how fast */
+  struct audit *audit;     /**< has what is handed out before it leaves */
   const struct log *log;
 };
 

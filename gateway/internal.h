@@ -26,8 +26,9 @@ struct gateway {
   struct blob_answers answers; /**< of webseed.c */
   struct webseed_tokens *webseed_tokens;
   struct http_large_bodies large;
-  struct cache_waker *waker; /**< of this loop; made when it is first needed */
-  uint64_t generation;       /**< of the revocations that the answers were held against */
+  struct cache_waker *waker;    /**< of this loop; made when it is first needed */
+  struct readers_loop *readers; /**< the same */
+  uint64_t generation;          /**< of the revocations that the answers were held against */
 };
 
 /** The registry of that name; NULL when there is none. */

@@ -12,6 +12,9 @@
 
 #include <openssl/evp.h>
 
+/* Bytes that the registry's are handed on in, at most: curl's CURL_MAX_WRITE_SIZE. */
+enum { RELAY_PIECE_MAX = 16 * 1024 };
+
 #define WRONG_BYTES "the registry's bytes do not match the digest"
 
 /** In the exchange's arena. */
@@ -21,7 +24,8 @@ struct relay {
   struct registry_request *request; /**< while it is under way */
   EVP_MD_CTX *hash;                 /**< of a blob that is relayed whole, else NULL */
   uint64_t skip;                    /**< bytes before the range that the registry sends anyway */
-  bool paused;                      /**< until who asked has taken what was sent */
+  uint64_t allowed;                 /**< bytes that may be sent by the turns it has had */
+  bool paused;     /**< until who asked has taken what was sent, and may have more */
   int status;      /**< what a failure is answered with, when the answer has not started */
   const char *why; /**< the failure; NULL: there is none so far */
 };
@@ -91,12 +95,40 @@ static bool hash_matches(struct relay *r) {
                      slice_str(hex));
 }
 
-static void on_proceed(void *arg) {
+/* Whether whatever comes next may be sent. */
+static bool may_go_on(const struct relay *r) {
+  const uint64_t left = r->answer.left;
+  return r->allowed >= (left < RELAY_PIECE_MAX ? left : RELAY_PIECE_MAX);
+}
+
+static void ask(struct relay *r);
+static void go_on(struct relay *r);
+
+static void on_turn(void *arg, uint64_t bytes) {
   struct relay *r = arg;
-  if (r->paused) {
+  r->allowed += bytes;
+  go_on(r);
+}
+
+/* Reads on from the registry when it is its turn. */
+static void go_on(struct relay *r) {
+  while (!may_go_on(r)) {
+    uint64_t turn = reader_turn(r->answer.order.reader, r->answer.left - r->allowed, on_turn, r);
+    if (turn == 0) {
+      return;
+    }
+    r->allowed += turn;
+  }
+  if (r->request == NULL) {
+    ask(r);
+  } else if (r->paused) {
     r->paused = false;
     registry_resume(r->request);
   }
+}
+
+static void on_proceed(void *arg) {
+  go_on(arg);
 }
 
 static bool on_data(void *arg, struct slice bytes) {
@@ -127,8 +159,9 @@ static bool on_data(void *arg, struct slice bytes) {
     blob_answer_start(a);
   }
   a->left = left;
+  r->allowed -= bytes.len < r->allowed ? bytes.len : r->allowed;
   http_answer_send(a->x, bytes, left > 0 ? on_proceed : NULL, r);
-  if (left > 0 && http_answer_waiting(a->x) > 0) {
+  if (left > 0 && (http_answer_waiting(a->x) > 0 || !may_go_on(r))) {
     r->paused = true;
     registry_pause(r->request);
   }
@@ -169,15 +202,34 @@ static void on_cut(struct blob_answer *a) {
   give_up(r);
 }
 
+static void ask(struct relay *r) {
+  static const struct registry_events events = {on_head, on_data, on_done};
+  const struct blob_order *o = &r->answer.order;
+  const struct registry_get get = {
+      .method = "GET",
+      .repository = o->repository,
+      .blob = o->digest,
+      .ranged = r->hash == NULL,
+      .first = r->range.offset,
+      .last = r->range.offset + r->range.length - 1,
+  };
+  struct error e = {0};
+  r->request = registry_start(o->upstream->client, &get, &events, r, &e);
+  if (r->request == NULL) {
+    fail(r, 502, e.text);
+    give_up(r);
+  }
+}
+
 static void relay(struct http_exchange *x, const struct blob_order *order, bool started,
                   uint64_t left, struct blob_answers *all, const struct log *log) {
-  static const struct registry_events events = {on_head, on_data, on_done};
   struct relay *r = arena_alloc(http_exchange_arena(x), sizeof *r);
   if (r == NULL) {
     if (started) {
+      reader_leave(order->reader);
       http_answer_abort(x);
     } else {
-      problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
+      blob_order_fail(x, order);
     }
     return;
   }
@@ -188,15 +240,6 @@ static void relay(struct http_exchange *x, const struct blob_order *order, bool 
   blob_answer_begin(&r->answer, x, order, all, log);
   r->answer.left = left;
   http_exchange_on_abandoned(x, on_abandoned, r);
-  const struct registry_get get = {
-      .method = "GET",
-      .repository = order->repository,
-      .blob = order->digest,
-      .ranged = !whole,
-      .first = r->range.offset,
-      .last = r->range.offset + left - 1,
-  };
-  struct error e = {0};
   if (whole) {
     r->hash = EVP_MD_CTX_new();
     if (r->hash == NULL || EVP_DigestInit_ex(r->hash, EVP_sha256(), NULL) != 1) {
@@ -205,11 +248,7 @@ static void relay(struct http_exchange *x, const struct blob_order *order, bool 
       return;
     }
   }
-  r->request = registry_start(order->upstream->client, &get, &events, r, &e);
-  if (r->request == NULL) {
-    fail(r, 502, e.text);
-    give_up(r);
-  }
+  go_on(r);
 }
 
 void relay_blob(struct http_exchange *x, const struct blob_order *order, struct blob_answers *all,

@@ -1,6 +1,5 @@
 #include "gateway/serve.h"
 
-#include "gateway/problem.h"
 #include "gateway/relay.h"
 
 #include <unistd.h>
@@ -73,11 +72,27 @@ static void on_proceed(void *arg) {
   go_on(arg);
 }
 
-/* Sends what is there, then waits: for who asked to take it, or for the piece behind it. */
+static uint64_t offset_of(const struct blob_answer *a) {
+  return a->order.range.offset + a->order.range.length - a->left;
+}
+
+/* It is this answer's turn to send as much, which is there. */
+static void on_turn(void *arg, uint64_t bytes) {
+  struct serving *s = arg;
+  struct blob_answer *a = &s->answer;
+  const uint64_t at = offset_of(a);
+  if (!a->started) {
+    blob_answer_start(a);
+  }
+  a->left -= bytes;
+  http_answer_send_file(a->x, s->fd, at, bytes, on_proceed, s);
+}
+
+/* Sends what is there, then waits: for who asked to take it, for the piece behind it, or for the
+ * next turn. */
 static void go_on(struct serving *s) {
   struct blob_answer *a = &s->answer;
-  const struct range *range = &a->order.range;
-  uint64_t at = range->offset + range->length - a->left;
+  uint64_t at = offset_of(a);
   uint64_t ready = a->left == 0 || s->blob == NULL ? a->left : cache_ready(s->blob, at);
   if (a->left == 0) {
     stop(s);
@@ -86,12 +101,10 @@ static void go_on(struct serving *s) {
     s->want.offset = at;
     cache_want(s->blob, &s->want);
   } else {
-    if (!a->started) {
-      blob_answer_start(a);
+    uint64_t turn = reader_turn(a->order.reader, ready < a->left ? ready : a->left, on_turn, s);
+    if (turn > 0) {
+      on_turn(s, turn);
     }
-    uint64_t length = ready < a->left ? ready : a->left;
-    a->left -= length;
-    http_answer_send_file(a->x, s->fd, at, length, on_proceed, s);
   }
 }
 
@@ -108,7 +121,7 @@ void serve_blob(struct http_exchange *x, const struct blob_order *order, struct 
   struct serving *s = arena_alloc(http_exchange_arena(x), sizeof *s);
   if (s == NULL) {
     cache_release(blob);
-    problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
+    blob_order_fail(x, order);
     return;
   }
   *s = (struct serving){.answer = {.cut = on_cut},
@@ -130,7 +143,7 @@ void serve_file(struct http_exchange *x, const struct blob_order *order, int fd,
   struct serving *s = arena_alloc(http_exchange_arena(x), sizeof *s);
   if (s == NULL) {
     close(fd);
-    problem_answer(x, 500, "UNKNOWN", "the gateway is out of memory");
+    blob_order_fail(x, order);
     return;
   }
   *s = (struct serving){.answer = {.cut = on_cut}, .fd = fd};

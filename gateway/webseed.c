@@ -10,6 +10,7 @@
 #include "gateway/etag.h"
 #include "gateway/issue.h"
 #include "gateway/problem.h"
+#include "gateway/readers.h"
 #include "gateway/relay.h"
 #include "gateway/serve.h"
 #include "gateway/storage.h"
@@ -110,6 +111,12 @@ static void release(const struct reading *r) {
   }
 }
 
+/* Nothing of the blob is sent. */
+static void give_up(const struct reading *r) {
+  release(r);
+  reader_leave(r->order.reader);
+}
+
 static void send_blob(struct reading *r) {
   struct gateway *g = r->gateway;
   const struct log *log = g->options->log;
@@ -141,14 +148,14 @@ static void answer(struct reading *r) {
       {SLICE("ETag"), o->etag},
   };
   if (is_head(r->x)) {
-    release(r);
+    give_up(r);
     http_answer_start(r->x, 200, fields, sizeof fields / sizeof fields[0], o->size);
     http_answer_end(r->x);
     return;
   }
   o->range = range_parse(range_field(r->x, o->etag), o->size);
   if (o->range.kind == RANGE_UNSATISFIABLE) {
-    release(r);
+    give_up(r);
     char content_range[RANGE_CONTENT_MAX];
     fields[0] = (struct http_field){SLICE("Content-Range"),
                                     range_content(&o->range, o->size, content_range)};
@@ -169,13 +176,15 @@ static bool on_size_head(void *arg, const struct registry_answer *a) {
 static void on_size_done(void *arg, const struct error *e) {
   struct reading *r = arg;
   const struct blob_order *o = &r->order;
+  bool revoked = is_revoked(r->gateway, o); /* meanwhile */
   r->request = NULL;
-  if (is_revoked(r->gateway, o)) { /* meanwhile */
-    refuse_revoked(r);
+  if (!revoked && e == NULL && r->size_known) {
+    answer(r);
     return;
   }
-  if (e == NULL && r->size_known) {
-    answer(r);
+  give_up(r);
+  if (revoked) {
+    refuse_revoked(r);
     return;
   }
   log_write(r->gateway->options->log, LOG_LEVEL_WARN,
@@ -194,6 +203,7 @@ static void on_size_abandoned(void *arg) {
   if (r->request != NULL) {
     registry_cancel(r->request);
   }
+  give_up(r);
 }
 
 static void ask_size(struct reading *r) {
@@ -209,6 +219,27 @@ static void ask_size(struct reading *r) {
   if (r->request == NULL) {
     on_size_done(r, &e);
   }
+}
+
+/* A HEAD sends nothing. \return false: there are too many, which was answered. */
+static bool enter(struct reading *r, uint64_t token) {
+  struct gateway *g = r->gateway;
+  if (is_head(r->x)) {
+    return true;
+  }
+  if (g->readers == NULL) {
+    g->readers = readers_loop_new(g->options->readers, http_exchange_loop(r->x));
+  }
+  r->order.reader = g->readers == NULL ? NULL : reader_enter(g->readers, token);
+  if (r->order.reader == NULL) {
+    refusals_warn(g->refusals, http_request_peer(r->x),
+                  "webseed: a reader was turned away, for there are as many as "
+                  "gateway.webseed.max_readers allows, or no memory");
+    problem_later(r->x, 503, "UNAVAILABLE", "the webseed has too many readers: ask again",
+                  READERS_RETRY_S);
+    return false;
+  }
+  return true;
 }
 
 /* Its pieces' hashes are in the torrent, which says them as a file does. Without them, for it
@@ -331,9 +362,11 @@ void webseed_handle(struct http_exchange *x, void *context) {
   } else if (etag_known(x, etag)) {
     const struct http_field field = {SLICE("ETag"), etag};
     http_answer(x, 304, &field, 1, SLICE(""));
-  } else if (know_size(r)) {
-    answer(r);
-  } else {
-    ask_size(r);
+  } else if (enter(r, grant.name)) {
+    if (know_size(r)) {
+      answer(r);
+    } else {
+      ask_size(r);
+    }
   }
 }

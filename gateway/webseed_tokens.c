@@ -93,6 +93,10 @@ bool webseed_tokens_check(struct webseed_tokens *tokens, struct keyring *keyring
                                 .digest = token.digest,
                                 .issued = token.issued};
   revocation_names_of(&token, token.key_id, token.header_kid, &grant.names);
+  grant.name = grant.names.jti;
+  if (grant.name == 0) {
+    memcpy(&grant.name, hash, sizeof grant.name);
+  }
   keep(known, hash, generation, &token, &grant);
   return lend(&grant, arena, out, why);
 }

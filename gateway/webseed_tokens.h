@@ -18,6 +18,7 @@ struct webseed_grant {
   struct slice repository, digest; /**< followed by a NUL */
   int64_t issued;                  /**< its `iat` */
   struct revocation_names names;
+  uint64_t name; /**< by which what it reads is counted: two spellings of one token have one */
 };
 
 /** \return NULL when there is no memory. */

@@ -9,6 +9,7 @@
 #include "db/torrent_store.h"
 #include "gateway/delegate_cache.h"
 #include "gateway/gateway.h"
+#include "gateway/readers.h"
 #include "http/memory.h"
 
 #include <ftw.h>
@@ -29,6 +30,7 @@ static struct world {
   struct revocations *revocations;
   struct revocation_watch *watch;
   struct feed *feed;
+  struct readers *readers;
   struct log log;
   struct door {
     struct gateway_registry registry;
@@ -142,6 +144,7 @@ static void open_door(struct door *door, struct http_client *client, struct db *
                                            .revocations = w.revocations,
                                            .watch = w.watch,
                                            .feed = w.feed,
+                                           .readers = w.readers,
                                            .db = db,
                                            .audit = audit,
                                            .log = &w.log};
@@ -156,6 +159,7 @@ static void set_up(void) {
   set_up_keys();
   set_up_tokens();
   w.cache = delegate_cache_new(NULL);
+  w.readers = readers_new(&(struct readers_options){.max = 16});
   w.revocations = revocations_new();
   struct http_client *client = http_client_new(&w.loop);
   struct db *db = open_nameless();

@@ -6,6 +6,7 @@
 #include "gateway/hashing.h"
 #include "gateway/manifest_store.h"
 #include "gateway/preparing.h"
+#include "gateway/readers.h"
 
 /* Before who reads from it. */
 static int open_cache(struct front *f, const struct config *config,
@@ -69,6 +70,15 @@ static int open_makers(struct front *f, const struct gateway_options *o, struct 
              : 0;
 }
 
+static int open_readers(struct front *f, const struct config_webseed *webseed, struct error *e) {
+  const struct readers_options readers = {.rate = webseed->max_rate,
+                                          .rate_per_token = webseed->max_rate_per_token,
+                                          .max = webseed->max_readers};
+  f->readers = readers_new(&readers);
+  return f->readers == NULL ? error_set(e, ERROR_FAILED, "cannot start the gateway: out of memory")
+                            : 0;
+}
+
 int front_open(struct front *front, const struct config *config, const struct upstreams *upstreams,
                struct gateway_options *options, struct error *e) {
   options->url = config->gateway.url.text;
@@ -80,7 +90,8 @@ int front_open(struct front *front, const struct config *config, const struct up
   options->webseed_ttl = config->auth.ttl_webseed;
   options->session_ttl = config->auth.ttl_session;
   if (open_cache(front, config, upstreams, e) != 0 || open_feed(front, options, e) != 0 ||
-      open_makers(front, options, e) != 0) {
+      open_makers(front, options, e) != 0 ||
+      open_readers(front, &config->gateway.webseed, e) != 0) {
     return -1;
   }
   options->feed = front->feed;
@@ -88,10 +99,12 @@ int front_open(struct front *front, const struct config *config, const struct up
   options->hashing = front->hashing;
   options->manifests = front->manifests;
   options->preparing = front->preparing;
+  options->readers = front->readers;
   return 0;
 }
 
 void front_close(struct front *front) {
+  readers_free(front->readers);
   preparing_free(front->preparing);
   hashing_free(front->hashing);
   manifest_store_free(front->manifests);

@@ -1,5 +1,5 @@
 /** What a gateway needs beside what the server has anyway: the cache of blobs and who fills it, who
- * makes torrents, and the feed of revocations. */
+ * makes torrents, who counts the webseed's readers, and the feed of revocations. */
 #pragma once
 
 #include "config/config.h"
@@ -14,13 +14,14 @@ struct front {
   struct hashing *hashing;
   struct manifest_store *manifests;
   struct preparing *preparing;
+  struct readers *readers;
 };
 
 /**
  * Opens all of it.
  *
  * \param options what the server has: keyring, revocations, db and log are looked at. Feed, cache,
- * hashing, manifests and preparing are filled in, and all that the configuration says.
+ * hashing, manifests, preparing and readers are filled in, and all that the configuration says.
  * \return 0, or -1 with \p e; front_close() follows either way.
  */
 int front_open(struct front *front, const struct config *config, const struct upstreams *upstreams,

@@ -165,6 +165,9 @@ static void what_is_left_out_has_its_default(void **state) {
   assert_false(c.gateway.present);
   assert_text(&c.gateway.url, "http://127.0.0.1:8080", 0);
   assert_int_equal(c.gateway.format, CONFIG_V1);
+  assert_int_equal(c.gateway.webseed.max_rate, 0);
+  assert_int_equal(c.gateway.webseed.max_rate_per_token, 0);
+  assert_int_equal(c.gateway.webseed.max_readers, 8192);
   assert_text(&c.auth.issuer, "swarmgate", 0);
   assert_text(&c.auth.audience, "swarmgate-tracker", 0);
   assert_int_equal(c.auth.signing_keys.count, 0);
@@ -206,6 +209,18 @@ static void defaults_give_way(void **state) {
   assert_int_equal(c.tracker.min_interval, 10);
   assert_int_equal(c.tracker.numwant_default, 20);
   assert_int_equal(c.auth.ttl_swarm, 120);
+  config_free(&c);
+}
+
+static void a_webseed_has_rates(void **state) {
+  (void)state;
+  struct config c;
+  parse("gateway: {webseed: {max_rate: 1GiB, max_rate_per_token: 16KiB, max_readers: 1}}\n"
+        "registries: [{name: r, url: 'http://r'}]\nauth: {signing_keys: [k]}\n",
+        &c);
+  assert_int_equal(c.gateway.webseed.max_rate, 1 << 30);
+  assert_int_equal(c.gateway.webseed.max_rate_per_token, 16384);
+  assert_int_equal(c.gateway.webseed.max_readers, 1);
   config_free(&c);
 }
 
@@ -341,6 +356,7 @@ int main(void) {
       cmocka_unit_test(what_is_left_out_has_its_default),
       cmocka_unit_test(the_smallest_useful_file_has_five_lines),
       cmocka_unit_test(defaults_give_way),
+      cmocka_unit_test(a_webseed_has_rates),
       cmocka_unit_test(with_one_registry_a_row_needs_no_name),
       cmocka_unit_test(the_token_service_needs_no_row),
       cmocka_unit_test(a_tracker_may_stand_alone),

@@ -103,6 +103,32 @@ static void many_do_not_mix(void **state) {
   }
 }
 
+static uint64_t name_of(struct rig *r) {
+  struct webseed_grant grant = {0}, known = {0};
+  struct arena arena = {0};
+  struct error why = {0};
+  world_sign(&r->w->key, &r->token, r->text); /* a signature is never the same twice */
+  struct slice text = slice_str(r->text);
+  assert_true(
+      webseed_tokens_check(r->tokens, r->w->keyring, text, r->token.issued, &arena, &grant, &why));
+  assert_true(
+      webseed_tokens_check(r->tokens, r->w->keyring, text, r->token.issued, &arena, &known, &why));
+  arena_free(&arena);
+  assert_int_equal(known.name, grant.name);
+  return grant.name;
+}
+
+static void a_token_has_one_name_however_it_is_spelt(void **state) {
+  struct rig *r = *state;
+  uint64_t name = name_of(r);
+  assert_int_equal(name_of(r), name);
+  r->token.id = SLICE("another");
+  assert_int_not_equal(name_of(r), name);
+  r->token.id = SLICE("");
+  name = name_of(r);
+  assert_int_not_equal(name_of(r), name);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void) {
@@ -111,6 +137,7 @@ int main(void) {
       TEST(other_bytes_are_another_token),
       TEST(other_keys_verify_anew),
       TEST(many_do_not_mix),
+      TEST(a_token_has_one_name_however_it_is_spelt),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -327,6 +327,9 @@ int world_setup(void **state) {
   const struct feed_options feed = {w->keyring, w->revocations, w->db, &w->log};
   w->options.feed = feed_new(&feed);
   assert_non_null(w->options.feed);
+  const struct readers_options readers = {.max = 1000};
+  w->options.readers = readers_new(&readers);
+  assert_non_null(w->options.readers);
   world_put_blob(w, SLICE("a small layer"), 0);
   return 0;
 }
@@ -388,6 +391,7 @@ int world_teardown(void **state) {
   uv_run(&w->loop, UV_RUN_DEFAULT);
   assert_int_equal(uv_loop_close(&w->loop), 0);
   feed_free(w->options.feed);
+  readers_free(w->options.readers);
   revocation_watch_free(w->watch);
   revocations_free(w->revocations);
   delegate_cache_free(w->options.delegate_cache);

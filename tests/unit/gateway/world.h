@@ -10,6 +10,7 @@
 #include "gateway/gateway.h"
 #include "gateway/hashing.h"
 #include "gateway/manifest_store.h"
+#include "gateway/readers.h"
 #include "http/memory.h"
 
 #include "unit/cmocka_all.h"
