@@ -382,9 +382,11 @@ void listeners_resume(struct http_server *s);
 
 enum {
   LISTEN_BACKLOG = 1024,
+  HTTP_UNSENT_MAX = 256 * 1024, /**< bytes of an answer that the kernel takes ahead of what it may
+                                     send to a slow reader */
   HTTP_PASSED_MAX = 64, /**< sockets that are passed to the program; beyond: none is taken */
 };
 
-/** A socket bound to the address; connections inherit TCP_NODELAY, which saves a call each. \return
- *  -1 with errno set. */
+/** A socket bound to the address; connections inherit TCP_NODELAY and HTTP_UNSENT_MAX, which saves
+ * calls. \return -1 with errno set. */
 int listen_bind(const union address *address, bool shared);

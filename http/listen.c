@@ -15,9 +15,20 @@
 
 enum { FIRST_PASSED_FD = 3, UNIX_MODE = 0660 };
 
+static int set_number(int fd, int level, int option, int number) {
+  return setsockopt(fd, level, option, &number, sizeof number);
+}
+
 static int set_option(int fd, int level, int option) {
-  const int on = 1;
-  return setsockopt(fd, level, option, &on, sizeof on);
+  return set_number(fd, level, option, 1);
+}
+
+/* What connections inherit. */
+static int set_inherited(int fd) {
+  return set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0 ||
+                 set_number(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, HTTP_UNSENT_MAX) != 0
+             ? -1
+             : 0;
 }
 
 static socklen_t size_of(const union address *address) {
@@ -30,8 +41,7 @@ int listen_bind(const union address *address, bool shared) {
     return -1;
   }
   if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) != 0 ||
-      (shared && set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0) ||
-      set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0 ||
+      (shared && set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0) || set_inherited(fd) != 0 ||
       (address->any.sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) ||
       bind(fd, &address->any, size_of(address)) != 0) {
     int number = errno;
@@ -235,7 +245,7 @@ static int listen_passed(const char *text, struct http_places *places, struct er
     if (check_permissions(text, fd, e) != 0) {
       return -1;
     }
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY); /* fails for a Unix socket, which needs it not */
+    set_inherited(fd); /* fails for a Unix socket, which needs it not */
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0) {
       return error_errno(e, errno, "listening on %s", text);

@@ -2,15 +2,23 @@
  * Sockets as libuv has them. Each is one connection: channel_open() takes it or not; after that any
  * end, ours or theirs, goes through close_socket() and on_closed(), where its memory is kept for
  * the next.
+ *
+ * What the kernel takes ahead of a slow reader is bounded by what connections inherit from their
+ * listener, HTTP_UNSENT_MAX, which a fast one gets rid of: for him it is only more work.
  */
 #include "http/internal.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-enum { SPARE_SOCKETS_MAX = 256, PIECES_MAX = 4 };
+enum {
+  SPARE_SOCKETS_MAX = 256,
+  PIECES_MAX = 4,
+  MOMENT_MS = 100, /* in which a fast reader makes room for what waits */
+};
 
 /* What libuv takes for a stream socket, by its family. */
 union stream {
@@ -25,6 +33,8 @@ struct socket {
   union stream stream;
   uv_write_t write;
   uv_shutdown_t shutdown;
+  uint64_t since; /* uv_now() when that write began */
+  bool fast;      /* the kernel may take as much as it likes */
   struct socket *next_spare;
 };
 
@@ -108,8 +118,22 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   }
 }
 
+/* As fast as what waited was taken. What cannot be set is left as it is. */
+static void bound_unsent(struct socket *socket) {
+  const bool fast = uv_now(socket->stream.handle.loop) - socket->since < MOMENT_MS;
+  int fd = -1;
+  if (fast != socket->fast && uv_fileno(&socket->stream.handle, &fd) == 0) {
+    const int most = fast ? 0 : HTTP_UNSENT_MAX; /* 0: the system's own bound */
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+    socket->fast = fast;
+  }
+}
+
 static void on_written(uv_write_t *write, int status) {
   struct socket *socket = write->data;
+  if (status == 0) {
+    bound_unsent(socket);
+  }
   channel_sent(&socket->connection, status == 0);
 }
 
@@ -164,6 +188,7 @@ static void write_all(struct http_connection *c, struct slice bytes) {
   struct socket *socket = socket_of(c);
   uv_buf_t buf = buffer_of(bytes);
   socket->write.data = socket;
+  socket->since = uv_now(c->server->loop);
   /* It fails for handles and requests that are in no state to be used, which these never are. */
   uv_write(&socket->write, &socket->stream.any, &buf, 1, on_written);
 }
@@ -217,6 +242,7 @@ bool tcp_open(struct http_server *s, int fd, bool pipe, const struct sockaddr *p
   }
   union stream *stream = &socket->stream;
   socket->connection.server = s;
+  socket->fast = false;
   init_stream(s->loop, pipe, stream);
   stream->handle.data = socket;
   s->open_handles++;
