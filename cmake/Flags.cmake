@@ -2,6 +2,9 @@
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_CXX_STANDARD 17) # node/bittorrent.cpp alone
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
@@ -13,10 +16,10 @@ option(SWARMGATE_COVERAGE "count the lines and branches that run" OFF)
 add_library(flags INTERFACE)
 target_compile_definitions(flags INTERFACE _GNU_SOURCE SWARMGATE_VERSION="${PROJECT_VERSION}")
 target_compile_options(flags INTERFACE
-  -Wall -Wextra -Werror -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes
-  -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings
-  -Wformat=2 -Wundef -Wvla -Wdouble-promotion -Wnull-dereference -Wimplicit-fallthrough
-  -fno-omit-frame-pointer -fno-common)
+  -Wall -Wextra -Werror -Wconversion -Wsign-conversion -Wshadow -Wpointer-arith -Wcast-qual
+  -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wdouble-promotion -Wnull-dereference
+  -Wimplicit-fallthrough -fno-omit-frame-pointer -fno-common
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition>)
 
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
   target_compile_definitions(flags INTERFACE _FORTIFY_SOURCE=2)
@@ -26,8 +29,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebI
   set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
   # The rooms are separate libraries, and their small functions are inlined across them all the same.
   include(CheckIPOSupported)
-  check_ipo_supported(RESULT CMAKE_INTERPROCEDURAL_OPTIMIZATION OUTPUT ignored LANGUAGES C)
+  check_ipo_supported(RESULT CMAKE_INTERPROCEDURAL_OPTIMIZATION OUTPUT ignored LANGUAGES C CXX)
   if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    set(CMAKE_CXX_LINK_OPTIONS_IPO -flto=auto)
     set(CMAKE_C_LINK_OPTIONS_IPO -flto=auto) # as many at once as there are cores, and no warning
   endif()
 endif()

@@ -343,3 +343,21 @@ const char *image_reference_print(const struct image_reference *r, struct arena 
   }
   return NULL;
 }
+
+bool image_host_is_loopback(const char *host) {
+  char name[INET6_ADDRSTRLEN];
+  struct in_addr v4;
+  struct in6_addr address;
+  bool v6 = host[0] == '[';
+  size_t len = strcspn(v6 ? host + 1 : host, v6 ? "]" : ":/");
+  if (len >= sizeof name) {
+    return false;
+  }
+  memcpy(name, v6 ? host + 1 : host, len);
+  name[len] = '\0';
+  if (v6) {
+    return inet_pton(AF_INET6, name, &address) == 1 && IN6_IS_ADDR_LOOPBACK(&address);
+  }
+  return strcmp(name, "localhost") == 0 ||
+         (inet_pton(AF_INET, name, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
+}

@@ -59,3 +59,7 @@ bool image_name_valid(struct slice name);
 bool image_tag_valid(struct slice tag);
 /** `sha256:` and 64 lowercase hex digits; no other algorithm is served. */
 bool image_digest_valid(struct slice digest);
+
+/** Whether a host with or without its port, and maybe a path behind it, is 127.0.0.0/8, ::1 or
+ *  localhost. */
+bool image_host_is_loopback(const char *host);

@@ -37,6 +37,7 @@ struct registry *registry_new(struct http_client *client, const struct registry_
     return NULL;
   }
   registry->client = client;
+  registry->api = o->api == NULL ? "v2" : o->api;
   if (registry_fill(registry, o, e) != 0) {
     registry_free(registry);
     return NULL;

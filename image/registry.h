@@ -17,6 +17,9 @@ struct registry_request;
 
 struct registry_options {
   const char *url; /**< `http://host:port` or `https://…`, a path is put before `/v2/`; copied */
+  /** What its paths begin with: NULL is `v2`, a registry's; `v1` is a gateway's, whose paths follow
+   *  the registry's own. Not copied. */
+  const char *api;
   struct http_client_tls tls; /**< copied */
   /** What to log in with when challenged; NULL: anonymous. Copied. */
   const struct image_credentials *credentials;
@@ -37,7 +40,7 @@ struct registry_answer {
   int status;
   bool redirected; /**< it is no answer of the registry's own, but of where that has led to */
   bool elsewhere;  /**< which is another scheme, host or port than the registry's */
-  struct slice content_type, content_range, etag;
+  struct slice content_type, content_range, etag, retry_after;
   struct slice docker_content_digest; /**< empty when there are several and they disagree */
   struct slice www_authenticate;      /**< several fields are joined by commas (RFC 9110, 5.3) */
   bool has_length;
@@ -65,8 +68,9 @@ struct registry_get {
   /** Neither of them, but a list: the repository's tags, or where there is no repository the
    *  registry's repositories. */
   bool list;
-  const char *page; /**< which of its pages: struct registry_answer.next; NULL: the first */
-  bool ranged;      /**< GET of a blob: ask for `Range: bytes=first-last` */
+  const char *page;  /**< which of its pages: struct registry_answer.next; NULL: the first */
+  const char *query; /**< of one of them: what comes behind a `?`, encoded; NULL or "": nothing */
+  bool ranged;       /**< GET of a blob: ask for `Range: bytes=first-last` */
   uint64_t first, last;
   /**
    * When set, this very Authorization is sent to the registry's own URL and nowhere else, neither

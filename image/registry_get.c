@@ -35,13 +35,15 @@ char *registry_get_url(const struct registry *registry, const struct registry_ge
     return strdup(get->page);
   }
   if (get->list) {
-    len = asprintf(&url, "%s/v2/%s%s?n=%d", registry->url,
+    len = asprintf(&url, "%s/%s/%s%s?n=%d", registry->url, registry->api,
                    get->repository == NULL ? "_catalog" : get->repository,
                    get->repository == NULL ? "" : "/tags/list", REGISTRY_LIST_PAGE);
   } else {
-    len = asprintf(&url, "%s/v2/%s/%s/%s", registry->url, get->repository,
+    bool asks = get->query != NULL && get->query[0] != '\0';
+    len = asprintf(&url, "%s/%s/%s/%s/%s%s%s", registry->url, registry->api, get->repository,
                    get->manifest != NULL ? "manifests" : "blobs",
-                   get->manifest != NULL ? get->manifest : get->blob);
+                   get->manifest != NULL ? get->manifest : get->blob, asks ? "?" : "",
+                   asks ? get->query : "");
   }
   return len < 0 ? NULL : url;
 }

@@ -6,7 +6,8 @@
 
 struct registry {
   struct http_client *client;
-  char *url; /**< without a `/` at its end */
+  char *url;       /**< without a `/` at its end */
+  const char *api; /**< `v2` unless it is no registry's */
   struct http_client_tls tls;
   struct arena arena; /**< of the strings of tls */
   struct image_credentials credentials;

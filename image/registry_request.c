@@ -257,6 +257,7 @@ static bool tell_head(struct registry_request *r, const struct http_fetch_answer
       .docker_content_digest = content_digest(a),
       .content_range = http_fetch_field(a, SLICE("Content-Range")),
       .etag = http_fetch_field(a, SLICE("ETag")),
+      .retry_after = http_fetch_field(a, SLICE("Retry-After")),
       .www_authenticate = buf_view(&r->www_authenticate),
       .next = slice_str(r->next_page),
   };

@@ -3,7 +3,6 @@
 #include "image/registry_session.h"
 #include "image/transport.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
 struct docker_source {
@@ -119,23 +118,6 @@ static void docker_close(struct image_source *base) {
   free(s);
 }
 
-/* 127.0.0.0/8, ::1 and localhost, whatever the port. */
-static bool is_loopback(const char *host, struct arena *arena) {
-  struct slice rest = slice_str(host);
-  bool v6 = slice_starts(rest, SLICE("["));
-  const char *name = arena_copy(arena, slice_cut(&rest, v6 ? ']' : ':'));
-  struct in_addr v4;
-  struct in6_addr address;
-  if (name == NULL) {
-    return false;
-  }
-  if (v6) {
-    return inet_pton(AF_INET6, name + 1, &address) == 1 && IN6_IS_ADDR_LOOPBACK(&address);
-  }
-  return strcmp(name, "localhost") == 0 ||
-         (inet_pton(AF_INET, name, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
-}
-
 static int copy_names(struct docker_source *s, const struct image_reference *r, struct error *e) {
   struct arena *arena = &s->base.arena;
   s->host = arena_copy(arena, slice_str(r->host));
@@ -171,7 +153,7 @@ int image_docker_open(const struct image_reference *r, const struct image_source
   if (copy_names(s, r, e) != 0) {
     return -1;
   }
-  s->may_be_plain = s->insecure || is_loopback(s->host, &s->base.arena);
+  s->may_be_plain = s->insecure || image_host_is_loopback(s->host);
   if (image_credentials_find(o->creds, o->authfile, s->host, s->repository, &s->credentials, e) !=
           0 ||
       image_certificates_find(o->cert_dir, s->host, &s->base.arena, &s->certificates, e) != 0 ||

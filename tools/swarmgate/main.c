@@ -12,6 +12,25 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"pull", NULL, command_pull, "pull an image through its swarms",
+     "IMAGE --to oci:DIR[:NAME] [OPTION]...\n\n"
+     "Pulls IMAGE, HOST/NAME[:TAG][@DIGEST], from other nodes and the gateway into an\n"
+     "OCI layout, and checks every byte. What is there already is not fetched again.\n\n"
+     "  --to oci:DIR[:NAME]     where to; NAME: the tag, unless it is said\n"
+     "  --gateway URL           of the gateway; default: $SWARMGATE_GATEWAY\n"
+     "  --insecure              credentials may go to a gateway on plain http\n"
+     "  --platform OS/ARCH      what to take of an index; default: this machine's\n"
+     "  --seed-for TIME         go on seeding for 30s, 10m, 2h; default: not at all\n"
+     "  --lower-port PORT       listen on this port or one up to --upper-port;\n"
+     "  --upper-port PORT       default: any that is free\n"
+     "  --upload-rate SIZE      bytes a second for peers, such as 10MiB\n"
+     "  --download-rate SIZE    bytes a second from peers\n"
+     "  --skip-webseed          take pieces from peers alone\n"
+     "  --json                  print what came of it as JSON\n\n"
+     "  --authfile FILE         registry credentials, as podman login writes them\n"
+     "  --creds USER:PASSWORD   registry credentials; others can see them in ps\n"
+     "  --tls-verify=BOOL       false: do not check certificates\n"
+     "  --cert-dir DIR          *.crt, *.cert and *.key for the gateway\n"},
     {"torrent", "create", command_torrent_create, "make torrents of the blobs of an image",
      "SOURCE [OPTION]...\n\n"
      "Makes a torrent of every distinct blob of an image, and index.json. SOURCE is\n"

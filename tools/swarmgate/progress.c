@@ -67,6 +67,8 @@ static void draw(const struct progress *p, uint64_t now) {
   char rate_text[UNITS_TEXT_MAX];
   char left[UNITS_TEXT_MAX];
   char figures[LINE_MAX_LEN];
+  const char *note = p->note == NULL ? "" : p->note;
+  const char *gap = p->note == NULL ? "" : "  ";
   uint64_t elapsed = now > p->started ? now - p->started : 1;
   uint64_t rate = p->done * 1000 / elapsed;
   units_print_size(p->done, done);
@@ -75,17 +77,22 @@ static void draw(const struct progress *p, uint64_t now) {
   units_print_duration(rate == 0 ? 0 : (p->total - p->done) / rate, left);
   if (p->terminal) {
     /* Padded to the usual lengths, so that the bar keeps its own. */
-    snprintf(figures, sizeof figures, "%8s of %s  %8s/s  %s left%*s", done, total, rate_text, left,
-             strlen(left) < 6 ? 6 - (int)strlen(left) : 0, "");
+    snprintf(figures, sizeof figures, "%8s of %s  %8s/s  %s left%*s%s%s", done, total, rate_text,
+             left, strlen(left) < 6 ? 6 - (int)strlen(left) : 0, "", gap, note);
     draw_bar(p->label, p->total == 0 ? 1 : (double)p->done / (double)p->total, figures);
   } else {
-    fprintf(stderr, "%s: %s of %s, %s/s, %s left\n", p->label, done, total, rate_text, left);
+    fprintf(stderr, "%s: %s of %s, %s/s, %s left%s%s\n", p->label, done, total, rate_text, left,
+            p->note == NULL ? "" : ", ", note);
   }
 }
 
 void progress_add(struct progress *p, uint64_t bytes) {
+  progress_set(p, p->done + bytes);
+}
+
+void progress_set(struct progress *p, uint64_t done) {
   uint64_t now = clock_monotonic_ms();
-  p->done += bytes;
+  p->done = done;
   if (now - p->shown >= (p->terminal ? TERMINAL_EVERY_MS : PLAIN_EVERY_MS)) {
     p->shown = now;
     draw(p, now);

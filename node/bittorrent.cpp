@@ -1,0 +1,305 @@
+// libtorrent, and nothing of it elsewhere. No exception leaves this file.
+extern "C" {
+#include "node/bittorrent.h"
+}
+
+#include <libtorrent/add_torrent_params.hpp>
+#include <libtorrent/alert_types.hpp>
+#include <libtorrent/bdecode.hpp>
+#include <libtorrent/peer_info.hpp>
+#include <libtorrent/session.hpp>
+#include <libtorrent/torrent_info.hpp>
+#include <libtorrent/torrent_status.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace lt = libtorrent;
+
+namespace {
+
+// By which nodes know each other: BEP 20, `-SG` and a version.
+constexpr char fingerprint[] = "-SG0100-";
+constexpr int stop_seconds = 2;
+
+// The whole of the peer id is chosen here, for libtorrent never tells what it would have chosen.
+std::string make_peer_id() {
+  static constexpr char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  std::random_device random;
+  std::uniform_int_distribution<std::size_t> any(0, sizeof digits - 2);
+  std::string id = fingerprint;
+  while (id.size() < PEER_ID) {
+    id += digits[any(random)];
+  }
+  return id;
+}
+
+std::string listen_on(unsigned port) {
+  return "0.0.0.0:" + std::to_string(port) + ",[::]:" + std::to_string(port);
+}
+
+int rate(std::uint64_t bytes) {
+  return static_cast<int>(std::min<std::uint64_t>(bytes, INT32_MAX));
+}
+
+lt::settings_pack make_settings(const bittorrent_options &o, const std::string &peer_id) {
+  using sp = lt::settings_pack;
+  sp s;
+  s.set_str(sp::peer_fingerprint, peer_id);
+  s.set_str(sp::user_agent, "swarmgate/" SWARMGATE_VERSION);
+  s.set_str(sp::listen_interfaces, listen_on(o.lower_port));
+  s.set_int(sp::max_retry_port_bind, o.upper_port - o.lower_port);
+  for (int off : {sp::enable_dht, sp::enable_lsd, sp::enable_upnp, sp::enable_natpmp,
+                  sp::enable_incoming_utp, sp::enable_outgoing_utp}) {
+    s.set_bool(off, false);
+  }
+  // Nodes behind one address are different nodes: the peer id tells them apart.
+  s.set_bool(sp::allow_multiple_connections_per_ip, true);
+  s.set_int(sp::in_enc_policy, sp::pe_forced);
+  s.set_int(sp::out_enc_policy, sp::pe_forced);
+  s.set_int(sp::allowed_enc_level, sp::pe_both);
+  s.set_int(sp::upload_rate_limit, rate(o.upload_rate));
+  s.set_int(sp::download_rate_limit, rate(o.download_rate));
+  s.set_int(sp::stop_tracker_timeout, stop_seconds);
+  // A piece is told of by an alert; the view is what counts, should any be dropped.
+  s.set_int(sp::alert_mask, static_cast<int>(static_cast<std::uint32_t>(
+                                lt::alert_category::status | lt::alert_category::error |
+                                lt::alert_category::tracker | lt::alert_category::piece_progress |
+                                lt::alert_category::storage)));
+  return s;
+}
+
+int fail(error *e, const char *what, const std::exception &why) {
+  return error_set(e, ERROR_FAILED, "%s: %.300s", what, why.what());
+}
+
+} // namespace
+
+struct bittorrent_torrent {
+  lt::torrent_handle handle;
+  void *tag;
+  const bittorrent *session;
+  // What the view points into.
+  plan_view view;
+  std::vector<unsigned char> pieces;
+  std::vector<lt::peer_info> peers;
+  std::vector<plan_peer> seen;
+};
+
+struct bittorrent {
+  std::string peer_id;
+  std::unique_ptr<lt::session> session;
+  std::vector<std::unique_ptr<bittorrent_torrent>> torrents;
+};
+
+int bittorrent_start(const bittorrent_options *o, bittorrent **out, error *e) {
+  try {
+    auto b = std::make_unique<bittorrent>();
+    b->peer_id = make_peer_id();
+    b->session =
+        std::make_unique<lt::session>(lt::session_params(make_settings(*o, b->peer_id), {}));
+    const auto wake = o->wake;
+    const auto arg = o->arg;
+    b->session->set_alert_notify([wake, arg] { wake(arg); });
+    *out = b.release();
+    return 0;
+  } catch (const std::exception &why) {
+    return fail(e, "cannot start BitTorrent", why);
+  }
+}
+
+void bittorrent_stop(bittorrent *b) {
+  if (b == nullptr) {
+    return;
+  }
+  try {
+    b->session->set_alert_notify([] {});
+    const lt::session_proxy ending = b->session->abort();
+    b->session.reset();
+    // The proxy's end waits for the trackers.
+  } catch (const std::exception &) {
+    // There is nobody to be told that it ended otherwise.
+  }
+  delete b;
+}
+
+int bittorrent_add(bittorrent *b, slice torrent, const char *folder, void *tag,
+                   bittorrent_torrent **out, error *e) {
+  try {
+    lt::error_code bad;
+    const lt::span<const char> bytes(torrent.ptr, static_cast<std::ptrdiff_t>(torrent.len));
+    lt::add_torrent_params p;
+    p.ti = std::make_shared<lt::torrent_info>(bytes, bad, lt::from_span);
+    if (bad) {
+      return error_set(e, ERROR_FAILED, "libtorrent does not take the torrent: %.200s",
+                       bad.message().c_str());
+    }
+    auto t = std::make_unique<bittorrent_torrent>();
+    t->tag = tag;
+    t->session = b;
+    p.save_path = folder;
+    p.userdata = lt::client_data_t(t.get());
+    p.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
+    p.flags |= lt::torrent_flags::override_web_seeds | lt::torrent_flags::disable_pex;
+    t->handle = b->session->add_torrent(std::move(p));
+    *out = t.get();
+    b->torrents.push_back(std::move(t));
+    return 0;
+  } catch (const std::exception &why) {
+    return fail(e, "cannot add the torrent", why);
+  }
+}
+
+/* --- what has happened --- */
+
+namespace {
+
+struct telling {
+  bittorrent_told *told;
+  void *arg;
+
+  void operator()(const lt::torrent_alert &a, bittorrent_event event, std::uint32_t piece,
+                  const std::string &message) const {
+    if (const auto *t = a.handle.userdata().get<bittorrent_torrent>()) {
+      told(arg, t->tag, event, piece, message.c_str());
+    }
+  }
+};
+
+void tell(const telling &say, const lt::alert &any) {
+  if (const auto *piece = lt::alert_cast<lt::piece_finished_alert>(&any)) {
+    say(*piece, BITTORRENT_PIECE, static_cast<std::uint32_t>(static_cast<int>(piece->piece_index)),
+        "");
+  } else if (const auto *bad = lt::alert_cast<lt::hash_failed_alert>(&any)) {
+    say(*bad, BITTORRENT_BAD_PIECE, static_cast<std::uint32_t>(static_cast<int>(bad->piece_index)),
+        "");
+  } else if (const auto *checked = lt::alert_cast<lt::torrent_checked_alert>(&any)) {
+    say(*checked, BITTORRENT_CHECKED, 0, "");
+  } else if (const auto *flushed = lt::alert_cast<lt::cache_flushed_alert>(&any)) {
+    say(*flushed, BITTORRENT_FLUSHED, 0, "");
+  } else if (const auto *reply = lt::alert_cast<lt::tracker_reply_alert>(&any)) {
+    say(*reply, BITTORRENT_TRACKER, 0, "");
+  } else if (const auto *refused = lt::alert_cast<lt::tracker_error_alert>(&any)) {
+    // Never the alert's own message, which has the URL in it, and the token in that.
+    const char *reason = refused->failure_reason();
+    say(*refused, BITTORRENT_TRACKER_FAILED, 0,
+        reason[0] != '\0' ? reason : refused->error.message());
+  } else if (const auto *failed = lt::alert_cast<lt::torrent_error_alert>(&any)) {
+    say(*failed, BITTORRENT_FAILED, 0, failed->error.message());
+  } else if (const auto *disk = lt::alert_cast<lt::file_error_alert>(&any)) {
+    say(*disk, BITTORRENT_FAILED, 0, disk->error.message());
+  }
+}
+
+} // namespace
+
+void bittorrent_poll(bittorrent *b, bittorrent_told *told, void *arg) {
+  try {
+    std::vector<lt::alert *> alerts;
+    b->session->pop_alerts(&alerts);
+    const telling say{told, arg};
+    for (const lt::alert *a : alerts) {
+      tell(say, *a);
+    }
+  } catch (const std::exception &) {
+    // Out of memory: the view tells all that counts, later.
+  }
+}
+
+/* --- how it stands --- */
+
+namespace {
+
+// The bits of BEP 3, of whatever length.
+const unsigned char *bits_of(const lt::typed_bitfield<lt::piece_index_t> &pieces,
+                             std::uint32_t count) {
+  return static_cast<std::uint32_t>(pieces.size()) < count
+             ? nullptr
+             : reinterpret_cast<const unsigned char *>(pieces.data());
+}
+
+bool is_introduced(const lt::peer_info &peer) {
+  return !(peer.flags & (lt::peer_info::handshake | lt::peer_info::connecting)) &&
+         peer.connection_type == lt::peer_info::standard_bittorrent;
+}
+
+plan_peer describe(const lt::peer_info &peer, std::uint32_t piece_count) {
+  plan_peer p = {};
+  std::memcpy(p.id, peer.pid.data(), PEER_ID);
+  p.node = std::memcmp(p.id, fingerprint, 3) == 0;
+  p.wanted = static_cast<bool>(peer.flags & lt::peer_info::interesting);
+  p.received = static_cast<std::uint64_t>(peer.total_download);
+  p.have = static_cast<std::uint32_t>(std::max(peer.num_pieces, 0));
+  p.pieces = bits_of(peer.pieces, piece_count);
+  return p;
+}
+
+} // namespace
+
+const plan_view *bittorrent_view(bittorrent_torrent *t) {
+  try {
+    const auto info = t->handle.torrent_file();
+    const auto status = t->handle.status(lt::torrent_handle::query_pieces);
+    if (info == nullptr) {
+      return nullptr;
+    }
+    const auto count = static_cast<std::uint32_t>(info->num_pieces());
+    t->handle.get_peer_info(t->peers);
+    t->seen.clear();
+    for (const lt::peer_info &peer : t->peers) {
+      if (is_introduced(peer)) {
+        t->seen.push_back(describe(peer, count));
+      }
+    }
+    // Of a seed, and of one that has nothing, libtorrent gives fewer bits.
+    t->pieces.assign(bitfield_size(count), status.is_seeding ? 0xff : 0);
+    if (const unsigned char *bits = bits_of(status.pieces, count)) {
+      std::memcpy(t->pieces.data(), bits, t->pieces.size());
+    }
+    std::memcpy(t->view.self, t->session->peer_id.data(), PEER_ID);
+    t->view.piece_count = count;
+    t->view.pieces = t->pieces.data();
+    t->view.peers = t->seen.data();
+    t->view.peer_count = t->seen.size();
+    return &t->view;
+  } catch (const std::exception &) {
+    return nullptr;
+  }
+}
+
+int bittorrent_give(bittorrent_torrent *t, std::uint32_t piece, slice bytes, error *e) {
+  try {
+    t->handle.add_piece(lt::piece_index_t(static_cast<int>(piece)),
+                        std::vector<char>(bytes.ptr, bytes.ptr + bytes.len));
+    return 0;
+  } catch (const std::exception &why) {
+    return fail(e, "cannot take a piece", why);
+  }
+}
+
+void bittorrent_progress_of(bittorrent_torrent *t, bittorrent_progress *out) {
+  *out = {};
+  try {
+    const auto s = t->handle.status({});
+    out->done = static_cast<std::uint64_t>(s.total_wanted_done);
+    out->received = static_cast<std::uint64_t>(s.total_payload_download);
+    out->uploaded = static_cast<std::uint64_t>(s.total_payload_upload);
+    out->peers = static_cast<std::uint32_t>(std::max(s.num_peers, 0));
+    out->complete = s.is_seeding;
+  } catch (const std::exception &) {
+    // A torrent that is gone has done nothing.
+  }
+}
+
+void bittorrent_flush(bittorrent_torrent *t) {
+  try {
+    t->handle.flush_cache();
+  } catch (const std::exception &) {
+    // A torrent that is gone has told BITTORRENT_FAILED.
+  }
+}

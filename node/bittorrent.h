@@ -1,0 +1,90 @@
+/**
+ * The BitTorrent side of a node: libtorrent, behind the one C++ file of the project. Its threads
+ * are its own; everything here is called from the node's loop, and nothing is called back from
+ * another thread but `wake`.
+ *
+ * Private swarms alone: no DHT, no local discovery, no peer exchange, no ports asked of routers;
+ * TCP without uTP; only encrypted connections. Webseeds in torrents are not used: what comes from
+ * the gateway is fetched by node/feeder.h and given to bittorrent_give().
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "node/plan.h"
+
+/** A session: one peer id, one listening port. */
+struct bittorrent;
+/** One torrent of it. */
+struct bittorrent_torrent;
+
+struct bittorrent_options {
+  uint16_t lower_port, upper_port; /**< to listen on, one of these; both 0: any that is free */
+  uint64_t upload_rate;            /**< bytes a second; 0: as fast as it goes */
+  uint64_t download_rate;          /**< of what peers send; likewise */
+  void (*wake)(void *arg); /**< from a thread of libtorrent's: bittorrent_poll() has something */
+  void *arg;
+};
+
+/** \return 0, or -1 with ERROR_FAILED. */
+int bittorrent_start(const struct bittorrent_options *options, struct bittorrent **out,
+                     struct error *e);
+
+/** Tells the trackers `stopped` and frees the session and its torrents; waits for the trackers'
+ *  answers, two seconds at most. NULL is fine. */
+void bittorrent_stop(struct bittorrent *b);
+
+/** What is told of a torrent. */
+enum bittorrent_event {
+  BITTORRENT_CHECKED,        /**< what was on disk has been looked through */
+  BITTORRENT_PIECE,          /**< a piece is there and right */
+  BITTORRENT_BAD_PIECE,      /**< a piece was not what the torrent says; who sent it is banned */
+  BITTORRENT_FLUSHED,        /**< see bittorrent_flush() */
+  BITTORRENT_TRACKER,        /**< the tracker has answered */
+  BITTORRENT_TRACKER_FAILED, /**< it has not, or it refuses; `message` says why */
+  BITTORRENT_FAILED,         /**< the torrent cannot go on, such as for want of disk; `message` */
+};
+
+/**
+ * \param tag as given to bittorrent_add(). \param piece of the events that are of one.
+ * \param message one line without secrets, valid within; "" where there is nothing to say.
+ */
+typedef void bittorrent_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
+                             const char *message);
+
+/** Tells what has happened since the last time. */
+void bittorrent_poll(struct bittorrent *b, bittorrent_told *told, void *arg);
+
+/**
+ * Adds a torrent, whose data is the file of its name in \p folder; what is there already is looked
+ * through first, and only what is missing is fetched.
+ *
+ * \param torrent the metainfo file; one that metainfo_read() takes.
+ * \return 0, or -1 with ERROR_FAILED.
+ */
+int bittorrent_add(struct bittorrent *b, struct slice torrent, const char *folder, void *tag,
+                   struct bittorrent_torrent **out, struct error *e);
+
+/** Pieces and peers as they are now; valid until the next call for this torrent. Its peers are
+ * those that have introduced themselves. \return NULL when there is no memory, or no torrent any
+ * more. */
+const struct plan_view *bittorrent_view(struct bittorrent_torrent *t);
+
+/** Gives a piece that was had elsewhere; libtorrent checks it, and BITTORRENT_PIECE or
+ *  BITTORRENT_BAD_PIECE follows. \p bytes is the whole piece; copied. \return 0, or -1. */
+int bittorrent_give(struct bittorrent_torrent *t, uint32_t piece, struct slice bytes,
+                    struct error *e);
+
+/** How far a torrent is. */
+struct bittorrent_progress {
+  uint64_t done;     /**< bytes that are there and right */
+  uint64_t received; /**< bytes of pieces that peers sent */
+  uint64_t uploaded; /**< bytes of pieces sent to peers */
+  uint32_t peers;    /**< connected */
+  bool complete;     /**< all of it is there */
+};
+void bittorrent_progress_of(struct bittorrent_torrent *t, struct bittorrent_progress *out);
+
+/** Has all that is there written to the file; BITTORRENT_FLUSHED follows. What is complete need not
+ *  be in the file before that. */
+void bittorrent_flush(struct bittorrent_torrent *t);

@@ -1,0 +1,46 @@
+/**
+ * What a node fetches from the gateway: pieces, one at a time, each chosen anew by node/plan.h, by
+ * a `Range` of the webseed, and given to libtorrent. So the nodes of a swarm share one copy among
+ * them, where libtorrent's own webseeds would each fetch the most of it.
+ */
+#pragma once
+
+#include "http/client.h"
+#include "node/bittorrent.h"
+
+struct feeder;
+
+struct feeder_options {
+  uv_loop_t *loop;
+  struct http_client *client;
+  struct http_client_tls tls; /**< how the gateway is trusted; strings outlive the feeder */
+};
+
+/** A torrent that is to be fed. */
+struct feeder_torrent {
+  struct bittorrent_torrent *torrent;
+  const char *url; /**< of the blob at the gateway; outlives the feeder. Never in an error. */
+  uint64_t size;   /**< bytes */
+  uint32_t piece_length;
+};
+
+/** \return NULL when there is no memory. */
+struct feeder *feeder_new(const struct feeder_options *options);
+/** Cancels what is under way. NULL is fine. */
+void feeder_free(struct feeder *feeder);
+
+/** Begins to feed a torrent, once what was on disk is known. \return its number, for
+ *  feeder_landed(); -1 with ERROR_FAILED when there is no memory. */
+int feeder_add(struct feeder *feeder, const struct feeder_torrent *torrent, struct error *e);
+
+/** A piece is there, wherever it came from, or one that was there was not right. */
+void feeder_landed(struct feeder *feeder, int torrent, uint32_t piece);
+
+/** Nothing more is fetched for it. */
+void feeder_remove(struct feeder *feeder, int torrent);
+
+/** Bytes fetched so far, of a torrent. */
+uint64_t feeder_fetched(const struct feeder *feeder, int torrent);
+
+/** Why the last fetch failed, since which none has worked; NULL: it has not. */
+const struct error *feeder_trouble(const struct feeder *feeder);

@@ -1,0 +1,91 @@
+/**
+ * Which piece a node fetches from the gateway next, so that all nodes together fetch each about
+ * once, and nobody has to tell anybody anything: every node sees the same peers, and reckons with
+ * the same rule who takes what. Pure.
+ *
+ * Candidates are the pieces that neither we nor any live peer has. Of n live nodes, sorted by peer
+ * id, piece p is that of the (p mod n)-th. A node takes a random one of its own. When it has none
+ * it takes over from a node that has not come on for a while; else it waits, for its peers are
+ * about to have what is left.
+ *
+ * A peer that has pieces we want, and has sent nothing and got nothing for a while, is not live:
+ * its pieces are candidates again and it owns none. Else the silent death of one would stall all.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PEER_ID = 20 }; /**< bytes of a peer id (BEP 3) */
+
+/** What is known of a peer that we are connected to. */
+struct plan_peer {
+  unsigned char id[PEER_ID];
+  bool node;                   /**< it plans by this rule too; others are sources, never owners */
+  bool wanted;                 /**< it has pieces that we want (BEP 3: we are interested) */
+  uint64_t received;           /**< bytes of pieces that it has sent us */
+  uint32_t have;               /**< number of its pieces */
+  const unsigned char *pieces; /**< a bitfield as BEP 3 has it; NULL: none yet */
+};
+
+/** A torrent as it is now. */
+struct plan_view {
+  unsigned char self[PEER_ID];
+  uint32_t piece_count;
+  const unsigned char *pieces; /**< those that we have, as above */
+  const struct plan_peer *peers;
+  size_t peer_count;
+};
+
+/** What came out. */
+struct plan_choice {
+  uint32_t own;      /**< candidates that are ours to fetch */
+  uint32_t orphaned; /**< candidates whose owners have not come on for a while */
+  uint32_t piece;    /**< one of the own at random, of the orphaned where there are none; undefined
+                          where there are neither */
+};
+
+/** Remembers since when each peer of a torrent has not come on. */
+struct plan;
+
+/** \return NULL when there is no memory; freed by plan_free(). */
+struct plan *plan_new(void);
+/** NULL is fine. */
+void plan_free(struct plan *plan);
+
+/**
+ * Chooses.
+ *
+ * \param taken pieces that are not to be chosen though we have not got them yet, a bitfield.
+ * \param now_ms a clock that never goes backwards.
+ * \param patience_ms what "a while" is: some times as long as a piece takes.
+ * \param seed of the dice, any number but 0, which goes on from call to call.
+ * \return 0, or -1 with ERROR_FAILED when there is no memory.
+ */
+int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned char *taken,
+                uint64_t now_ms, uint64_t patience_ms, uint64_t *seed, struct plan_choice *out,
+                struct error *e);
+
+/** A number from 0 to \p sides - 1 off the dice of plan_choose(). */
+uint32_t plan_roll(uint64_t *seed, uint32_t sides);
+
+/** Whether piece \p i is set in a bitfield. */
+static inline bool bitfield_has(const unsigned char *bits, uint32_t i) {
+  return (bits[i / 8] & (0x80U >> i % 8)) != 0;
+}
+
+static inline void bitfield_set(unsigned char *bits, uint32_t i) {
+  bits[i / 8] = (unsigned char)(bits[i / 8] | (0x80U >> i % 8));
+}
+
+static inline void bitfield_clear(unsigned char *bits, uint32_t i) {
+  bits[i / 8] = (unsigned char)(bits[i / 8] & ~(0x80U >> i % 8));
+}
+
+/** Bytes of a bitfield of \p count pieces. */
+static inline size_t bitfield_size(uint32_t count) {
+  return ((size_t)count + 7) / 8;
+}
