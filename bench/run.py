@@ -1,5 +1,5 @@
 """
-./dev bench [torrents] [announces] [webseed]: our programs against others in the same run, in turns, as the median of
+./dev bench [torrents] [announces] [webseed] [nodes]: our programs against others in the same run, in turns, as the median of
 ratios; for a single figure moves by a third from minute to minute on a shared machine. Its tables are copied to
 docs/performance.md.
 """
@@ -11,10 +11,11 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests"))
 
 from announces import announces  # noqa: E402
+from nodes import nodes  # noqa: E402
 from torrents import torrents  # noqa: E402
 from webseed import webseed  # noqa: E402
 
-PARTS = {"torrents": torrents, "announces": announces, "webseed": webseed}
+PARTS = {"torrents": torrents, "announces": announces, "webseed": webseed, "nodes": nodes}
 
 
 def main(wanted):

@@ -73,6 +73,12 @@ class Network:
         self.hosts.append(host)
         return host
 
+    def limit_downlink(self, host, rate):
+        """What reaches a host goes at `rate` at most."""
+        port = f"port{self.hosts.index(host) + 2}"
+        self.switch.run(["tc", "qdisc", "replace", "dev", port, "root", "tbf", "rate", rate, "burst", "256kb",
+                         "latency", "100ms"])
+
     def stop(self):
         for host in [*self.hosts, self.switch]:
             host.stop()
