@@ -5,6 +5,7 @@ extern "C" {
 
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
+#include <libtorrent/announce_entry.hpp>
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/peer_info.hpp>
 #include <libtorrent/session.hpp>
@@ -301,5 +302,18 @@ void bittorrent_flush(bittorrent_torrent *t) {
     t->handle.flush_cache();
   } catch (const std::exception &) {
     // A torrent that is gone has told BITTORRENT_FAILED.
+  }
+}
+
+void bittorrent_renew(bittorrent_torrent *t, const slice *announce, std::size_t count) {
+  try {
+    std::vector<lt::announce_entry> trackers;
+    for (std::size_t i = 0; i < count; i++) {
+      trackers.emplace_back(std::string(announce[i].ptr, announce[i].len));
+    }
+    t->handle.replace_trackers(trackers);
+    t->handle.force_reannounce();
+  } catch (const std::exception &) {
+    // The old ones will be refused again, and that is told.
   }
 }

@@ -21,7 +21,7 @@ struct bittorrent_torrent;
 struct bittorrent_options {
   uint16_t lower_port, upper_port; /**< to listen on, one of these; both 0: any that is free */
   uint64_t upload_rate;            /**< bytes a second; 0: as fast as it goes */
-  uint64_t download_rate;          /**< of what peers send; likewise */
+  uint64_t download_rate;          /**< of what peers send; likewise. The feeder keeps to it too. */
   void (*wake)(void *arg); /**< from a thread of libtorrent's: bittorrent_poll() has something */
   void *arg;
 };
@@ -84,6 +84,9 @@ struct bittorrent_progress {
   bool complete;     /**< all of it is there */
 };
 void bittorrent_progress_of(struct bittorrent_torrent *t, struct bittorrent_progress *out);
+
+/** Announces to these from now on, such as with a newer token. */
+void bittorrent_renew(struct bittorrent_torrent *t, const struct slice *announce, size_t count);
 
 /** Has all that is there written to the file; BITTORRENT_FLUSHED follows. What is complete need not
  *  be in the file before that. */

@@ -103,7 +103,13 @@ static void take(struct feeder *f) {
       f->piece_ms == 0 ? took : (f->piece_ms * (PIECE_TIME_SHARE - 1) + took) / PIECE_TIME_SHARE;
   f->trouble_ms = TROUBLE_MS;
   f->trouble = (struct error){0};
-  on_time(&f->timer);
+  uint64_t rate = f->options.rate;
+  uint64_t due = rate == 0 ? 0 : f->body.len * 1000 / rate;
+  if (due > took) {
+    wait_for(f, due - took);
+  } else {
+    on_time(&f->timer);
+  }
 }
 
 static void on_done(void *arg, const struct error *e) {
@@ -117,6 +123,9 @@ static void on_done(void *arg, const struct error *e) {
     error_set(&why, f->status == 403 ? ERROR_DENIED : ERROR_FAILED, "the gateway answered %d",
               f->status);
     fail(f, &why);
+    if (f->status == 403) {
+      f->options.denied(f->options.arg, fed->torrent.tag);
+    }
   } else if (e != NULL) {
     fail(f, e);
   } else if (f->body.len != piece_size(&fed->torrent, f->piece)) {
@@ -273,6 +282,13 @@ void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
   bool coming = f->fetch != NULL && f->at == torrent && f->piece == piece;
   if (fed->taken != NULL && !coming) {
     bitfield_clear(fed->taken, piece);
+  }
+}
+
+void feeder_renew(struct feeder *f, int torrent, const char *url) {
+  f->torrents[torrent].torrent.url = url;
+  if (f->fetch == NULL && f->trouble.kind != ERROR_NONE) {
+    wait_for(f, 0); /* what is left of the pause after a failure is for the old one */
   }
 }
 

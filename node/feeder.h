@@ -13,12 +13,17 @@ struct feeder;
 struct feeder_options {
   uv_loop_t *loop;
   struct http_client *client;
+  uint64_t rate;              /**< bytes a second that it fetches on the average; 0: any */
   struct http_client_tls tls; /**< how the gateway is trusted; strings outlive the feeder */
+  /** The gateway answered 403: the URL's token is over. feeder_renew() is wanted. */
+  void (*denied)(void *arg, void *tag);
+  void *arg;
 };
 
 /** A torrent that is to be fed. */
 struct feeder_torrent {
   struct bittorrent_torrent *torrent;
+  void *tag;       /**< for `denied` */
   const char *url; /**< of the blob at the gateway; outlives the feeder. Never in an error. */
   uint64_t size;   /**< bytes */
   uint32_t piece_length;
@@ -35,6 +40,9 @@ int feeder_add(struct feeder *feeder, const struct feeder_torrent *torrent, stru
 
 /** A piece is there, wherever it came from, or one that was there was not right. */
 void feeder_landed(struct feeder *feeder, int torrent, uint32_t piece);
+
+/** Another URL of the same blob, whose token is newer. */
+void feeder_renew(struct feeder *feeder, int torrent, const char *url);
 
 /** Nothing more is fetched for it. */
 void feeder_remove(struct feeder *feeder, int torrent);

@@ -1,48 +1,25 @@
 #include "node/pull.h"
 
-#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "image/certificates.h"
 #include "node/ask.h"
-#include "node/feeder.h"
-#include "node/layout.h"
+#include "node/download.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
   PROGRESS_MS = 200,
-  /* So long nothing may come of anybody. */
-  STALL_MS = 60 * 1000,
-};
-
-/* What becomes of a blob. */
-enum stage {
-  STAGE_LOOKING,  /* whether it is in the layout already */
-  STAGE_SWARM,    /* its pieces come */
-  STAGE_FLUSHING, /* they are there, and are being written to the file */
-  STAGE_LANDING,  /* the file is read and hashed, and takes the blob's name */
-  STAGE_DONE,
+  STALL_MS = 60 * 1000,       /* so long nothing may come of anybody */
+  RENEW_EVERY_MS = 10 * 1000, /* as often new tokens are asked for at most */
 };
 
 struct pull;
 
 struct blob {
   struct pull *pull;
-  const struct offer_blob *offer;
-  enum stage stage;
-  struct bittorrent_torrent *torrent;
-  int fed; /* its number at the feeder; -1: none */
-  bool kept;
-  uint64_t had; /* bytes that an earlier pull had left */
-  uv_work_t work;
-  char *path;
-  int result;
-  struct error error;
+  struct download *download;
 };
 
 struct pull {
@@ -56,19 +33,15 @@ struct pull {
   struct http_client_tls tls;
   struct arena arena;
   struct ask *ask;
-  struct offer offer;
+  struct offer offer, renewed; /* the first one, and the last; zeroed: none */
   struct layout *layout;
-  struct bittorrent *bittorrent;
-  uv_async_t awake;
-  struct feeder *feeder;
+  struct downloads *downloads;
   struct blob *blobs;
-  size_t working; /* blobs on another thread */
   size_t landed;
   uv_timer_t timer;
   uv_signal_t interrupted, terminated;
-  uint64_t last_done, last_came_ms;
+  uint64_t last_done, last_came_ms, last_asked_ms;
   uint64_t seed_until_ms; /* 0: not yet */
-  char tracker[128];      /* why it refuses; "": it does not */
   bool over;
   struct error error; /* why it ended, unless well */
 };
@@ -81,179 +54,20 @@ static void end(struct pull *p, const struct error *e) {
   uv_stop(&p->loop);
 }
 
-/* --- a blob --- */
-
-static void begin_swarm(struct blob *b);
-
-static void on_worked(uv_work_t *work, int status);
-
-static void start_work(struct blob *b, uv_work_cb run) {
-  b->work.data = b;
-  b->pull->working++;
-  uv_queue_work(&b->pull->loop, &b->work, run, on_worked);
-}
-
-static void look(uv_work_t *work) {
-  struct blob *b = work->data;
-  b->result = layout_check(b->path, b->offer->digest, b->offer->size, &b->error);
-}
-
-static void land(uv_work_t *work) {
-  struct blob *b = work->data;
-  CLEANUP_FREE char *from = NULL;
-  if (asprintf(&from, "%s/sha256-%s", b->pull->options->unfinished,
-               b->offer->digest + sizeof "sha256:" - 1) < 0) {
-    from = NULL;
-    b->result = error_set(&b->error, ERROR_FAILED, "out of memory");
-    return;
-  }
-  b->result = layout_check(from, b->offer->digest, b->offer->size, &b->error);
-  if (b->result == 0) {
-    b->result = layout_link(b->pull->layout, from, b->offer->digest, &b->error);
-  }
-}
-
-static void finish(struct pull *p);
-
-static void blob_done(struct blob *b) {
-  struct pull *p = b->pull;
-  b->stage = STAGE_DONE;
-  if (++p->landed == p->offer.blob_count) {
-    finish(p);
-  }
-}
-
-static void on_worked(uv_work_t *work, int status) {
-  struct blob *b = work->data;
-  (void)status;
-  b->pull->working--;
-  if (b->pull->over) {
-    return;
-  }
-  if (b->result == 0) {
-    b->kept = b->stage == STAGE_LOOKING;
-    b->pull->out->kept += b->kept ? 1 : 0;
-    blob_done(b);
-  } else if (b->stage == STAGE_LOOKING) {
-    begin_swarm(b);
-  } else {
-    end(b->pull, &b->error);
-  }
-}
-
-/* An empty blob has no torrent. */
-static void begin_swarm(struct blob *b) {
-  struct pull *p = b->pull;
-  struct error e = {0};
-  b->stage = STAGE_SWARM;
-  int result = b->offer->size == 0 ? layout_write(p->layout, b->offer->digest, SLICE(""), &e)
-                                   : bittorrent_add(p->bittorrent, b->offer->torrent,
-                                                    p->options->unfinished, b, &b->torrent, &e);
-  if (result != 0) {
-    end(p, &e);
-  } else if (b->offer->size == 0) {
-    blob_done(b);
-  }
-}
-
-static void check_complete(struct blob *b) {
-  struct bittorrent_progress progress;
-  bittorrent_progress_of(b->torrent, &progress);
-  if (b->stage == STAGE_SWARM && progress.complete) {
-    b->stage = STAGE_FLUSHING;
-    if (b->fed >= 0) {
-      feeder_remove(b->pull->feeder, b->fed);
-    }
-    bittorrent_flush(b->torrent);
-  }
-}
-
-static void begin_feeding(struct blob *b) {
-  struct pull *p = b->pull;
-  struct error e = {0};
-  struct bittorrent_progress progress;
-  const struct feeder_torrent fed = {.torrent = b->torrent,
-                                     .url = b->offer->webseed,
-                                     .size = b->offer->size,
-                                     .piece_length = b->offer->metainfo.piece_length};
-  bittorrent_progress_of(b->torrent, &progress);
-  b->had = progress.done;
-  if (b->stage != STAGE_SWARM || b->fed >= 0 || progress.complete || p->options->skip_webseed) {
-    return;
-  }
-  b->fed = feeder_add(p->feeder, &fed, &e);
-  if (b->fed < 0) {
-    end(p, &e);
-  }
-}
-
-static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
-                    const char *message) {
-  struct pull *p = arg;
-  struct blob *b = tag;
-  struct error e = {0};
-  switch (event) {
-  case BITTORRENT_CHECKED:
-    begin_feeding(b);
-    check_complete(b);
-    break;
-  case BITTORRENT_PIECE:
-  case BITTORRENT_BAD_PIECE:
-    if (b->fed >= 0) {
-      feeder_landed(p->feeder, b->fed, piece);
-    }
-    check_complete(b);
-    break;
-  case BITTORRENT_FLUSHED:
-    if (b->stage == STAGE_FLUSHING) {
-      b->stage = STAGE_LANDING;
-      start_work(b, land);
-    }
-    break;
-  case BITTORRENT_TRACKER:
-    p->tracker[0] = '\0';
-    break;
-  case BITTORRENT_TRACKER_FAILED:
-    snprintf(p->tracker, sizeof p->tracker, "%s", message);
-    break;
-  case BITTORRENT_FAILED:
-    error_set(&e, ERROR_FAILED, "%s: %s", b->offer->digest, message);
-    end(p, &e);
-    break;
-  }
-}
-
-static void on_awake(uv_async_t *awake) {
-  struct pull *p = awake->data;
-  if (!p->over) {
-    bittorrent_poll(p->bittorrent, on_told, p);
-  }
-}
-
-static void wake(void *arg) {
-  struct pull *p = arg;
-  uv_async_send(&p->awake);
-}
-
 /* --- how far it is --- */
-
-static void look_at_blob(const struct pull *p, struct blob *b, struct pull_progress *sum) {
-  struct bittorrent_progress progress = {0};
-  uint64_t fetched = b->fed >= 0 ? feeder_fetched(p->feeder, b->fed) : 0;
-  if (b->torrent != NULL) {
-    bittorrent_progress_of(b->torrent, &progress);
-  }
-  sum->done += b->stage == STAGE_DONE ? b->offer->size : progress.done;
-  sum->uploaded += progress.uploaded;
-  sum->peers += progress.peers;
-  sum->from_gateway += fetched;
-  sum->from_peers += progress.received;
-}
 
 static void tell(struct pull *p, enum pull_phase phase) {
   struct pull_progress sum = {.phase = phase, .size = p->offer.size};
+  p->out->kept = 0;
   for (size_t i = 0; i < p->offer.blob_count && p->blobs != NULL; i++) {
-    look_at_blob(p, &p->blobs[i], &sum);
+    struct download_progress progress;
+    download_progress_of(p->blobs[i].download, &progress);
+    sum.done += progress.done;
+    sum.from_gateway += progress.from_gateway;
+    sum.from_peers += progress.from_peers;
+    sum.uploaded += progress.uploaded;
+    sum.peers += progress.peers;
+    p->out->kept += progress.kept ? 1 : 0;
   }
   p->out->progress = sum;
   if (sum.done != p->last_done) {
@@ -266,20 +80,13 @@ static void tell(struct pull *p, enum pull_phase phase) {
 }
 
 static void check_stall(struct pull *p) {
-  const struct error *trouble = feeder_trouble(p->feeder);
   struct error e = {0};
-  if (p->working > 0 || clock_monotonic_ms() - p->last_came_ms < STALL_MS) {
-    return;
+  const char *trouble = downloads_trouble(p->downloads);
+  if (clock_monotonic_ms() - p->last_came_ms >= STALL_MS) {
+    error_set(&e, ERROR_FAILED, "nothing has come for %d seconds: %s", STALL_MS / 1000,
+              trouble != NULL ? trouble : "no peer has what is missing");
+    end(p, &e);
   }
-  if (trouble != NULL) {
-    e = *trouble;
-  } else if (p->tracker[0] != '\0') {
-    error_set(&e, ERROR_FAILED, "the tracker says: %s", p->tracker);
-  } else {
-    error_set(&e, ERROR_FAILED, "no peer has what is missing");
-  }
-  error_context(&e, "nothing has come for %d seconds", STALL_MS / 1000);
-  end(p, &e);
 }
 
 static void on_time(uv_timer_t *timer) {
@@ -312,36 +119,90 @@ static void finish(struct pull *p) {
   }
 }
 
+/* --- blobs --- */
+
+static void on_landed(void *arg, const struct error *e) {
+  struct blob *b = arg;
+  struct pull *p = b->pull;
+  if (e != NULL) {
+    end(p, e);
+  } else if (++p->landed == p->offer.blob_count) {
+    finish(p);
+  }
+}
+
+static int ask_gateway(struct pull *p, ask_done *done, struct error *e);
+
+static void on_renewed(void *arg, struct offer *offer, const struct error *e) {
+  struct pull *p = arg;
+  struct error why = {0};
+  p->ask = NULL;
+  if (offer == NULL) {
+    /* A gateway that is away may come back; one that says no has the last word. */
+    if (e->kind == ERROR_DENIED || e->kind == ERROR_NOT_FOUND) {
+      why = *e;
+      error_context(&why, "the right to this image has ended");
+      end(p, &why);
+    }
+    return;
+  }
+  if (strcmp(offer->digest, p->offer.digest) != 0) {
+    offer_free(offer);
+    return;
+  }
+  struct offer old = p->renewed;
+  p->renewed = *offer;
+  for (size_t i = 0; i < p->offer.blob_count; i++) {
+    download_renew(p->blobs[i].download, &p->renewed.blobs[i]); /* one manifest, one order */
+  }
+  offer_free(&old);
+}
+
+static void on_stale(void *arg) {
+  struct blob *b = arg;
+  struct pull *p = b->pull;
+  uint64_t now = clock_monotonic_ms();
+  if (p->ask == NULL && !p->over && now - p->last_asked_ms >= RENEW_EVERY_MS) {
+    ask_gateway(p, on_renewed, NULL);
+  }
+}
+
 static int begin_blobs(struct pull *p, struct error *e) {
-  const struct feeder_options feeding = {.loop = &p->loop, .client = p->client, .tls = p->tls};
-  struct bittorrent_options bittorrent = p->options->bittorrent;
-  bittorrent.wake = wake;
-  bittorrent.arg = p;
+  static const struct download_events events = {on_landed, on_stale};
+  const struct downloads_options options = {
+      .loop = &p->loop,
+      .client = p->client,
+      .tls = p->tls,
+      .layout = p->layout,
+      .unfinished = p->options->unfinished,
+      .bittorrent = p->options->bittorrent,
+      .skip_webseed = p->options->skip_webseed,
+  };
   p->blobs = calloc(p->offer.blob_count + 1, sizeof *p->blobs);
-  p->feeder = feeder_new(&feeding);
-  if (p->blobs == NULL || p->feeder == NULL) {
+  if (p->blobs == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (file_make_folders(p->options->unfinished, e) != 0 ||
-      bittorrent_start(&bittorrent, &p->bittorrent, e) != 0) {
+  if (downloads_new(&options, &p->downloads, e) != 0) {
     return -1;
   }
   for (size_t i = 0; i < p->offer.blob_count; i++) {
     struct blob *b = &p->blobs[i];
-    *b = (struct blob){.pull = p, .offer = &p->offer.blobs[i], .fed = -1};
-    b->path = layout_path(p->layout, b->offer->digest);
-    if (b->path == NULL) {
-      return error_set(e, ERROR_FAILED, "out of memory");
+    b->pull = p;
+    b->download =
+        download_start(p->downloads, &p->offer.blobs[i], p->options->seed_ms > 0, &events, b, e);
+    if (b->download == NULL) {
+      return -1;
     }
-    start_work(b, look);
   }
   return 0;
 }
 
+/* --- the gateway --- */
+
 static void on_waits(void *arg, uint64_t done, uint64_t size) {
   struct pull *p = arg;
   const struct pull_progress progress = {.phase = PULL_ASKING, .done = done, .size = size};
-  if (p->options->progress != NULL) {
+  if (p->options->progress != NULL && p->downloads == NULL) {
     p->options->progress(p->options->arg, &progress);
   }
 }
@@ -365,10 +226,26 @@ static void on_offer(void *arg, struct offer *offer, const struct error *e) {
   uv_timer_start(&p->timer, on_time, PROGRESS_MS, PROGRESS_MS);
 }
 
+static int ask_gateway(struct pull *p, ask_done *done, struct error *e) {
+  const struct image_reference *image = p->options->image;
+  const struct ask_options options = {.loop = &p->loop,
+                                      .gateway = p->gateway,
+                                      .repository = image->repository,
+                                      .reference = p->offer.digest != NULL ? p->offer.digest
+                                                   : image->digest != NULL ? image->digest
+                                                                           : image->tag,
+                                      .host = image->host,
+                                      .platform = p->options->platform};
+  p->last_asked_ms = clock_monotonic_ms();
+  p->ask = ask_start(&options, on_waits, done, p, e);
+  return p->ask == NULL ? -1 : 0;
+}
+
 static void on_signal(uv_signal_t *handle, int number) {
   struct pull *p = handle->data;
   struct error e = {0};
   (void)number;
+  p->out->interrupted = true;
   error_set(&e, ERROR_FAILED, "interrupted; what was fetched is kept in %s",
             p->options->unfinished);
   end(p, p->seed_until_ms != 0 ? NULL : &e);
@@ -413,17 +290,15 @@ static int open_gateway(struct pull *p, struct error *e) {
 }
 
 static void begin_handles(struct pull *p) {
-  uv_async_init(&p->loop, &p->awake, on_awake);
   uv_timer_init(&p->loop, &p->timer);
   uv_signal_init(&p->loop, &p->interrupted);
   uv_signal_init(&p->loop, &p->terminated);
-  p->awake.data = p->timer.data = p->interrupted.data = p->terminated.data = p;
+  p->timer.data = p->interrupted.data = p->terminated.data = p;
   uv_signal_start(&p->interrupted, on_signal, SIGINT);
   uv_signal_start(&p->terminated, on_signal, SIGTERM);
 }
 
 static int begin(struct pull *p, struct error *e) {
-  const struct image_reference *image = p->options->image;
   p->client = http_client_new(&p->loop);
   if (p->client == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
@@ -431,15 +306,7 @@ static int begin(struct pull *p, struct error *e) {
   if (layout_open(p->options->folder, &p->layout, e) != 0 || open_gateway(p, e) != 0) {
     return -1;
   }
-  const struct ask_options options = {.loop = &p->loop,
-                                      .gateway = p->gateway,
-                                      .repository = image->repository,
-                                      .reference =
-                                          image->digest != NULL ? image->digest : image->tag,
-                                      .host = image->host,
-                                      .platform = p->options->platform};
-  p->ask = ask_start(&options, on_waits, on_offer, p, e);
-  return p->ask == NULL ? -1 : 0;
+  return ask_gateway(p, on_offer, e);
 }
 
 static void on_stopped(void *arg) {
@@ -451,40 +318,23 @@ static void close_all(struct pull *p) {
   if (p->ask != NULL) {
     ask_cancel(p->ask);
   }
-  feeder_free(p->feeder);
-  bittorrent_stop(p->bittorrent); /* nothing wakes us after this */
+  downloads_free(p->downloads);
   registry_free(p->gateway);
   if (p->client != NULL) {
     http_client_stop(p->client, on_stopped, NULL);
   }
-  uv_close((uv_handle_t *)&p->awake, NULL);
   uv_close((uv_handle_t *)&p->timer, NULL);
   uv_close((uv_handle_t *)&p->interrupted, NULL);
   uv_close((uv_handle_t *)&p->terminated, NULL);
   uv_run(&p->loop, UV_RUN_DEFAULT);
   uv_loop_close(&p->loop);
-  for (size_t i = 0; i < p->offer.blob_count && p->blobs != NULL; i++) {
-    free(p->blobs[i].path);
-  }
   free(p->blobs);
   layout_close(p->layout);
   offer_free(&p->offer);
+  offer_free(&p->renewed);
   image_certificates_close(&p->certificates);
   image_credentials_free(&p->credentials);
   arena_free(&p->arena);
-}
-
-static void remove_unfinished(const struct pull *p) {
-  for (size_t i = 0; i < p->offer.blob_count; i++) {
-    CLEANUP_FREE char *path = NULL;
-    if (asprintf(&path, "%s/sha256-%s", p->options->unfinished,
-                 p->offer.blobs[i].digest + sizeof "sha256:" - 1) < 0) {
-      path = NULL;
-    } else {
-      unlink(path);
-    }
-  }
-  rmdir(p->options->unfinished);
 }
 
 int pull_run(const struct pull_options *options, struct pull_result *out, struct error *e) {
@@ -503,7 +353,7 @@ int pull_run(const struct pull_options *options, struct pull_result *out, struct
   }
   p.over = true;
   if (result == 0) {
-    remove_unfinished(&p);
+    downloads_tidy(p.downloads);
   }
   close_all(&p);
   return result;

@@ -16,11 +16,12 @@ enum pull_phase {
 
 struct pull_progress {
   enum pull_phase phase;
-  uint64_t done, size;   /**< bytes; size is 0 while it is not known */
-  uint64_t from_gateway; /**< bytes fetched of the gateway */
-  uint64_t from_peers;   /**< bytes that peers sent */
-  uint64_t uploaded;     /**< bytes sent to peers */
-  uint32_t peers;        /**< connected now */
+  uint64_t done, size;    /**< bytes; size is 0 while it is not known */
+  uint64_t from_gateway;  /**< bytes fetched of the gateway */
+  uint64_t from_registry; /**< bytes fetched of the registry itself: node/direct.h */
+  uint64_t from_peers;    /**< bytes that peers sent */
+  uint64_t uploaded;      /**< bytes sent to peers */
+  uint32_t peers;         /**< connected now */
 };
 
 struct pull_options {
@@ -47,6 +48,7 @@ struct pull_result {
   char digest[sizeof "sha256:" + 64]; /**< of the manifest */
   struct pull_progress progress;
   size_t blobs, kept; /**< blobs of the image, and how many of them were there already */
+  bool interrupted;   /**< by a signal */
 };
 
 /**

@@ -2,47 +2,115 @@
 
 import json
 import os
-import subprocess
+import signal
 
 import pytest
 
 from support.gate import Gate
 from support.image import small_image
-from support.process import Process, binary, run
+from support.process import Process, binary, free_port, run, wait_for
 from support.registry import Registry
 
-USERS = {"alice": "correct horse", "gateway": "battery staple"}
-LAYERS = (3_000_000, 1_000_000, 70_000)
+USERS = {"alice": "correct horse", "bob": "hunter two", "gateway": "battery staple"}
+LAYERS = (6_000_000, 1_000_000, 70_000)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pull")
-    with Registry(str(folder / "registry"), USERS) as registry:
+class World:
+    """A registry with an image, a gateway in front of it, and nodes that pull it."""
+
+    def __init__(self, folder, **gate):
+        self.folder = folder
+        self.registry = Registry(str(folder / "registry"), USERS).start()
         small_image(str(folder / "image"), "pull", LAYERS)
-        registry.push(f"oci:{folder / 'image'}:1", "team/app:1", "alice")
+        self.registry.push(f"oci:{folder / 'image'}:1", "team/app:1", "alice")
         os.makedirs(folder / "gate")
         secret = folder / "gate" / "gateway.pass"
         secret.write_text(USERS["gateway"])
         secret.chmod(0o600)
-        row = {"name": registry.address, "url": registry.url,
+        row = {"name": self.registry.address, "url": self.registry.url,
                "credentials": {"username": "gateway", "password_file": "gateway.pass"}}
-        with Gate(str(folder / "gate"), [row], gateway={"cache": {"path": "cache"}}) as gate:
-            yield folder, registry, gate
+        self.gate = Gate(str(folder / "gate"), [row], gateway={"cache": {"path": "cache"}}, **gate).start()
+        self.digest = json.loads(run(["skopeo", "inspect", f"oci:{folder}/image:1"]).stdout)["Digest"]
+
+    def command(self, to, *options, image="team/app:1", user="alice", gateway=None):
+        return [binary("swarmgate"), "pull", f"{self.registry.address}/{image}", "--to", f"oci:{to}", "--gateway",
+                gateway or self.gate.gateway_url, "--authfile", self.registry.auth_file(user), "--json", *options]
+
+    def pull(self, to, *options, **more):
+        told = json.loads(run(self.command(to, *options, **more)).stdout)
+        seen = json.loads(run(["skopeo", "inspect", f"oci:{to}:1"]).stdout)
+        assert seen["Digest"] == told["digest"] == self.digest
+        assert not os.path.exists(f"{to}.unfinished")
+        return told
+
+    def stop(self):
+        self.gate.stop()
+        self.registry.stop()
 
 
-def pull_command(world, to, *options):
-    _, registry, gate = world
-    return [binary("swarmgate"), "pull", f"{registry.address}/team/app:1", "--to", f"oci:{to}", "--gateway",
-            gate.gateway_url, "--authfile", registry.auth_file("alice"), "--json", *options]
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("pull"))
+    yield made
+    made.stop()
 
 
-def test_pull(world, tmp_path):
-    _, registry, _ = world
-    told = run(pull_command(world, tmp_path / "layout")).stdout
-    assert json.loads(told)["kept"] == 0
-    seen = json.loads(run(["skopeo", "inspect", f"oci:{tmp_path}/layout:1"]).stdout)
-    assert seen["Digest"] == json.loads(told)["digest"]
-    assert not os.path.exists(f"{tmp_path}/layout.unfinished")
-    again = json.loads(run(pull_command(world, tmp_path / "layout")).stdout)
+def size_of(folder):
+    return sum(os.stat(os.path.join(folder, name)).st_blocks * 512 for name in os.listdir(folder)) if os.path.isdir(folder) else 0
+
+
+def test_alone_all_comes_from_the_gateway_and_nothing_twice(world, tmp_path):
+    told = world.pull(tmp_path / "layout")
+    assert (told["kept"], told["from_peers"], told["from_gateway"]) == (0, 0, told["size"])
+    again = world.pull(tmp_path / "layout")
     assert again["kept"] == again["blobs"] and again["from_gateway"] == 0
+
+
+def test_a_second_node_takes_it_from_the_first(world, tmp_path):
+    with Process(world.command(tmp_path / "first", "--seed-for", "1h")) as first:
+        wait_for("the first node", 60, lambda: os.path.exists(tmp_path / "first" / "index.json"))
+        told = world.pull(tmp_path / "second", "--skip-webseed")
+        assert (told["from_peers"], told["from_gateway"]) == (told["size"], 0)
+        first.popen.send_signal(signal.SIGTERM)
+        assert first.popen.wait(20) == 0, first.output()
+        assert json.loads(first.output())["uploaded"] >= told["size"]
+    assert not os.path.exists(tmp_path / "first.unfinished")
+
+
+def test_a_killed_pull_goes_on(world, tmp_path):
+    with Process(world.command(tmp_path / "layout", "--download-rate", "2MiB")) as pull:
+        wait_for("a part", 60, lambda: size_of(tmp_path / "layout.unfinished") > 2_000_000)
+        pull.popen.send_signal(signal.SIGKILL)
+        pull.popen.wait(20)
+    told = world.pull(tmp_path / "layout")
+    assert told["from_gateway"] < told["size"] - 1_000_000
+
+
+def test_without_a_gateway_it_falls_back_to_the_registry(world, tmp_path):
+    done = run(world.command(tmp_path / "layout", gateway=f"http://127.0.0.1:{free_port()}"))
+    told = json.loads(done.stdout)
+    assert told["digest"] == world.digest and told["from_registry"] == told["size"]
+    assert "going on with the registry itself" in done.stderr
+    assert json.loads(run(["skopeo", "inspect", f"oci:{tmp_path}/layout:1"]).stdout)["Digest"] == world.digest
+
+
+@pytest.mark.parametrize("image, user, status", [
+    ("team/app:1", None, 3),  # the registry wants to know who asks
+    ("team/none:1", "alice", 4),
+])
+def test_refusals(world, tmp_path, image, user, status):
+    done = run(world.command(tmp_path / "layout", image=image, user=user), check=False)
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_a_token_that_ends_is_renewed(tmp_path):
+    made = World(tmp_path, auth={"ttl": {"webseed": "1s"}, "leeway": "0s"})
+    try:
+        # It takes three times as long as a token is good for.
+        told = made.pull(tmp_path / "layout", "--download-rate", "2MiB")
+        assert told["from_gateway"] == told["size"]
+        issued = made.gate.tool("audit", "--config", made.gate.config).stdout
+        assert issued.count("webseed") > told["blobs"], issued
+    finally:
+        made.stop()

@@ -24,7 +24,7 @@ static const struct command commands[] = {
      "  --lower-port PORT       listen on this port or one up to --upper-port;\n"
      "  --upper-port PORT       default: any that is free\n"
      "  --upload-rate SIZE      bytes a second for peers, such as 10MiB\n"
-     "  --download-rate SIZE    bytes a second from peers\n"
+     "  --download-rate SIZE    bytes a second from peers, and from the gateway\n"
      "  --skip-webseed          take pieces from peers alone\n"
      "  --json                  print what came of it as JSON\n\n"
      "  --authfile FILE         registry credentials, as podman login writes them\n"

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "image/source.h"
+#include "node/direct.h"
 #include "node/pull.h"
 #include "progress.h"
 
@@ -114,23 +115,26 @@ static void show(void *arg, const struct pull_progress *now) {
 }
 
 static void print_result(const struct pulling *p, const struct pull_result *r) {
+  const struct pull_progress *sum = &r->progress;
   char size[UNITS_TEXT_MAX];
-  char peers[UNITS_TEXT_MAX];
-  char gateway[UNITS_TEXT_MAX];
-  units_print_size(r->progress.size, size);
-  units_print_size(r->progress.from_peers, peers);
-  units_print_size(r->progress.from_gateway, gateway);
+  char parts[3][UNITS_TEXT_MAX];
+  units_print_size(sum->size, size);
+  units_print_size(sum->from_peers, parts[0]);
+  units_print_size(sum->from_gateway, parts[1]);
+  units_print_size(sum->from_registry, parts[2]);
   printf("%s\n", r->digest);
-  fprintf(stderr, "swarmgate: %s: %zu blobs, %s; %zu were there, %s of peers, %s of the gateway\n",
-          p->image, r->blobs, size, r->kept, peers, gateway);
+  fprintf(stderr, "swarmgate: %s: %zu blobs, %s; %zu were there; %s from peers, %s from the %s\n",
+          p->image, r->blobs, size, r->kept, parts[0], sum->from_registry > 0 ? parts[2] : parts[1],
+          sum->from_registry > 0 ? "registry" : "gateway");
 }
 
 static int print_json(const struct pulling *p, const struct pull_result *r, struct error *e) {
   json_t *json = json_pack(
-      "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "image", p->image, "digest", r->digest, "blobs",
-      (json_int_t)r->blobs, "kept", (json_int_t)r->kept, "size", (json_int_t)r->progress.size,
-      "from_peers", (json_int_t)r->progress.from_peers, "from_gateway",
-      (json_int_t)r->progress.from_gateway, "uploaded", (json_int_t)r->progress.uploaded);
+      "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "image", p->image, "digest", r->digest,
+      "blobs", (json_int_t)r->blobs, "kept", (json_int_t)r->kept, "size",
+      (json_int_t)r->progress.size, "from_peers", (json_int_t)r->progress.from_peers,
+      "from_gateway", (json_int_t)r->progress.from_gateway, "from_registry",
+      (json_int_t)r->progress.from_registry, "uploaded", (json_int_t)r->progress.uploaded);
   CLEANUP_FREE char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
   json_decref(json);
   if (text == NULL) {
@@ -138,6 +142,41 @@ static int print_json(const struct pulling *p, const struct pull_result *r, stru
   }
   puts(text);
   return 0;
+}
+
+static void show_direct(void *arg, uint64_t done, uint64_t size) {
+  struct pulling *p = arg;
+  if (!p->begun) {
+    progress_start(&p->progress, "registry", size);
+    p->begun = true;
+  }
+  progress_set(&p->progress, done);
+}
+
+/* Straight from the registry; what has come out of the swarm is not fetched again. */
+static int fall_back(struct pulling *p, struct pull_result *out, struct error *e) {
+  const struct direct_options options = {.image = &p->reference,
+                                         .from = &p->from,
+                                         .folder = p->options.folder,
+                                         .unfinished = p->options.unfinished,
+                                         .name = p->options.name,
+                                         .progress = show_direct,
+                                         .arg = p};
+  struct direct_result result;
+  fprintf(stderr, "swarmgate: %s: %s; going on with the registry itself\n", p->image, e->text);
+  p->begun = false;
+  int status = direct_pull(&options, &result, e);
+  *out = (struct pull_result){
+      .blobs = result.blobs,
+      .kept = result.kept,
+      .progress = {.done = result.size, .size = result.size, .from_registry = result.fetched}};
+  snprintf(out->digest, sizeof out->digest, "%s", result.digest);
+  return status;
+}
+
+/* What another way may do better: not what was denied, and not what was asked wrongly. */
+static bool may_fall_back(const struct pull_result *r, const struct error *e) {
+  return !r->interrupted && e->kind != ERROR_DENIED && e->kind != ERROR_USAGE;
 }
 
 static int run(struct pulling *p, struct error *e) {
@@ -149,6 +188,12 @@ static int run(struct pulling *p, struct error *e) {
   int status = pull_run(&p->options, &result, e);
   if (p->begun) {
     progress_end(&p->progress);
+  }
+  if (status != 0 && may_fall_back(&result, e)) {
+    status = fall_back(p, &result, e);
+    if (p->begun) {
+      progress_end(&p->progress);
+    }
   }
   if (status != 0) {
     return error_context(e, "%s", p->image);

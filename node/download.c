@@ -1,0 +1,364 @@
+#include "node/download.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "node/feeder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What becomes of a blob. */
+enum stage {
+  STAGE_LOOKING,  /* whether it is in the layout already */
+  STAGE_SWARM,    /* its pieces come */
+  STAGE_FLUSHING, /* they are there, and are being written to the file */
+  STAGE_LANDING,  /* the file is read and hashed, and takes the blob's name */
+  STAGE_LANDED,
+  STAGE_FAILED,
+};
+
+struct download {
+  struct downloads *all;
+  struct download *next;
+  const struct offer_blob *offer;
+  struct download_events events;
+  void *arg;
+  bool seed, kept;
+  enum stage stage;
+  struct bittorrent_torrent *torrent;
+  int fed;          /* its number at the feeder; -1: none */
+  char *path;       /* in the layout */
+  char *unfinished; /* before */
+  uv_work_t work;
+  int result;
+  struct error error;
+};
+
+struct downloads {
+  struct downloads_options options;
+  struct bittorrent *bittorrent;
+  struct feeder *feeder;
+  struct download *first;
+  uv_async_t awake;
+  size_t working; /* downloads on another thread */
+  bool ending;
+  char tracker[128]; /* why it refuses; "": it does not */
+};
+
+/* --- on other threads --- */
+
+static void on_worked(uv_work_t *work, int status);
+
+static void start_work(struct download *d, uv_work_cb run) {
+  d->work.data = d;
+  d->all->working++;
+  uv_queue_work(d->all->options.loop, &d->work, run, on_worked);
+}
+
+/* The blob's other name, for libtorrent; what it may hold already there counts. */
+static int give_unfinished_name(const struct download *d, struct error *e) {
+  return link(d->path, d->unfinished) == 0 || errno == EEXIST ||
+                 symlink(d->path, d->unfinished) == 0
+             ? 0
+             : error_errno(e, errno, "cannot give %s the name %s", d->path, d->unfinished);
+}
+
+static void look(uv_work_t *work) {
+  struct download *d = work->data;
+  d->result = layout_check(d->path, d->offer->digest, d->offer->size, &d->error);
+  if (d->result == 0 && d->seed && d->offer->size > 0) {
+    d->result = give_unfinished_name(d, &d->error);
+  }
+}
+
+static void land(uv_work_t *work) {
+  struct download *d = work->data;
+  d->result = layout_check(d->unfinished, d->offer->digest, d->offer->size, &d->error);
+  if (d->result == 0) {
+    d->result = layout_link(d->all->options.layout, d->unfinished, d->offer->digest, &d->error);
+  }
+}
+
+/* --- a download --- */
+
+static void landed(struct download *d, const struct error *e) {
+  d->stage = e == NULL ? STAGE_LANDED : STAGE_FAILED;
+  d->events.landed(d->arg, e);
+}
+
+static int join(struct download *d, struct error *e) {
+  return bittorrent_add(d->all->bittorrent, d->offer->torrent, d->all->options.unfinished, d,
+                        &d->torrent, e);
+}
+
+/* An empty blob has no torrent. */
+static void begin(struct download *d) {
+  struct error e = {0};
+  d->stage = STAGE_SWARM;
+  if (d->offer->size == 0) {
+    int result = layout_write(d->all->options.layout, d->offer->digest, SLICE(""), &e);
+    landed(d, result == 0 ? NULL : &e);
+  } else if (join(d, &e) != 0) {
+    landed(d, &e);
+  }
+}
+
+static void end_look(struct download *d) {
+  struct error e = {0};
+  if (d->result != 0) {
+    begin(d);
+    return;
+  }
+  d->kept = true;
+  if (d->seed && d->offer->size > 0 && join(d, &e) != 0) {
+    landed(d, &e);
+  } else {
+    landed(d, NULL);
+  }
+}
+
+static void downloads_close(struct downloads *all);
+
+static void on_worked(uv_work_t *work, int status) {
+  struct download *d = work->data;
+  (void)status;
+  d->all->working--;
+  if (d->all->ending) {
+    downloads_close(d->all);
+  } else if (d->stage == STAGE_LOOKING) {
+    end_look(d);
+  } else {
+    landed(d, d->result == 0 ? NULL : &d->error);
+  }
+}
+
+static void check_complete(struct download *d) {
+  struct bittorrent_progress progress;
+  bittorrent_progress_of(d->torrent, &progress);
+  if (d->stage == STAGE_SWARM && progress.complete) {
+    d->stage = STAGE_FLUSHING;
+    if (d->fed >= 0) {
+      feeder_remove(d->all->feeder, d->fed);
+    }
+    bittorrent_flush(d->torrent);
+  }
+}
+
+static void feed(struct download *d) {
+  struct error e = {0};
+  struct bittorrent_progress progress;
+  const struct feeder_torrent fed = {.torrent = d->torrent,
+                                     .tag = d,
+                                     .url = d->offer->webseed,
+                                     .size = d->offer->size,
+                                     .piece_length = d->offer->metainfo.piece_length};
+  bittorrent_progress_of(d->torrent, &progress);
+  if (d->stage != STAGE_SWARM || d->fed >= 0 || progress.complete || d->all->options.skip_webseed) {
+    return;
+  }
+  d->fed = feeder_add(d->all->feeder, &fed, &e);
+  if (d->fed < 0) {
+    landed(d, &e);
+  }
+}
+
+static bool is_stale(const char *reason) {
+  return strcmp(reason, "token expired") == 0 || strcmp(reason, "token revoked") == 0 ||
+         strcmp(reason, "token invalid") == 0;
+}
+
+static void on_tracker(struct download *d, const char *reason) {
+  snprintf(d->all->tracker, sizeof d->all->tracker, "%s", reason);
+  if (is_stale(reason)) {
+    d->events.stale(d->arg);
+  }
+}
+
+static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
+                    const char *message) {
+  struct downloads *all = arg;
+  struct download *d = tag;
+  struct error e = {0};
+  switch (event) {
+  case BITTORRENT_CHECKED:
+    feed(d);
+    check_complete(d);
+    break;
+  case BITTORRENT_PIECE:
+  case BITTORRENT_BAD_PIECE:
+    if (d->fed >= 0) {
+      feeder_landed(all->feeder, d->fed, piece);
+    }
+    check_complete(d);
+    break;
+  case BITTORRENT_FLUSHED:
+    if (d->stage == STAGE_FLUSHING) {
+      d->stage = STAGE_LANDING;
+      start_work(d, land);
+    }
+    break;
+  case BITTORRENT_TRACKER:
+  case BITTORRENT_TRACKER_FAILED:
+    on_tracker(d, message);
+    break;
+  case BITTORRENT_FAILED:
+    if (d->stage == STAGE_SWARM) {
+      error_set(&e, ERROR_FAILED, "%s: %s", d->offer->digest, message);
+      landed(d, &e);
+    }
+    break;
+  }
+}
+
+static void on_awake(uv_async_t *awake) {
+  struct downloads *all = awake->data;
+  if (!all->ending) {
+    bittorrent_poll(all->bittorrent, on_told, all);
+  }
+}
+
+static void wake(void *arg) {
+  struct downloads *all = arg;
+  uv_async_send(&all->awake);
+}
+
+static void download_free(struct download *d) {
+  free(d->path);
+  free(d->unfinished);
+  free(d);
+}
+
+struct download *download_start(struct downloads *all, const struct offer_blob *offer, bool seed,
+                                const struct download_events *events, void *arg, struct error *e) {
+  struct download *d = calloc(1, sizeof *d);
+  if (d != NULL) {
+    d->path = layout_path(all->options.layout, offer->digest);
+    if (asprintf(&d->unfinished, "%s/sha256-%s", all->options.unfinished,
+                 offer->digest + sizeof "sha256:" - 1) < 0) {
+      d->unfinished = NULL;
+    }
+  }
+  if (d == NULL || d->path == NULL || d->unfinished == NULL) {
+    if (d != NULL) {
+      download_free(d);
+    }
+    error_set(e, ERROR_FAILED, "out of memory");
+    return NULL;
+  }
+  d->all = all;
+  d->offer = offer;
+  d->events = *events;
+  d->arg = arg;
+  d->seed = seed;
+  d->fed = -1;
+  d->next = all->first;
+  all->first = d;
+  start_work(d, look);
+  return d;
+}
+
+void download_renew(struct download *d, const struct offer_blob *offer) {
+  d->offer = offer;
+  if (d->torrent != NULL) {
+    bittorrent_renew(d->torrent, offer->metainfo.announce, offer->metainfo.announce_count);
+  }
+  if (d->fed >= 0) {
+    feeder_renew(d->all->feeder, d->fed, offer->webseed);
+  }
+}
+
+void download_progress_of(const struct download *d, struct download_progress *out) {
+  struct bittorrent_progress progress = {0};
+  if (d->torrent != NULL) {
+    bittorrent_progress_of(d->torrent, &progress);
+  }
+  *out = (struct download_progress){
+      .done = d->stage == STAGE_LANDED ? d->offer->size : progress.done,
+      .from_gateway = d->fed >= 0 ? feeder_fetched(d->all->feeder, d->fed) : 0,
+      .from_peers = progress.received,
+      .uploaded = progress.uploaded,
+      .peers = progress.peers,
+      .kept = d->kept,
+  };
+}
+
+/* --- all of them --- */
+
+static void on_denied(void *arg, void *tag) {
+  struct download *d = tag;
+  (void)arg;
+  d->events.stale(d->arg);
+}
+
+int downloads_new(const struct downloads_options *options, struct downloads **out,
+                  struct error *e) {
+  struct downloads *all = calloc(1, sizeof *all);
+  if (all == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  all->options = *options;
+  all->options.bittorrent.wake = wake;
+  all->options.bittorrent.arg = all;
+  const struct feeder_options feeding = {.loop = options->loop,
+                                         .client = options->client,
+                                         .rate = options->bittorrent.download_rate,
+                                         .tls = options->tls,
+                                         .denied = on_denied};
+  all->feeder = feeder_new(&feeding);
+  uv_async_init(options->loop, &all->awake, on_awake);
+  all->awake.data = all;
+  int result = all->feeder == NULL ? error_set(e, ERROR_FAILED, "out of memory")
+                                   : file_make_folders(options->unfinished, e);
+  if (result == 0) {
+    result = bittorrent_start(&all->options.bittorrent, &all->bittorrent, e);
+  }
+  if (result != 0) {
+    downloads_free(all);
+    return -1;
+  }
+  *out = all;
+  return 0;
+}
+
+static void on_closed(uv_handle_t *handle) {
+  struct downloads *all = handle->data;
+  struct download *d;
+  while ((d = all->first) != NULL) {
+    all->first = d->next;
+    download_free(d);
+  }
+  free(all);
+}
+
+/* Once nobody works on another thread any more. */
+static void downloads_close(struct downloads *all) {
+  if (all->working == 0) {
+    uv_close((uv_handle_t *)&all->awake, on_closed);
+  }
+}
+
+void downloads_free(struct downloads *all) {
+  if (all == NULL) {
+    return;
+  }
+  all->ending = true;
+  feeder_free(all->feeder);
+  bittorrent_stop(all->bittorrent); /* nothing wakes us after this */
+  downloads_close(all);
+}
+
+const char *downloads_trouble(const struct downloads *all) {
+  const struct error *trouble = feeder_trouble(all->feeder);
+  return trouble != NULL ? trouble->text : all->tracker[0] != '\0' ? all->tracker : NULL;
+}
+
+void downloads_tidy(struct downloads *all) {
+  for (struct download *d = all->first; d != NULL; d = d->next) {
+    if (d->stage == STAGE_LANDED) {
+      unlink(d->unfinished);
+    }
+  }
+  rmdir(all->options.unfinished);
+}

@@ -1,0 +1,75 @@
+/**
+ * The blobs that a node has in its swarms: each is fetched of peers and of the gateway, checked
+ * against its digest, put into a layout, and seeded from there until it is let go. On one loop.
+ */
+#pragma once
+
+#include "http/client.h"
+#include "node/bittorrent.h"
+#include "node/layout.h"
+#include "node/offer.h"
+
+/** All of them: one BitTorrent session, one line to the gateway. */
+struct downloads;
+/** One. */
+struct download;
+
+struct downloads_options {
+  uv_loop_t *loop;
+  struct http_client *client;
+  struct http_client_tls tls;  /**< how the gateway is trusted */
+  const struct layout *layout; /**< where blobs end up; outlives all */
+  const char *unfinished;      /**< a folder for what is not there yet, on the same file system;
+                                    made when it is missing; outlives all */
+  struct bittorrent_options bittorrent; /**< ports and rates; wake and arg are not looked at */
+  bool skip_webseed;                    /**< take pieces of peers alone */
+};
+
+/** \return 0, or -1 with ERROR_FAILED. */
+int downloads_new(const struct downloads_options *options, struct downloads **out, struct error *e);
+
+/** Leaves all swarms, which takes up to two seconds, and frees the downloads too. What is
+ * unfinished stays for another time. Nothing is told any more, but the loop has to be run once more
+ * before it is closed. NULL is fine. */
+void downloads_free(struct downloads *downloads);
+
+/** Who wants to know of a download. Told on the loop, never from within a call. */
+struct download_events {
+  /** It is in the layout, or cannot be had: \p e is ERROR_MISMATCH or ERROR_FAILED. Told once. */
+  void (*landed)(void *arg, const struct error *e);
+  /** Tracker or gateway do not take its tokens any more: download_renew() is wanted. */
+  void (*stale)(void *arg);
+};
+
+/**
+ * Begins. A blob that is in the layout already is not fetched again, and is seeded all the same if
+ * \p seed says so; what an earlier download had left unfinished is taken up.
+ *
+ * \param offer outlives the download.
+ * \return NULL with ERROR_FAILED.
+ */
+struct download *download_start(struct downloads *downloads, const struct offer_blob *offer,
+                                bool seed, const struct download_events *events, void *arg,
+                                struct error *e);
+
+/** Takes the tokens of another offer of the same blob, which takes the place of the first. */
+void download_renew(struct download *d, const struct offer_blob *offer);
+
+/** How far one is. */
+struct download_progress {
+  uint64_t done;         /**< bytes */
+  uint64_t from_gateway; /**< bytes fetched there */
+  uint64_t from_peers;   /**< bytes of pieces that peers sent */
+  uint64_t uploaded;     /**< bytes of pieces sent to peers */
+  uint32_t peers;        /**< connected */
+  bool kept;             /**< it was in the layout before */
+};
+void download_progress_of(const struct download *d, struct download_progress *out);
+
+/** Why nothing comes of the gateway, or else of the tracker, just now; NULL: there is no trouble.
+ */
+const char *downloads_trouble(const struct downloads *downloads);
+
+/** Removes what is left in the folder for unfinished data of blobs that have landed, and the folder
+ *  when it is empty. */
+void downloads_tidy(struct downloads *downloads);
