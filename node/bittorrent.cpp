@@ -27,6 +27,9 @@ namespace {
 // By which nodes know each other: BEP 20, `-SG` and a version.
 constexpr char fingerprint[] = "-SG0100-";
 constexpr int stop_seconds = 2;
+constexpr int connect_seconds = 5;
+constexpr int failures_max = 20; // in a row, until a peer is given up
+constexpr int announce_seconds_min = 5;
 
 // The whole of the peer id is chosen here, for libtorrent never tells what it would have chosen.
 std::string make_peer_id() {
@@ -61,6 +64,12 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   }
   // Nodes behind one address are different nodes: the peer id tells them apart.
   s.set_bool(sp::allow_multiple_connections_per_ip, true);
+  // Two that connect to each other at the same moment may both hang up; a minute is long for that.
+  s.set_int(sp::min_reconnect_time, 1);
+  s.set_int(sp::peer_connect_timeout, connect_seconds);
+  s.set_int(sp::max_failcount, failures_max);
+  // The tracker decides how often.
+  s.set_int(sp::min_announce_interval, announce_seconds_min);
   s.set_int(sp::in_enc_policy, sp::pe_forced);
   s.set_int(sp::out_enc_policy, sp::pe_forced);
   s.set_int(sp::allowed_enc_level, sp::pe_both);

@@ -107,6 +107,10 @@ static void begin(struct download *d) {
 
 static void end_look(struct download *d) {
   struct error e = {0};
+  if (d->result != 0 && d->all->options.there) {
+    landed(d, &d->error);
+    return;
+  }
   if (d->result != 0) {
     begin(d);
     return;

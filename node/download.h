@@ -23,6 +23,7 @@ struct downloads_options {
                                     made when it is missing; outlives all */
   struct bittorrent_options bittorrent; /**< ports and rates; wake and arg are not looked at */
   bool skip_webseed;                    /**< take pieces of peers alone */
+  bool there; /**< nothing is fetched: a blob that is not in the layout is an error */
 };
 
 /** \return 0, or -1 with ERROR_FAILED. */

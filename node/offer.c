@@ -154,6 +154,7 @@ int offer_parse(struct slice json, struct offer *out, struct error *e) {
     return error_set(e, ERROR_FAILED, "the gateway's answer is not JSON: %s", why.text);
   }
   out->lifetime = (int64_t)json_integer_value(json_object_get(answer, "expires_in"));
+  out->session = (int64_t)json_integer_value(json_object_get(answer, "session"));
   int result = read_manifest(answer, out, &manifest, e);
   if (result == 0) {
     result = read_blobs(answer, &manifest, out, e);

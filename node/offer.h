@@ -28,7 +28,8 @@ struct offer {
   struct offer_blob *blobs; /**< config first, then layers, each digest once, no foreign layers */
   size_t blob_count;
   uint64_t size;    /**< of all blobs, bytes */
-  int64_t lifetime; /**< of the tokens, seconds */
+  int64_t lifetime; /**< of the right to join, seconds */
+  int64_t session;  /**< when the right to stay ends, seconds since 1970 */
 };
 
 /**

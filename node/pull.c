@@ -11,8 +11,8 @@
 
 enum {
   PROGRESS_MS = 200,
-  STALL_MS = 60 * 1000,       /* so long nothing may come of anybody */
-  RENEW_EVERY_MS = 10 * 1000, /* as often new tokens are asked for at most */
+  STALL_MS = 60 * 1000,  /* so long nothing may come of anybody */
+  RENEW_EVERY_MS = 1000, /* as often new tokens are asked for at most */
 };
 
 struct pull;
@@ -42,6 +42,7 @@ struct pull {
   uv_signal_t interrupted, terminated;
   uint64_t last_done, last_came_ms, last_asked_ms;
   uint64_t seed_until_ms; /* 0: not yet */
+  uint64_t renew_at_ms;   /* long before the right to stay ends */
   bool over;
   struct error error; /* why it ended, unless well */
 };
@@ -89,10 +90,15 @@ static void check_stall(struct pull *p) {
   }
 }
 
+static void renew(struct pull *p);
+
 static void on_time(uv_timer_t *timer) {
   struct pull *p = timer->data;
   bool seeds = p->seed_until_ms != 0;
   tell(p, seeds ? PULL_SEEDING : PULL_FETCHING);
+  if (clock_monotonic_ms() >= p->renew_at_ms) {
+    renew(p);
+  }
   if (!seeds) {
     check_stall(p);
   } else if (clock_monotonic_ms() >= p->seed_until_ms) {
@@ -109,13 +115,15 @@ static void finish(struct pull *p) {
                                      .size = p->offer.manifest.len,
                                      .name = p->options->name};
   tell(p, PULL_FETCHING);
-  if (layout_write(p->layout, p->offer.digest, p->offer.manifest, &e) != 0 ||
-      layout_enter(p->layout, &entry, &e) != 0) {
+  if (!p->options->there && (layout_write(p->layout, p->offer.digest, p->offer.manifest, &e) != 0 ||
+                             layout_enter(p->layout, &entry, &e) != 0)) {
     end(p, &e);
   } else if (p->options->seed_ms == 0) {
     end(p, NULL);
   } else {
-    p->seed_until_ms = clock_monotonic_ms() + p->options->seed_ms;
+    uint64_t now = clock_monotonic_ms();
+    p->seed_until_ms =
+        p->options->seed_ms > UINT64_MAX - now ? UINT64_MAX : now + p->options->seed_ms;
   }
 }
 
@@ -133,6 +141,12 @@ static void on_landed(void *arg, const struct error *e) {
 
 static int ask_gateway(struct pull *p, ask_done *done, struct error *e);
 
+/* At the half of what is left: a gateway that is away for hours does no harm. */
+static void plan_renewal(struct pull *p, const struct offer *offer) {
+  int64_t left = offer->session - clock_now();
+  p->renew_at_ms = clock_monotonic_ms() + (left > 1 ? (uint64_t)left * 1000 / 2 : RENEW_EVERY_MS);
+}
+
 static void on_renewed(void *arg, struct offer *offer, const struct error *e) {
   struct pull *p = arg;
   struct error why = {0};
@@ -141,6 +155,7 @@ static void on_renewed(void *arg, struct offer *offer, const struct error *e) {
     /* A gateway that is away may come back; one that says no has the last word. */
     if (e->kind == ERROR_DENIED || e->kind == ERROR_NOT_FOUND) {
       why = *e;
+      why.kind = ERROR_DENIED;
       error_context(&why, "the right to this image has ended");
       end(p, &why);
     }
@@ -152,19 +167,23 @@ static void on_renewed(void *arg, struct offer *offer, const struct error *e) {
   }
   struct offer old = p->renewed;
   p->renewed = *offer;
+  plan_renewal(p, offer);
   for (size_t i = 0; i < p->offer.blob_count; i++) {
     download_renew(p->blobs[i].download, &p->renewed.blobs[i]); /* one manifest, one order */
   }
   offer_free(&old);
 }
 
-static void on_stale(void *arg) {
-  struct blob *b = arg;
-  struct pull *p = b->pull;
+static void renew(struct pull *p) {
   uint64_t now = clock_monotonic_ms();
   if (p->ask == NULL && !p->over && now - p->last_asked_ms >= RENEW_EVERY_MS) {
     ask_gateway(p, on_renewed, NULL);
   }
+}
+
+static void on_stale(void *arg) {
+  struct blob *b = arg;
+  renew(b->pull);
 }
 
 static int begin_blobs(struct pull *p, struct error *e) {
@@ -177,6 +196,7 @@ static int begin_blobs(struct pull *p, struct error *e) {
       .unfinished = p->options->unfinished,
       .bittorrent = p->options->bittorrent,
       .skip_webseed = p->options->skip_webseed,
+      .there = p->options->there,
   };
   p->blobs = calloc(p->offer.blob_count + 1, sizeof *p->blobs);
   if (p->blobs == NULL) {
@@ -219,6 +239,7 @@ static void on_offer(void *arg, struct offer *offer, const struct error *e) {
   snprintf(p->out->digest, sizeof p->out->digest, "%s", offer->digest);
   p->out->blobs = offer->blob_count;
   p->last_came_ms = clock_monotonic_ms();
+  plan_renewal(p, offer);
   if (begin_blobs(p, &why) != 0) {
     end(p, &why);
     return;

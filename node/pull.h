@@ -35,7 +35,10 @@ struct pull_options {
                                all is there */
   const char *name;       /**< of the image in the layout; NULL: none */
   bool skip_webseed;      /**< take pieces of peers alone */
-  uint64_t seed_ms;       /**< how long to go on seeding once all is there */
+  uint64_t seed_ms;       /**< how long to go on seeding once all is there; UINT64_MAX: until a
+                               signal or the registry ends it */
+  bool there; /**< all blobs are in the layout already: what is not there is an error, and neither
+                   manifest nor name is entered */
   struct bittorrent_options bittorrent; /**< ports and rates; wake and arg are the pull's own */
 
   /** Told now and then, and at the end; may be NULL. */

@@ -24,7 +24,7 @@ command_fn command_user_add, command_user_passwd, command_user_remove, command_u
 command_fn command_user_grant, command_user_ungrant;
 command_fn command_db_stats, command_db_check;
 command_fn command_audit;
-command_fn command_pull;
+command_fn command_pull, command_seed;
 
 /** Loads the file of `--config`, which the command needs. \return 0, or -1 with ERROR_USAGE. */
 int command_config(const char *path, struct config *out, struct error *e);

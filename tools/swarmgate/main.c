@@ -31,6 +31,26 @@ static const struct command commands[] = {
      "  --creds USER:PASSWORD   registry credentials; others can see them in ps\n"
      "  --tls-verify=BOOL       false: do not check certificates\n"
      "  --cert-dir DIR          *.crt, *.cert and *.key for the gateway\n"},
+    {"seed", NULL, command_seed, "give an image to other nodes",
+     "IMAGE [--from SOURCE] [--duration TIME] [OPTION]...\n\n"
+     "Seeds IMAGE, HOST/NAME[:TAG][@DIGEST], out of SOURCE, or after it was pulled into\n"
+     "a folder of its own, until TIME is over, it is interrupted or the registry's\n"
+     "decision ends it.\n\n"
+     "  --from SOURCE           oci:DIR[:TAG], which is seeded from where it lies, or\n"
+     "                          oci-archive:FILE, dir:DIR; default: pull it first\n"
+     "  --duration TIME         30s, 10m, 2h; default: until it is interrupted\n"
+     "  --gateway URL           of the gateway; default: $SWARMGATE_GATEWAY\n"
+     "  --insecure              credentials may go to a gateway on plain http\n"
+     "  --platform OS/ARCH      what to take of an index; default: this machine's\n"
+     "  --lower-port PORT       listen on this port or one up to --upper-port;\n"
+     "  --upper-port PORT       default: any that is free\n"
+     "  --upload-rate SIZE      bytes a second for peers, such as 10MiB\n"
+     "  --download-rate SIZE    bytes a second from peers, and from the gateway\n"
+     "  --skip-webseed          take pieces from peers alone\n\n"
+     "  --authfile FILE         registry credentials, as podman login writes them\n"
+     "  --creds USER:PASSWORD   registry credentials; others can see them in ps\n"
+     "  --tls-verify=BOOL       false: do not check certificates\n"
+     "  --cert-dir DIR          *.crt, *.cert and *.key for the gateway\n"},
     {"torrent", "create", command_torrent_create, "make torrents of the blobs of an image",
      "SOURCE [OPTION]...\n\n"
      "Makes a torrent of every distinct blob of an image, and index.json. SOURCE is\n"

@@ -1,0 +1,79 @@
+#include "node_args.h"
+
+#include "base/units.h"
+
+#include <stdlib.h>
+
+/* `docker://HOST/NAME` or, as podman pull takes it, without the transport. */
+static int read_image(struct node_args *a, const char *image, struct error *e) {
+  if (!slice_starts(slice_str(image), SLICE("docker://"))) {
+    return image_reference_parse_docker(slice_str(image), &a->arena, &a->reference, e);
+  }
+  return image_reference_parse(image, &a->arena, &a->reference, e);
+}
+
+static int read_rate(const char *name, const char *text, uint64_t *out, struct error *e) {
+  *out = 0;
+  return text == NULL || units_size(slice_str(text), out)
+             ? 0
+             : error_set(e, ERROR_USAGE, "--%s %s: bytes a second are wanted, such as 10MiB", name,
+                         text);
+}
+
+static int read_port(const char *name, const char *text, uint16_t *out, struct error *e) {
+  uint64_t port = 0;
+  if (text != NULL && (!slice_u64(slice_str(text), &port) || port < 1024 || port > UINT16_MAX)) {
+    return error_set(e, ERROR_USAGE, "--%s %s: a port from 1024 to 65535 is wanted", name, text);
+  }
+  *out = (uint16_t)port;
+  return 0;
+}
+
+static int read_ports(const char *lower, const char *upper, struct bittorrent_options *out,
+                      struct error *e) {
+  if (read_port("lower-port", lower, &out->lower_port, e) != 0 ||
+      read_port("upper-port", upper == NULL ? lower : upper, &out->upper_port, e) != 0) {
+    return -1;
+  }
+  if (out->lower_port == 0 && upper != NULL) {
+    return error_set(e, ERROR_USAGE, "--upper-port goes with --lower-port");
+  }
+  return out->upper_port < out->lower_port
+             ? error_set(e, ERROR_USAGE, "--upper-port %s is below --lower-port %s", upper, lower)
+             : 0;
+}
+
+static int find_gateway(struct node_args *a, struct error *e) {
+  if (a->gateway == NULL) {
+    a->gateway = getenv("SWARMGATE_GATEWAY");
+  }
+  return a->gateway != NULL && a->gateway[0] != '\0'
+             ? 0
+             : error_set(e, ERROR_USAGE,
+                         "no gateway is known: give --gateway URL, or set SWARMGATE_GATEWAY");
+}
+
+int node_args_check(struct node_args *a, const char *image, struct error *e) {
+  if (read_rate("upload-rate", a->upload_rate, &a->bittorrent.upload_rate, e) != 0 ||
+      read_rate("download-rate", a->download_rate, &a->bittorrent.download_rate, e) != 0 ||
+      read_ports(a->lower_port, a->upper_port, &a->bittorrent, e) != 0 ||
+      read_image(a, image, e) != 0) {
+    return -1;
+  }
+  if (a->platform_text != NULL) {
+    if (image_platform_parse(a->platform_text, &a->arena, &a->platform, e) != 0) {
+      return -1;
+    }
+    a->from.platform = &a->platform;
+  }
+  return find_gateway(a, e);
+}
+
+void node_args_fill(const struct node_args *a, struct pull_options *out) {
+  out->gateway = a->gateway;
+  out->insecure = a->insecure;
+  out->image = &a->reference;
+  out->from = &a->from;
+  out->platform = a->platform_text;
+  out->bittorrent = a->bittorrent;
+}
