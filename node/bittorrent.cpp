@@ -8,6 +8,7 @@ extern "C" {
 #include <libtorrent/announce_entry.hpp>
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/peer_info.hpp>
+#include <libtorrent/posix_disk_io.hpp>
 #include <libtorrent/session.hpp>
 #include <libtorrent/torrent_info.hpp>
 #include <libtorrent/torrent_status.hpp>
@@ -84,6 +85,14 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   return s;
 }
 
+// Reads and writes, where the default maps files: a full disk is an error then and no SIGBUS, and a
+// blob of any size takes no memory.
+lt::session_params make_params(const bittorrent_options &o, const std::string &peer_id) {
+  lt::session_params params(make_settings(o, peer_id), {});
+  params.disk_io_constructor = lt::posix_disk_io_constructor;
+  return params;
+}
+
 int fail(error *e, const char *what, const std::exception &why) {
   return error_set(e, ERROR_FAILED, "%s: %.300s", what, why.what());
 }
@@ -111,8 +120,7 @@ int bittorrent_start(const bittorrent_options *o, bittorrent **out, error *e) {
   try {
     auto b = std::make_unique<bittorrent>();
     b->peer_id = make_peer_id();
-    b->session =
-        std::make_unique<lt::session>(lt::session_params(make_settings(*o, b->peer_id), {}));
+    b->session = std::make_unique<lt::session>(make_params(*o, b->peer_id));
     const auto wake = o->wake;
     const auto arg = o->arg;
     b->session->set_alert_notify([wake, arg] { wake(arg); });

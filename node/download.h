@@ -32,7 +32,7 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
 /** Leaves all swarms, which takes up to two seconds, and frees the downloads too. What is
  * unfinished stays for another time. Nothing is told any more, but the loop has to be run once more
  * before it is closed. NULL is fine. */
-void downloads_free(struct downloads *downloads);
+void downloads_free(struct downloads *all);
 
 /** Who wants to know of a download. Told on the loop, never from within a call. */
 struct download_events {
@@ -49,9 +49,8 @@ struct download_events {
  * \param offer outlives the download.
  * \return NULL with ERROR_FAILED.
  */
-struct download *download_start(struct downloads *downloads, const struct offer_blob *offer,
-                                bool seed, const struct download_events *events, void *arg,
-                                struct error *e);
+struct download *download_start(struct downloads *all, const struct offer_blob *offer, bool seed,
+                                const struct download_events *events, void *arg, struct error *e);
 
 /** Takes the tokens of another offer of the same blob, which takes the place of the first. */
 void download_renew(struct download *d, const struct offer_blob *offer);
@@ -69,8 +68,8 @@ void download_progress_of(const struct download *d, struct download_progress *ou
 
 /** Why nothing comes of the gateway, or else of the tracker, just now; NULL: there is no trouble.
  */
-const char *downloads_trouble(const struct downloads *downloads);
+const char *downloads_trouble(const struct downloads *all);
 
 /** Removes what is left in the folder for unfinished data of blobs that have landed, and the folder
  *  when it is empty. */
-void downloads_tidy(struct downloads *downloads);
+void downloads_tidy(struct downloads *all);

@@ -40,7 +40,7 @@ static int bytes_of(const json_t *object, const char *key, struct arena *arena, 
 
 static int check_digest(const struct offer *o, struct error *e) {
   unsigned char sha256[SHA256_SIZE];
-  char text[sizeof "sha256:" + 2 * SHA256_SIZE] = "sha256:";
+  char text[sizeof "sha256:" + sizeof sha256 * 2] = "sha256:";
   if (EVP_Digest(o->manifest.ptr, o->manifest.len, sha256, NULL, EVP_sha256(), NULL) != 1) {
     return error_set(e, ERROR_FAILED, "cannot hash the manifest");
   }

@@ -97,7 +97,8 @@ static int find_owners(const struct plan *plan, const struct plan_view *view,
                        struct owners *out, struct error *e) {
   out->sorted = calloc(view->peer_count + 1, sizeof(struct memory *));
   if (out->sorted == NULL) {
-    return error_set(e, ERROR_FAILED, "no memory for a plan");
+    error_set(e, ERROR_FAILED, "no memory for a plan");
+    return -1;
   }
   out->sorted[out->count++] = self;
   for (size_t i = 0; i < view->peer_count; i++) {
@@ -107,7 +108,7 @@ static int find_owners(const struct plan *plan, const struct plan_view *view,
       out->sorted[out->count++] = recall(plan, peer);
     }
   }
-  qsort(out->sorted, out->count, sizeof *out->sorted, sort_owners);
+  qsort(out->sorted, out->count, sizeof(struct memory *), sort_owners);
   return 0;
 }
 
