@@ -155,6 +155,7 @@ static void feed(struct download *d) {
   struct bittorrent_progress progress;
   const struct feeder_torrent fed = {.torrent = d->torrent,
                                      .tag = d,
+                                     .digest = d->offer->digest,
                                      .url = d->offer->webseed,
                                      .size = d->offer->size,
                                      .piece_length = d->offer->metainfo.piece_length};
@@ -275,12 +276,17 @@ void download_renew(struct download *d, const struct offer_blob *offer) {
 
 void download_progress_of(const struct download *d, struct download_progress *out) {
   struct bittorrent_progress progress = {0};
+  struct feeder_fetched fetched = {0};
   if (d->torrent != NULL) {
     bittorrent_progress_of(d->torrent, &progress);
   }
+  if (d->fed >= 0) {
+    fetched = feeder_fetched(d->all->feeder, d->fed);
+  }
   *out = (struct download_progress){
       .done = d->stage == STAGE_LANDED ? d->offer->size : progress.done,
-      .from_gateway = d->fed >= 0 ? feeder_fetched(d->all->feeder, d->fed) : 0,
+      .from_gateway = fetched.from_gateway,
+      .from_origin = fetched.from_origin,
       .from_peers = progress.received,
       .uploaded = progress.uploaded,
       .peers = progress.peers,
@@ -309,6 +315,7 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
                                          .client = options->client,
                                          .rate = options->bittorrent.download_rate,
                                          .tls = options->tls,
+                                         .origin = options->origin,
                                          .denied = on_denied};
   all->feeder = feeder_new(&feeding);
   uv_async_init(options->loop, &all->awake, on_awake);

@@ -8,6 +8,7 @@
 #include "node/bittorrent.h"
 #include "node/layout.h"
 #include "node/offer.h"
+#include "node/origin.h"
 
 /** All of them: one BitTorrent session, one line to the gateway. */
 struct downloads;
@@ -18,6 +19,7 @@ struct downloads_options {
   uv_loop_t *loop;
   struct http_client *client;
   struct http_client_tls tls;  /**< how the gateway is trusted */
+  struct origin *origin;       /**< the registry, for when the gateway is away; may be NULL */
   const struct layout *layout; /**< where blobs end up; outlives all */
   const char *unfinished;      /**< a folder for what is not there yet, on the same file system;
                                     made when it is missing; outlives all */
@@ -59,6 +61,7 @@ void download_renew(struct download *d, const struct offer_blob *offer);
 struct download_progress {
   uint64_t done;         /**< bytes */
   uint64_t from_gateway; /**< bytes fetched there */
+  uint64_t from_origin;  /**< bytes fetched of the registry itself */
   uint64_t from_peers;   /**< bytes of pieces that peers sent */
   uint64_t uploaded;     /**< bytes of pieces sent to peers */
   uint32_t peers;        /**< connected */

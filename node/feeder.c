@@ -14,6 +14,8 @@ enum {
   WAIT_MS = 30,     /* when there is nothing of ours to fetch */
   TROUBLE_MS = 500, /* after a failure, doubled each time */
   TROUBLE_MAX_MS = 15000,
+  FAILURES_MAX = 2,      /* in a row, and the gateway counts as away */
+  AWAY_MS = 10 * 1000,   /* for so long, with an origin to go to meanwhile */
   PATIENCE_PIECES = 4,   /* how many times as long as a piece takes nothing may come of a peer */
   PATIENCE_MIN_MS = 500, /* a piece may come out of the page cache in no time */
   PIECE_TIME_SHARE = 4,  /* one in so many is what the last piece's time counts */
@@ -23,7 +25,7 @@ struct fed {
   struct feeder_torrent torrent; /* without .torrent: removed */
   struct plan *plan;
   unsigned char *taken; /* pieces that are being fetched or checked */
-  uint64_t fetched;
+  struct feeder_fetched fetched;
 };
 
 struct feeder {
@@ -36,8 +38,12 @@ struct feeder {
   uint64_t trouble_ms; /* how long to wait after the next failure */
   struct error trouble;
 
-  /* What is under way. */
+  unsigned failures;      /* of the gateway, in a row */
+  uint64_t gateway_at_ms; /* when it is tried again, of those that follow */
+
+  /* What is under way: of the gateway, or of the origin. */
   struct http_fetch *fetch;
+  struct registry_request *request;
   int at;
   uint32_t piece;
   uint64_t begun_ms;
@@ -58,16 +64,19 @@ static void wait_for(struct feeder *f, uint64_t ms) {
 
 /* --- a piece --- */
 
-static bool on_head(void *arg, const struct http_fetch_answer *a) {
-  struct feeder *f = arg;
+static bool is_busy(const struct feeder *f) {
+  return f->fetch != NULL || f->request != NULL;
+}
+
+static bool is_right_head(struct feeder *f, int status, struct slice content_range) {
   const struct feeder_torrent *t = &f->torrents[f->at].torrent;
   const struct range range = {.kind = RANGE_PART,
                               .offset = (uint64_t)f->piece * t->piece_length,
                               .length = piece_size(t, f->piece)};
-  f->status = http_fetch_status(a);
+  f->status = status;
   /* A range that is the whole may be answered as such. */
-  return f->status == 206 ? range_is(&range, t->size, http_fetch_field(a, SLICE("Content-Range")))
-                          : f->status == 200 && range.length == t->size;
+  return status == 206 ? range_is(&range, t->size, content_range)
+                       : status == 200 && range.length == t->size;
 }
 
 static bool on_data(void *arg, struct slice bytes) {
@@ -90,15 +99,12 @@ static void fail(struct feeder *f, const struct error *e) {
   f->trouble_ms = f->trouble_ms * 2 < TROUBLE_MAX_MS ? f->trouble_ms * 2 : TROUBLE_MAX_MS;
 }
 
-static void take(struct feeder *f) {
+static int take(struct feeder *f, struct error *e) {
   struct fed *fed = &f->torrents[f->at];
-  struct error e = {0};
   uint64_t took = clock_monotonic_ms() - f->begun_ms;
-  if (bittorrent_give(fed->torrent.torrent, f->piece, buf_view(&f->body), &e) != 0) {
-    fail(f, &e);
-    return;
+  if (bittorrent_give(fed->torrent.torrent, f->piece, buf_view(&f->body), e) != 0) {
+    return -1;
   }
-  fed->fetched += f->body.len;
   f->piece_ms =
       f->piece_ms == 0 ? took : (f->piece_ms * (PIECE_TIME_SHARE - 1) + took) / PIECE_TIME_SHARE;
   f->trouble_ms = TROUBLE_MS;
@@ -110,58 +116,115 @@ static void take(struct feeder *f) {
   } else {
     on_time(&f->timer);
   }
+  return 0;
 }
 
-static void on_done(void *arg, const struct error *e) {
-  struct feeder *f = arg;
+/* An answer has ended, of \p whom. \return 0 when its piece was taken. */
+static int end_answer(struct feeder *f, const char *whom, const struct error *e) {
   struct fed *fed = &f->torrents[f->at];
   struct error why = {0};
+  if (f->status != 0 && f->status != 200 && f->status != 206) {
+    error_set(&why, f->status == 403 ? ERROR_DENIED : ERROR_FAILED, "the %s answered %d", whom,
+              f->status);
+  } else if (e != NULL) {
+    why = *e;
+  } else if (f->body.len != piece_size(&fed->torrent, f->piece)) {
+    error_set(&why, ERROR_FAILED, "the %s sent %zu bytes of a piece of %" PRIu32, whom, f->body.len,
+              piece_size(&fed->torrent, f->piece));
+  } else if (take(f, &why) == 0) {
+    return 0;
+  }
+  fail(f, &why);
+  return -1;
+}
+
+/* --- of the gateway --- */
+
+static bool on_gateway_head(void *arg, const struct http_fetch_answer *a) {
+  return is_right_head(arg, http_fetch_status(a), http_fetch_field(a, SLICE("Content-Range")));
+}
+
+static void on_gateway_done(void *arg, const struct error *e) {
+  struct feeder *f = arg;
+  struct fed *fed = &f->torrents[f->at];
   f->fetch = NULL;
+  size_t len = f->body.len; /* the next one may begin within */
   if (fed->torrent.torrent == NULL) { /* removed meanwhile */
     on_time(&f->timer);
-  } else if (f->status != 0 && f->status != 200 && f->status != 206) {
-    error_set(&why, f->status == 403 ? ERROR_DENIED : ERROR_FAILED, "the gateway answered %d",
-              f->status);
-    fail(f, &why);
-    if (f->status == 403) {
-      f->options.denied(f->options.arg, fed->torrent.tag);
-    }
-  } else if (e != NULL) {
-    fail(f, e);
-  } else if (f->body.len != piece_size(&fed->torrent, f->piece)) {
-    error_set(&why, ERROR_FAILED, "the gateway sent %zu bytes of a piece of %" PRIu32, f->body.len,
-              piece_size(&fed->torrent, f->piece));
-    fail(f, &why);
-  } else {
-    take(f);
+  } else if (end_answer(f, "gateway", e) == 0) {
+    f->failures = 0;
+    fed->fetched.from_gateway += len;
+  } else if (f->status == 403) {
+    f->options.denied(f->options.arg, fed->torrent.tag);
+  } else if (++f->failures >= FAILURES_MAX && f->options.origin != NULL) {
+    f->gateway_at_ms = clock_monotonic_ms() + AWAY_MS;
+    wait_for(f, 0);
   }
 }
 
-static int fetch(struct feeder *f, int at, uint32_t piece, struct error *e) {
-  static const struct http_fetch_events events = {on_head, on_data, on_done};
-  struct fed *fed = &f->torrents[at];
-  uint64_t first = (uint64_t)piece * fed->torrent.piece_length;
+static int ask_gateway(struct feeder *f, uint64_t first, uint64_t last, struct error *e) {
+  static const struct http_fetch_events events = {on_gateway_head, on_data, on_gateway_done};
   char range[64];
-  int len = snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, first,
-                     first + piece_size(&fed->torrent, piece) - 1);
+  int len = snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, first, last);
   const struct http_field field = {SLICE("Range"), slice_of(range, (size_t)len)};
   const struct http_fetch_options options = {.method = "GET",
-                                             .url = fed->torrent.url,
+                                             .url = f->torrents[f->at].torrent.url,
                                              .url_of_server = true,
                                              .fields = &field,
                                              .field_count = 1,
                                              .tls = f->options.tls};
+  f->fetch = http_fetch_start(f->options.client, &options, &events, f, e);
+  return f->fetch == NULL ? -1 : 0;
+}
+
+/* --- of the origin --- */
+
+static bool on_origin_head(void *arg, const struct registry_answer *a) {
+  return is_right_head(arg, a->status, a->content_range);
+}
+
+static void on_origin_done(void *arg, const struct error *e) {
+  struct feeder *f = arg;
+  struct fed *fed = &f->torrents[f->at];
+  f->request = NULL;
+  size_t len = f->body.len;
+  if (fed->torrent.torrent == NULL) {
+    on_time(&f->timer);
+  } else if (end_answer(f, "registry", e) == 0) {
+    fed->fetched.from_origin += len;
+  } else {
+    origin_failed(f->options.origin);
+  }
+}
+
+static int ask_origin(struct feeder *f, uint64_t first, uint64_t last, struct error *e) {
+  static const struct registry_events events = {on_origin_head, on_data, on_origin_done};
+  f->request = origin_start(f->options.origin, f->torrents[f->at].torrent.digest, first, last,
+                            &events, f, e);
+  return f->request == NULL ? -1 : 0;
+}
+
+/* Away for longer than it takes to start anew: the registry itself is asked meanwhile. */
+static bool is_gateway_away(const struct feeder *f) {
+  return f->options.origin != NULL && f->failures >= FAILURES_MAX &&
+         clock_monotonic_ms() < f->gateway_at_ms;
+}
+
+static int fetch(struct feeder *f, int at, uint32_t piece, struct error *e) {
+  struct fed *fed = &f->torrents[at];
+  uint64_t first = (uint64_t)piece * fed->torrent.piece_length;
+  uint64_t last = first + piece_size(&fed->torrent, piece) - 1;
   f->at = at;
   f->piece = piece;
   f->status = 0;
   f->begun_ms = clock_monotonic_ms();
   f->body.len = 0;
   f->body.failed = false;
-  f->fetch = http_fetch_start(f->options.client, &options, &events, f, e);
-  if (f->fetch != NULL) {
+  int result = is_gateway_away(f) ? ask_origin(f, first, last, e) : ask_gateway(f, first, last, e);
+  if (result == 0) {
     bitfield_set(fed->taken, piece);
   }
-  return f->fetch == NULL ? -1 : 0;
+  return result;
 }
 
 /* --- which one --- */
@@ -205,7 +268,7 @@ static void on_time(uv_timer_t *timer) {
   int at;
   uint32_t piece;
   uv_timer_stop(timer);
-  if (f->fetch != NULL) {
+  if (is_busy(f)) {
     return;
   }
   if (choose(f, &at, &piece, &e) != 0 || (at >= 0 && fetch(f, at, piece, &e) != 0)) {
@@ -247,6 +310,9 @@ void feeder_free(struct feeder *f) {
   if (f->fetch != NULL) {
     http_fetch_cancel(f->fetch);
   }
+  if (f->request != NULL) {
+    registry_cancel(f->request);
+  }
   for (int i = 0; i < f->count; i++) {
     plan_free(f->torrents[i].plan);
     free(f->torrents[i].taken);
@@ -271,7 +337,7 @@ int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct er
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   torrents[f->count] = fed;
-  if (f->fetch == NULL) {
+  if (!is_busy(f)) {
     wait_for(f, 0);
   }
   return f->count++;
@@ -279,7 +345,7 @@ int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct er
 
 void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
   struct fed *fed = &f->torrents[torrent];
-  bool coming = f->fetch != NULL && f->at == torrent && f->piece == piece;
+  bool coming = is_busy(f) && f->at == torrent && f->piece == piece;
   if (fed->taken != NULL && !coming) {
     bitfield_clear(fed->taken, piece);
   }
@@ -287,7 +353,7 @@ void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
 
 void feeder_renew(struct feeder *f, int torrent, const char *url) {
   f->torrents[torrent].torrent.url = url;
-  if (f->fetch == NULL && f->trouble.kind != ERROR_NONE) {
+  if (!is_busy(f) && f->trouble.kind != ERROR_NONE) {
     wait_for(f, 0); /* what is left of the pause after a failure is for the old one */
   }
 }
@@ -301,7 +367,7 @@ void feeder_remove(struct feeder *f, int torrent) {
   fed->taken = NULL;
 }
 
-uint64_t feeder_fetched(const struct feeder *f, int torrent) {
+struct feeder_fetched feeder_fetched(const struct feeder *f, int torrent) {
   return f->torrents[torrent].fetched;
 }
 

@@ -7,6 +7,7 @@
 
 #include "http/client.h"
 #include "node/bittorrent.h"
+#include "node/origin.h"
 
 struct feeder;
 
@@ -15,6 +16,7 @@ struct feeder_options {
   struct http_client *client;
   uint64_t rate;              /**< bytes a second that it fetches on the average; 0: any */
   struct http_client_tls tls; /**< how the gateway is trusted; strings outlive the feeder */
+  struct origin *origin;      /**< asked while the gateway is away; NULL: nobody is */
   /** The gateway answered 403: the URL's token is over. feeder_renew() is wanted. */
   void (*denied)(void *arg, void *tag);
   void *arg;
@@ -23,9 +25,10 @@ struct feeder_options {
 /** A torrent that is to be fed. */
 struct feeder_torrent {
   struct bittorrent_torrent *torrent;
-  void *tag;       /**< for `denied` */
-  const char *url; /**< of the blob at the gateway; outlives the feeder. Never in an error. */
-  uint64_t size;   /**< bytes */
+  void *tag;          /**< for `denied` */
+  const char *digest; /**< of the blob, for the origin; outlives the feeder */
+  const char *url;    /**< of the blob at the gateway; outlives the feeder. Never in an error. */
+  uint64_t size;      /**< bytes */
   uint32_t piece_length;
 };
 
@@ -48,7 +51,10 @@ void feeder_renew(struct feeder *feeder, int torrent, const char *url);
 void feeder_remove(struct feeder *feeder, int torrent);
 
 /** Bytes fetched so far, of a torrent. */
-uint64_t feeder_fetched(const struct feeder *feeder, int torrent);
+struct feeder_fetched {
+  uint64_t from_gateway, from_origin;
+};
+struct feeder_fetched feeder_fetched(const struct feeder *feeder, int torrent);
 
 /** Why the last fetch failed, since which none has worked; NULL: it has not. */
 const struct error *feeder_trouble(const struct feeder *feeder);

@@ -29,11 +29,12 @@ struct pull {
   struct http_client *client;
   struct registry *gateway;
   struct image_credentials credentials;
-  struct image_certificates certificates;
+  struct image_certificates certificates, origin_certificates;
   struct http_client_tls tls;
   struct arena arena;
   struct ask *ask;
   struct offer offer, renewed; /* the first one, and the last; zeroed: none */
+  struct origin *origin;
   struct layout *layout;
   struct downloads *downloads;
   struct blob *blobs;
@@ -65,6 +66,7 @@ static void tell(struct pull *p, enum pull_phase phase) {
     download_progress_of(p->blobs[i].download, &progress);
     sum.done += progress.done;
     sum.from_gateway += progress.from_gateway;
+    sum.from_registry += progress.from_origin;
     sum.from_peers += progress.from_peers;
     sum.uploaded += progress.uploaded;
     sum.peers += progress.peers;
@@ -192,6 +194,7 @@ static int begin_blobs(struct pull *p, struct error *e) {
       .loop = &p->loop,
       .client = p->client,
       .tls = p->tls,
+      .origin = p->origin,
       .layout = p->layout,
       .unfinished = p->options->unfinished,
       .bittorrent = p->options->bittorrent,
@@ -286,28 +289,46 @@ static int check_gateway(const struct pull *p, struct error *e) {
                    p->options->gateway);
 }
 
-static int open_gateway(struct pull *p, struct error *e) {
-  const struct image_reference *image = p->options->image;
+/* How a host is trusted, by what lies in the folder of its certificates. */
+static int find_trust(struct pull *p, const char *host, struct image_certificates *certificates,
+                      struct http_client_tls *out, struct error *e) {
   const struct image_source_options *from = p->options->from;
+  if (image_certificates_find(from->cert_dir, host, &p->arena, certificates, e) != 0) {
+    return -1;
+  }
+  *out = (struct http_client_tls){.ca_file = certificates->ca_file,
+                                  .cert_file = certificates->cert_file,
+                                  .key_file = certificates->key_file,
+                                  .insecure = !from->tls_verify,
+                                  .given_by = "--cert-dir"};
+  return 0;
+}
+
+static int open_gateway(struct pull *p, struct error *e) {
   const char *host = strstr(p->options->gateway, "://");
   if (host == NULL) {
     return error_set(e, ERROR_USAGE, "the gateway %s is no URL", p->options->gateway);
   }
-  if (image_credentials_find(from->creds, from->authfile, image->host, image->repository,
-                             &p->credentials, e) != 0 ||
-      check_gateway(p, e) != 0 ||
-      image_certificates_find(from->cert_dir, host + 3, &p->arena, &p->certificates, e) != 0) {
+  if (check_gateway(p, e) != 0 || find_trust(p, host + 3, &p->certificates, &p->tls, e) != 0) {
     return -1;
   }
-  p->tls = (struct http_client_tls){.ca_file = p->certificates.ca_file,
-                                    .cert_file = p->certificates.cert_file,
-                                    .key_file = p->certificates.key_file,
-                                    .insecure = !from->tls_verify,
-                                    .given_by = "--cert-dir"};
   const struct registry_options options = {
       .url = p->options->gateway, .api = "v1", .tls = p->tls, .credentials = &p->credentials};
   p->gateway = registry_new(p->client, &options, e);
   return p->gateway == NULL ? -1 : 0;
+}
+
+static int open_origin(struct pull *p, struct error *e) {
+  const struct image_reference *image = p->options->image;
+  struct origin_options options = {.client = p->client,
+                                   .host = image->host,
+                                   .repository = image->repository,
+                                   .credentials = &p->credentials,
+                                   .may_be_plain = !p->options->from->tls_verify ||
+                                                   image_host_is_loopback(image->host)};
+  return find_trust(p, image->host, &p->origin_certificates, &options.tls, e) == 0
+             ? origin_new(&options, &p->origin, e)
+             : -1;
 }
 
 static void begin_handles(struct pull *p) {
@@ -320,11 +341,16 @@ static void begin_handles(struct pull *p) {
 }
 
 static int begin(struct pull *p, struct error *e) {
+  const struct image_reference *image = p->options->image;
+  const struct image_source_options *from = p->options->from;
   p->client = http_client_new(&p->loop);
   if (p->client == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (layout_open(p->options->folder, &p->layout, e) != 0 || open_gateway(p, e) != 0) {
+  if (layout_open(p->options->folder, &p->layout, e) != 0 ||
+      image_credentials_find(from->creds, from->authfile, image->host, image->repository,
+                             &p->credentials, e) != 0 ||
+      open_gateway(p, e) != 0 || open_origin(p, e) != 0) {
     return -1;
   }
   return ask_gateway(p, on_offer, e);
@@ -340,6 +366,7 @@ static void close_all(struct pull *p) {
     ask_cancel(p->ask);
   }
   downloads_free(p->downloads);
+  origin_free(p->origin);
   registry_free(p->gateway);
   if (p->client != NULL) {
     http_client_stop(p->client, on_stopped, NULL);
@@ -354,12 +381,14 @@ static void close_all(struct pull *p) {
   offer_free(&p->offer);
   offer_free(&p->renewed);
   image_certificates_close(&p->certificates);
+  image_certificates_close(&p->origin_certificates);
   image_credentials_free(&p->credentials);
   arena_free(&p->arena);
 }
 
 int pull_run(const struct pull_options *options, struct pull_result *out, struct error *e) {
-  struct pull p = {.options = options, .out = out, .certificates.bundle = -1};
+  struct pull p = {
+      .options = options, .out = out, .certificates.bundle = -1, .origin_certificates.bundle = -1};
   *out = (struct pull_result){0};
   if (uv_loop_init(&p.loop) != 0) {
     return error_set(e, ERROR_FAILED, "out of memory");

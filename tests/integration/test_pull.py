@@ -94,6 +94,22 @@ def test_without_a_gateway_it_falls_back_to_the_registry(world, tmp_path):
     assert json.loads(run(["skopeo", "inspect", f"oci:{tmp_path}/layout:1"]).stdout)["Digest"] == world.digest
 
 
+def test_when_the_gateway_dies_the_registry_gives_what_is_missing(tmp_path):
+    made = World(tmp_path)
+    try:
+        made.pull(tmp_path / "warm")
+        with Process(made.command(tmp_path / "layout", "--download-rate", "2MiB")) as pull:
+            wait_for("a part", 60, lambda: size_of(tmp_path / "layout.unfinished") > 2_000_000)
+            made.gate.process.popen.kill()
+            made.gate.process = None
+            assert pull.popen.wait(60) == 0, pull.output()
+            told = json.loads(pull.output()[pull.output().index("{"):])
+        assert told["from_gateway"] + told["from_registry"] == told["size"]
+        assert told["from_gateway"] > 1_000_000 and told["from_registry"] > 1_000_000
+    finally:
+        made.stop()
+
+
 @pytest.mark.parametrize("image, user, status", [
     ("team/app:1", None, 3),  # the registry wants to know who asks
     ("team/none:1", "alice", 4),
