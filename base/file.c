@@ -167,6 +167,12 @@ int file_make_folders(const char *path, struct error *e) {
   return 0;
 }
 
+char *file_join(const char *folder, const char *name) {
+  struct buf path = {0};
+  buf_printf(&path, "%s/%s", folder, name);
+  return path.ptr;
+}
+
 char *file_beside(const char *file, const char *path) {
   const char *slash = strrchr(file, '/');
   char *joined = NULL;

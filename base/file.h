@@ -48,6 +48,9 @@ int file_check_private(const char *path, struct error *e);
 /** Makes the folder and those above it, mode 0755 less the umask; it is no error if it exists. */
 int file_make_folders(const char *path, struct error *e);
 
+/** `FOLDER/NAME`. \return malloc'ed, freed by the caller; NULL when there is no memory. */
+char *file_join(const char *folder, const char *name);
+
 /**
  * \p path as seen from the folder of \p file: an absolute path stays, a relative one gets the
  * folder of \p file in front. \return malloc'ed, freed by the caller; NULL when there is no memory.

@@ -40,3 +40,14 @@ json_t *image_json_read(struct slice text, struct error *e) {
   }
   return json;
 }
+
+static int append(const char *piece, size_t len, void *out) {
+  buf_append(out, piece, len);
+  return ((const struct buf *)out)->failed ? -1 : 0;
+}
+
+int image_json_write(const json_t *json, size_t flags, struct buf *out, struct error *e) {
+  return json != NULL && json_dump_callback(json, append, out, flags) == 0 && !out->failed
+             ? 0
+             : error_set(e, ERROR_FAILED, "cannot write JSON: out of memory");
+}

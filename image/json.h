@@ -1,8 +1,8 @@
 /** JSON of others, read within limits: manifests, indexes, image configurations. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
-#include "base/slice.h"
 
 #include <jansson.h>
 
@@ -17,6 +17,14 @@ enum {
  * \return a new reference, released by json_decref(); NULL with ERROR_FAILED.
  */
 json_t *image_json_read(struct slice text, struct error *e);
+
+/**
+ * Appends \p json to \p out, by jansson's \p flags. Whole or not at all: json_dumps() leaves out a
+ * member's name when there is no memory for it, and says nothing.
+ *
+ * \return 0, or -1 with ERROR_FAILED, also for NULL.
+ */
+int image_json_write(const json_t *json, size_t flags, struct buf *out, struct error *e);
 
 static inline void image_json_release(json_t **json) {
   json_decref(*json);

@@ -3,11 +3,11 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "image/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,17 +30,11 @@ static int out_of_memory(struct error *e) {
   return error_set(e, ERROR_FAILED, "out of memory");
 }
 
-/* folder/name; malloc'ed. */
-static char *path_of(const struct layout *layout, const char *name) {
-  char *path;
-  return asprintf(&path, "%s/%s", layout->folder, name) < 0 ? NULL : path;
-}
-
 /* --- opening --- */
 
 static int make_layout(const struct layout *layout, struct error *e) {
-  CLEANUP_FREE char *blobs = path_of(layout, "blobs/sha256");
-  CLEANUP_FREE char *file = path_of(layout, "oci-layout");
+  CLEANUP_FREE char *blobs = file_join(layout->folder, "blobs/sha256");
+  CLEANUP_FREE char *file = file_join(layout->folder, "oci-layout");
   CLEANUP(buf_free) struct buf found = {0};
   struct error why = {0};
   if (blobs == NULL || file == NULL) {
@@ -79,10 +73,9 @@ void layout_close(struct layout *layout) {
 /* --- blobs --- */
 
 char *layout_path(const struct layout *layout, const char *digest) {
-  char *path;
-  return asprintf(&path, "%s/blobs/sha256/%s", layout->folder, digest + sizeof "sha256:" - 1) < 0
-             ? NULL
-             : path;
+  struct buf path = {0};
+  buf_printf(&path, "%s/blobs/sha256/%s", layout->folder, digest + sizeof "sha256:" - 1);
+  return path.ptr;
 }
 
 static int hash_file(int fd, const char *path, EVP_MD_CTX *sha256, struct error *e) {
@@ -141,7 +134,7 @@ static int sync_path(const char *path, int flags, struct error *e) {
 int layout_link(const struct layout *layout, const char *from, const char *digest,
                 struct error *e) {
   CLEANUP_FREE char *to = layout_path(layout, digest);
-  CLEANUP_FREE char *blobs = path_of(layout, "blobs/sha256");
+  CLEANUP_FREE char *blobs = file_join(layout->folder, "blobs/sha256");
   if (to == NULL || blobs == NULL) {
     return out_of_memory(e);
   }
@@ -211,25 +204,27 @@ static int add_entry(json_t *index, const struct layout_entry *entry) {
       json_array_remove(manifests, i);
     }
   }
-  json_t *manifest = json_pack("{s:s, s:s, s:I}", "mediaType", entry->media_type, "digest",
-                               entry->digest, "size", (json_int_t)entry->size);
-  if (manifest != NULL && entry->name != NULL) {
-    json_object_set_new(manifest, "annotations",
-                        json_pack("{s:s}", "org.opencontainers.image.ref.name", entry->name));
-  }
-  return json_array_append_new(manifests, manifest);
+  return json_array_append_new(
+      manifests,
+      json_pack(entry->name == NULL ? "{s:s, s:s, s:I}" : "{s:s, s:s, s:I, s:{s:s}}", "mediaType",
+                entry->media_type, "digest", entry->digest, "size", (json_int_t)entry->size,
+                "annotations", "org.opencontainers.image.ref.name", entry->name));
 }
 
 int layout_enter(const struct layout *layout, const struct layout_entry *entry, struct error *e) {
-  CLEANUP_FREE char *path = path_of(layout, "index.json");
-  CLEANUP_FREE char *text = NULL;
-  json_t *index = path == NULL ? NULL : read_index(path, e);
+  CLEANUP_FREE char *path = file_join(layout->folder, "index.json");
+  CLEANUP(buf_free) struct buf text = {0};
+  if (path == NULL) {
+    return out_of_memory(e);
+  }
+  CLEANUP(image_json_release) json_t *index = read_index(path, e);
   if (index == NULL) {
-    return path == NULL ? out_of_memory(e) : -1;
+    return -1;
   }
-  if (add_entry(index, entry) == 0) {
-    text = json_dumps(index, JSON_INDENT(2));
+  if (add_entry(index, entry) != 0) {
+    return out_of_memory(e);
   }
-  json_decref(index);
-  return text == NULL ? out_of_memory(e) : file_write(path, slice_str(text), FILE_MODE, e);
+  return image_json_write(index, JSON_INDENT(2), &text, e) == 0
+             ? file_write(path, buf_view(&text), FILE_MODE, e)
+             : -1;
 }

@@ -227,6 +227,13 @@ static void test_beside(void **state) {
   assert_beside("/gate.yaml", "key.pem", "/key.pem");
 }
 
+static void test_join(void **state) {
+  (void)state;
+  char *got = file_join("/a/b", "c/d");
+  assert_string_equal(got, "/a/b/c/d");
+  free(got);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_write, enter, leave),
@@ -240,6 +247,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_make_folders, enter, leave),
       cmocka_unit_test_setup_teardown(test_make_folders_fails, enter, leave),
       cmocka_unit_test(test_beside),
+      cmocka_unit_test(test_join),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
