@@ -1,7 +1,7 @@
 /**
  * Undoes gzip, bzip2, xz or zstd once, piece by piece: it takes no more memory than the window that
  * the bytes declare, of which libarchive allows zstd 128 MiB and xz 1 GiB. Bytes that are not
- * compressed come out as they are. Private to this room.
+ * compressed come out as they are.
  */
 #pragma once
 
