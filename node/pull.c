@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum {
   PROGRESS_MS = 200,
@@ -44,6 +46,11 @@ struct pull {
   uint64_t last_done, last_came_ms, last_asked_ms;
   uint64_t seed_until_ms; /* 0: not yet */
   uint64_t renew_at_ms;   /* long before the right to stay ends */
+  bool delivering;
+  int stop; /* readable once the delivery is to be given up */
+  uv_work_t delivery;
+  int delivered;
+  struct error undelivered;
   bool over;
   struct error error; /* why it ended, unless well */
 };
@@ -53,6 +60,7 @@ static void end(struct pull *p, const struct error *e) {
     p->error = *e;
   }
   p->over = true;
+  eventfd_write(p->stop, 1);
   uv_stop(&p->loop);
 }
 
@@ -97,18 +105,49 @@ static void renew(struct pull *p);
 static void on_time(uv_timer_t *timer) {
   struct pull *p = timer->data;
   bool seeds = p->seed_until_ms != 0;
-  tell(p, seeds ? PULL_SEEDING : PULL_FETCHING);
+  if (!p->delivering) {
+    tell(p, seeds ? PULL_SEEDING : PULL_FETCHING);
+  }
   if (clock_monotonic_ms() >= p->renew_at_ms) {
     renew(p);
   }
-  if (!seeds) {
+  if (!seeds && !p->delivering) {
     check_stall(p);
-  } else if (clock_monotonic_ms() >= p->seed_until_ms) {
+  } else if (seeds && clock_monotonic_ms() >= p->seed_until_ms) {
     end(p, NULL);
   }
 }
 
 /* --- all of it --- */
+
+static void begin_seeding(struct pull *p) {
+  uint64_t now = clock_monotonic_ms();
+  if (p->options->seed_ms == 0) {
+    end(p, NULL);
+  } else {
+    p->seed_until_ms =
+        p->options->seed_ms > UINT64_MAX - now ? UINT64_MAX : now + p->options->seed_ms;
+  }
+}
+
+static void run_delivery(uv_work_t *work) {
+  struct pull *p = work->data;
+  p->delivered = p->options->deliver(p->options->arg, p->out, p->stop, &p->undelivered);
+}
+
+static void on_delivered(uv_work_t *work, int status) {
+  struct pull *p = work->data;
+  (void)status;
+  p->delivering = false;
+  if (p->over) {
+    return;
+  }
+  if (p->delivered != 0) {
+    end(p, &p->undelivered);
+  } else {
+    begin_seeding(p);
+  }
+}
 
 static void finish(struct pull *p) {
   struct error e = {0};
@@ -120,12 +159,12 @@ static void finish(struct pull *p) {
   if (!p->options->there && (layout_write(p->layout, p->offer.digest, p->offer.manifest, &e) != 0 ||
                              layout_enter(p->layout, &entry, &e) != 0)) {
     end(p, &e);
-  } else if (p->options->seed_ms == 0) {
-    end(p, NULL);
+  } else if (p->options->deliver == NULL) {
+    begin_seeding(p);
   } else {
-    uint64_t now = clock_monotonic_ms();
-    p->seed_until_ms =
-        p->options->seed_ms > UINT64_MAX - now ? UINT64_MAX : now + p->options->seed_ms;
+    p->delivering = true;
+    p->delivery.data = p;
+    uv_queue_work(&p->loop, &p->delivery, run_delivery, on_delivered);
   }
 }
 
@@ -344,7 +383,8 @@ static int begin(struct pull *p, struct error *e) {
   const struct image_reference *image = p->options->image;
   const struct image_source_options *from = p->options->from;
   p->client = http_client_new(&p->loop);
-  if (p->client == NULL) {
+  p->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (p->client == NULL || p->stop < 0) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   if (layout_open(p->options->folder, &p->layout, e) != 0 ||
@@ -377,6 +417,9 @@ static void close_all(struct pull *p) {
   uv_run(&p->loop, UV_RUN_DEFAULT);
   uv_loop_close(&p->loop);
   free(p->blobs);
+  if (p->stop >= 0) {
+    close(p->stop);
+  }
   layout_close(p->layout);
   offer_free(&p->offer);
   offer_free(&p->renewed);
@@ -387,8 +430,11 @@ static void close_all(struct pull *p) {
 }
 
 int pull_run(const struct pull_options *options, struct pull_result *out, struct error *e) {
-  struct pull p = {
-      .options = options, .out = out, .certificates.bundle = -1, .origin_certificates.bundle = -1};
+  struct pull p = {.options = options,
+                   .out = out,
+                   .certificates.bundle = -1,
+                   .origin_certificates.bundle = -1,
+                   .stop = -1};
   *out = (struct pull_result){0};
   if (uv_loop_init(&p.loop) != 0) {
     return error_set(e, ERROR_FAILED, "out of memory");

@@ -24,6 +24,8 @@ struct pull_progress {
   uint32_t peers;         /**< connected now */
 };
 
+struct pull_result;
+
 struct pull_options {
   const char *gateway; /**< its URL */
   bool insecure;       /**< credentials may go to a gateway on plain http that is not on loopback */
@@ -40,6 +42,13 @@ struct pull_options {
   bool there; /**< all blobs are in the layout already: what is not there is an error, and neither
                    manifest nor name is entered */
   struct bittorrent_options bittorrent; /**< ports and rates; wake and arg are the pull's own */
+
+  /**
+   * What is done with the layout before the seeding, once all is in it: on another thread, and
+   * nothing is told of progress meanwhile. \p stop becomes readable when it is to be given up
+   * (node/stop.h). \return 0, or -1, which ends the pull. May be NULL.
+   */
+  int (*deliver)(void *arg, const struct pull_result *so_far, int stop, struct error *e);
 
   /** Told now and then, and at the end; may be NULL. */
   void (*progress)(void *arg, const struct pull_progress *p);

@@ -13,10 +13,13 @@ struct command {
 
 static const struct command commands[] = {
     {"pull", NULL, command_pull, "pull an image through its swarms",
-     "IMAGE --to oci:DIR[:NAME] [OPTION]...\n\n"
-     "Pulls IMAGE, HOST/NAME[:TAG][@DIGEST], from other nodes and the gateway into an\n"
-     "OCI layout, and checks every byte. What is there already is not fetched again.\n\n"
-     "  --to oci:DIR[:NAME]     where to; NAME: the tag, unless it is said\n"
+     "IMAGE [--to DEST] [OPTION]...\n\n"
+     "Pulls IMAGE, HOST/NAME[:TAG][@DIGEST], from other nodes and the gateway, checks\n"
+     "every byte, and delivers it to DEST. What was fetched is not fetched again.\n\n"
+     "  --to DEST               oci:DIR[:NAME], oci-archive:FILE[:NAME], dir:DIR,\n"
+     "                          docker-archive:FILE[:REF], containers-storage:[REF],\n"
+     "                          containerd:[NAMESPACE], or - for docker load; default:\n"
+     "                          containers-storage: where podman is installed\n"
      "  --gateway URL           of the gateway; default: $SWARMGATE_GATEWAY\n"
      "  --insecure              credentials may go to a gateway on plain http\n"
      "  --platform OS/ARCH      what to take of an index; default: this machine's\n"

@@ -2,7 +2,9 @@
 
 #include "base/cleanup.h"
 #include "base/units.h"
+#include "node/deliver.h"
 #include "node/direct.h"
+#include "node/unfinished.h"
 #include "node_args.h"
 #include "progress.h"
 
@@ -18,28 +20,49 @@ struct pulling {
   bool json;
   struct node_args args;
   struct pull_options options;
+  struct destination destination;
+  struct unfinished *unfinished;
+  bool delivering, delivered; /* all is here: what goes wrong now another way does no better */
   struct progress progress;
   char note[64];
   bool begun;
 };
 
-/* Where to, and where beside it what is unfinished lies. */
 static int read_destination(struct pulling *p, struct error *e) {
-  struct image_reference to = {0};
-  if (p->to == NULL) {
-    return error_set(e, ERROR_USAGE, "--to oci:DIR[:NAME] is missing");
+  struct arena *arena = &p->args.arena;
+  if (destination_parse(p->to, &p->args.reference, arena, &p->destination, e) != 0 ||
+      destination_check(&p->destination, arena, e) != 0) {
+    return -1;
   }
-  if (image_reference_parse(p->to, &p->args.arena, &to, e) != 0) {
-    return error_context(e, "--to");
+  return p->json && p->destination.kind == DESTINATION_OUTPUT
+             ? error_set(e, ERROR_USAGE,
+                         "--json and --to - both want standard output: give one of them")
+             : 0;
+}
+
+static const char *or_nothing(const char *text) {
+  return text == NULL ? "" : text;
+}
+
+/* Where what is unfinished lies, and the layout too unless that is the destination itself. */
+static int open_unfinished(struct pulling *p, struct error *e) {
+  const struct destination *to = &p->destination;
+  bool direct = to->kind == DESTINATION_OCI;
+  struct slice key = arena_printf(
+      &p->args.arena, "%d %s %s %s %s %s", (int)to->kind, or_nothing(to->store),
+      or_nothing(to->space), or_nothing(to->name), p->image, or_nothing(p->args.platform_text));
+  if (key.ptr == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (to.transport != IMAGE_OCI) {
-    return error_set(e, ERROR_USAGE, "--to %s: oci:DIR[:NAME] is wanted", p->to);
+  int result = to->path != NULL
+                   ? unfinished_beside(to->path, &p->unfinished, e)
+                   : unfinished_private(key.ptr, to->kind == DESTINATION_OUTPUT, &p->unfinished, e);
+  if (result == 0) {
+    p->options.folder = direct ? to->path : unfinished_layout(p->unfinished);
+    p->options.name = direct ? to->name : NULL;
+    p->options.unfinished = unfinished_folder(p->unfinished);
   }
-  struct slice unfinished = arena_printf(&p->args.arena, "%s.unfinished", to.path);
-  p->options.folder = to.path;
-  p->options.unfinished = unfinished.ptr;
-  p->options.name = to.tag != NULL ? to.tag : p->args.reference.tag;
-  return unfinished.ptr == NULL ? error_set(e, ERROR_FAILED, "out of memory") : 0;
+  return result;
 }
 
 static void show(void *arg, const struct pull_progress *now) {
@@ -60,6 +83,43 @@ static void show(void *arg, const struct pull_progress *now) {
   progress_set(&p->progress, now->done);
 }
 
+/* --- from the layout to the destination --- */
+
+static void show_delivery(void *arg, uint64_t done, uint64_t size) {
+  struct pulling *p = arg;
+  p->progress.total = size;
+  progress_set(&p->progress, done);
+}
+
+static struct deliver_options begin_delivery(struct pulling *p, const struct pull_result *so_far) {
+  if (p->begun) {
+    progress_end(&p->progress);
+  }
+  progress_start(&p->progress, "delivering", 0);
+  p->begun = true;
+  p->delivering = true;
+  return (struct deliver_options){
+      .to = &p->destination,
+      .layout = p->options.folder,
+      .digest = so_far->digest,
+      .making = p->destination.path == NULL ? NULL : unfinished_making(p->unfinished),
+      .platform = p->args.platform_text,
+      .stop = -1,
+      .progress = show_delivery,
+      .arg = p};
+}
+
+/* On another thread, which has the progress for itself meanwhile. */
+static int deliver_image(void *arg, const struct pull_result *so_far, int stop, struct error *e) {
+  struct pulling *p = arg;
+  struct deliver_options options = begin_delivery(p, so_far);
+  options.stop = stop;
+  p->delivered = deliver(&options, e) == 0;
+  return p->delivered ? 0 : -1;
+}
+
+/* --- what came of it --- */
+
 static void print_result(const struct pulling *p, const struct pull_result *r) {
   const struct pull_progress *sum = &r->progress;
   char size[UNITS_TEXT_MAX];
@@ -68,7 +128,7 @@ static void print_result(const struct pulling *p, const struct pull_result *r) {
   units_print_size(sum->from_peers, parts[0]);
   units_print_size(sum->from_gateway, parts[1]);
   units_print_size(sum->from_registry, parts[2]);
-  printf("%s\n", r->digest);
+  fprintf(p->destination.kind == DESTINATION_OUTPUT ? stderr : stdout, "%s\n", r->digest);
   fprintf(stderr, "swarmgate: %s: %zu blobs, %s; %zu were there; %s from peers, %s from the %s\n",
           p->image, r->blobs, size, r->kept, parts[0], sum->from_registry > 0 ? parts[2] : parts[1],
           sum->from_registry > 0 ? "registry" : "gateway");
@@ -89,6 +149,8 @@ static int print_json(const struct pulling *p, const struct pull_result *r, stru
   puts(text);
   return 0;
 }
+
+/* --- another way --- */
 
 static void show_direct(void *arg, uint64_t done, uint64_t size) {
   struct pulling *p = arg;
@@ -117,30 +179,44 @@ static int fall_back(struct pulling *p, struct pull_result *out, struct error *e
       .kept = result.kept,
       .progress = {.done = result.size, .size = result.size, .from_registry = result.fetched}};
   snprintf(out->digest, sizeof out->digest, "%s", result.digest);
+  if (status == 0 && p->options.deliver != NULL) {
+    const struct deliver_options delivery = begin_delivery(p, out);
+    status = deliver_alone(&delivery, e);
+  }
   return status;
 }
 
 /* What another way may do better: not what was denied, and not what was asked wrongly. */
-static bool may_fall_back(const struct pull_result *r, const struct error *e) {
-  return !r->interrupted && e->kind != ERROR_DENIED && e->kind != ERROR_USAGE;
+static bool may_fall_back(const struct pulling *p, const struct pull_result *r,
+                          const struct error *e) {
+  return !r->interrupted && !p->delivering && e->kind != ERROR_DENIED && e->kind != ERROR_USAGE;
+}
+
+/* A second pull has only that left to do. */
+static int blame_delivery(const struct pulling *p, struct error *e) {
+  const struct error why = *e;
+  return error_set(e, why.kind, "%s: %s; what was fetched is kept in %s", p->image, why.text,
+                   p->options.unfinished);
 }
 
 static int run(struct pulling *p, struct error *e) {
   struct pull_result result;
   p->options.progress = show;
+  p->options.deliver = p->destination.kind == DESTINATION_OCI ? NULL : deliver_image;
   p->options.arg = p;
   int status = pull_run(&p->options, &result, e);
   if (p->begun) {
     progress_end(&p->progress);
   }
-  if (status != 0 && may_fall_back(&result, e)) {
+  if (status != 0 && may_fall_back(p, &result, e)) {
     status = fall_back(p, &result, e);
     if (p->begun) {
       progress_end(&p->progress);
     }
   }
   if (status != 0) {
-    return error_context(e, "%s", p->image);
+    return p->delivering && !p->delivered && !result.interrupted ? blame_delivery(p, e)
+                                                                 : error_context(e, "%s", p->image);
   }
   if (p->json) {
     return print_json(p, &result, e);
@@ -170,10 +246,12 @@ int command_pull(int argc, char **argv, struct error *e) {
   p.image = operands[0];
   p.options.seed_ms = (uint64_t)seconds * 1000;
   int result = node_args_check(&p.args, p.image, e);
-  if (result == 0 && (result = read_destination(&p, e)) == 0) {
+  if (result == 0 && (result = read_destination(&p, e)) == 0 &&
+      (result = open_unfinished(&p, e)) == 0) {
     node_args_fill(&p.args, &p.options);
     result = run(&p, e);
   }
+  unfinished_close(p.unfinished, result == 0 || p.delivered);
   arena_free(&p.args.arena);
   return result;
 }
