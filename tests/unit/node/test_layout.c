@@ -148,7 +148,7 @@ static void an_index_that_is_none_is_left_alone(void **state) {
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     fixture_write(f, "a/layout/index.json", slice_str(wrong[i]));
     assert_int_equal(layout_enter(layout, &entry, &f->e), -1);
-    assert_int_equal(f->e.kind, ERROR_FAILED);
+    assert_non_null(strstr(f->e.text, "is no index of an OCI layout"));
     must_hold(f, "a/layout/index.json", slice_str(wrong[i]));
   }
   layout_close(layout);
