@@ -270,7 +270,7 @@ def test_containerd(world, tmp_path):
         env["CONTAINERD_ADDRESS"] = containerd.path("sock")
         world.pull("containerd:", env=env)
         assert world.digest() in containerd.ctr("images", "list", f"name=={world.name()}", check=True).stdout
-        world.pull("containerd:k8s.io", tag="2", env=env)
+        world.pull("containerd:k8s.io", "--platform", "linux/amd64", tag="2", env=env)
         assert world.digest("2") in containerd.ctr("-n", "k8s.io", "images", "list", f"name=={world.name('2')}", check=True).stdout
         mounted = tmp_path / "mounted"
         mounted.mkdir()
@@ -279,6 +279,11 @@ def test_containerd(world, tmp_path):
             assert (mounted / "data-1").stat().st_size == LAYERS[1]
         finally:
             run(["umount", mounted])
+        for kind in ("docker-archive", "oci-archive"):
+            world.pull(f"{kind}:{tmp_path}/image.tar", tag="2")
+            containerd.ctr("-n", kind, "images", "import", "--snapshotter", "native", "--base-name", "local/app", f"{tmp_path}/image.tar", check=True)
+            name = world.name("2") if kind == "docker-archive" else "local/app:2"
+            assert name in containerd.ctr("-n", kind, "images", "list", "-q", check=True).stdout.split()
     assert left_over(tmp_path) == []
 
 

@@ -4,6 +4,10 @@
 #include "support/heap.h"
 #include "unit/image/fixture.h"
 
+#include <sys/wait.h>
+
+enum { NOBODY = 65534 };
+
 #define HEX "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static bool is_there(struct fixture *f, const char *name) {
@@ -127,6 +131,36 @@ static void a_private_one_that_is_not(void **state) {
   unsetenv("TMPDIR");
 }
 
+/* As a service that owns a folder, but not the one above. */
+static int take_as_nobody(struct fixture *f, const char *wanted) {
+  struct unfinished *u;
+  if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0 ||
+      unfinished_beside(fixture_path(f, "own"), &u, &f->e) != 0) {
+    return 1;
+  }
+  int result = strcmp(unfinished_folder(u), wanted) == 0 ? 0 : 2;
+  unfinished_close(u, true);
+  return result;
+}
+
+static void a_folder_beside_which_nothing_can_be_made(void **state) {
+  struct fixture *f = *state;
+  int status = 0;
+  fixture_folder(f, "own");
+  if (geteuid() != 0) {
+    skip();
+  }
+  assert_int_equal(chmod(f->dir, 0755), 0);
+  assert_int_equal(chown(fixture_path(f, "own"), NOBODY, NOBODY), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    _exit(take_as_nobody(f, fixture_path(f, "own/.unfinished")));
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  assert_false(is_there(f, "own/.unfinished"));
+}
+
 static int take_both(void *arg, struct error *e) {
   struct fixture *f = arg;
   struct unfinished *u = NULL;
@@ -160,6 +194,7 @@ int main(void) {
       TEST(one_at_a_time),
       TEST(a_private_one),
       TEST(a_private_one_that_is_not),
+      TEST(a_folder_beside_which_nothing_can_be_made),
       TEST(memory_that_runs_out_is_said),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
