@@ -127,7 +127,7 @@ static int store_torrent(struct errand *a, const struct hashes *hashes, struct e
   if (name.ptr == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (metainfo_make(hashes, name, &b->arena, &m, e) != 0) {
+  if (metainfo_make(hashes, name, slice_of(NULL, 0), &b->arena, &m, e) != 0) {
     return -1;
   }
   struct storing storing = {.errand = a,

@@ -1,8 +1,11 @@
 #include "torrent/metainfo.h"
 
+#include "bencode/reader.h"
 #include "bencode/writer.h"
 
 #include <openssl/evp.h>
+
+static const struct slice ca_key = SLICE("ssl-cert");
 
 bool metainfo_name_valid(struct slice name) {
   if (name.len == 0 || name.len > METAINFO_NAME_MAX || slice_equal(name, SLICE(".")) ||
@@ -66,6 +69,10 @@ static void write_info(struct bencode_writer *w, const struct metainfo *m) {
   }
   bencode_write_string(w, SLICE("private"));
   bencode_write_integer(w, 1);
+  if (m->ca.len > 0) {
+    bencode_write_string(w, ca_key);
+    bencode_write_string(w, m->ca);
+  }
   bencode_write_end(w);
 }
 
@@ -98,8 +105,8 @@ static struct slice copy(struct arena *arena, struct slice s, bool *good) {
   return slice_of(p, s.len);
 }
 
-int metainfo_make(const struct hashes *hashes, struct slice name, struct arena *arena,
-                  struct metainfo *out, struct error *e) {
+int metainfo_make(const struct hashes *hashes, struct slice name, struct slice ca,
+                  struct arena *arena, struct metainfo *out, struct error *e) {
   if (!metainfo_name_valid(name)) {
     return error_set(e, ERROR_USAGE, "\"%.*s\" cannot be the name of a torrent", SLICE_ARG(name));
   }
@@ -112,6 +119,7 @@ int metainfo_make(const struct hashes *hashes, struct slice name, struct arena *
       .name = copy(arena, name, &good),
       .pieces = copy(arena, buf_view(&hashes->pieces), &good),
       .piece_layer = copy(arena, buf_view(&hashes->piece_layer), &good),
+      .ca = copy(arena, ca, &good),
   };
   if ((m.format & TORRENT_V2) != 0) {
     m.pieces_root = copy(arena, slice_of(hashes->pieces_root, sizeof hashes->pieces_root), &good);
@@ -132,6 +140,70 @@ int metainfo_make(const struct hashes *hashes, struct slice name, struct arena *
   }
   *out = m;
   return 0;
+}
+
+bool metainfo_is_under(struct slice info, struct slice ca) {
+  struct bencode_reader r = bencode_reader(info);
+  struct slice found = {0};
+  if (bencode_next(&r).type != BENCODE_DICT) {
+    return false;
+  }
+  for (struct bencode_token key = bencode_next(&r); key.type == BENCODE_STRING;
+       key = bencode_next(&r)) {
+    if (slice_equal(key.string, ca_key)) {
+      found = bencode_next(&r).string;
+    } else if (!bencode_skip(&r, NULL)) {
+      return false;
+    }
+  }
+  return slice_equal(found, ca);
+}
+
+/* Writes the dictionary `info` with another CA, whose key is put where it belongs among the others.
+ * \return false when it is no dictionary. */
+static bool write_under(struct bencode_writer *w, struct slice info, struct slice ca) {
+  struct bencode_reader r = bencode_reader(info);
+  bool placed = ca.len == 0;
+  if (bencode_next(&r).type != BENCODE_DICT) {
+    return false;
+  }
+  bencode_write_dict(w);
+  for (;;) {
+    struct bencode_token key = bencode_next(&r);
+    struct slice value;
+    if (key.type != BENCODE_END && (key.type != BENCODE_STRING || !bencode_skip(&r, &value))) {
+      return false;
+    }
+    if (!placed && (key.type == BENCODE_END || slice_compare(key.string, ca_key) >= 0)) {
+      bencode_write_string(w, ca_key);
+      bencode_write_string(w, ca);
+      placed = true;
+    }
+    if (key.type == BENCODE_END) {
+      bencode_write_end(w);
+      return true;
+    }
+    if (!slice_equal(key.string, ca_key)) {
+      bencode_write_string(w, key.string);
+      bencode_write_raw(w, value);
+    }
+  }
+}
+
+int metainfo_put_under(struct metainfo *m, struct slice ca, struct arena *arena, struct error *e) {
+  struct bencode_writer count = bencode_writer(NULL, 0);
+  if (!write_under(&count, m->info, ca)) {
+    return error_set(e, ERROR_FAILED, "cannot put a torrent under a CA: bad info dictionary");
+  }
+  char *room = arena_alloc(arena, count.len);
+  if (room == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot put a torrent under a CA: out of memory");
+  }
+  struct bencode_writer w = bencode_writer(room, count.len);
+  write_under(&w, m->info, ca);
+  m->info = slice_of(room, w.len);
+  m->ca = ca;
+  return metainfo_hash(m, e);
 }
 
 static void write_file(struct bencode_writer *w, const struct metainfo *m) {

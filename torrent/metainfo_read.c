@@ -9,6 +9,7 @@ struct info {
   struct slice tree; /* the bencoded `file tree` */
   struct slice tree_name;
   struct slice pieces_root;
+  struct slice ca;
   int64_t length, tree_length, piece_length, private, version;
   bool has_pieces, has_length, has_files;
 };
@@ -168,6 +169,8 @@ static int read_info(struct slice raw, struct info *info, struct error *e) {
     } else if (is(key, "pieces")) {
       info->has_pieces = true;
       result = read_string(&r, "pieces", &info->pieces, e);
+    } else if (is(key, "ssl-cert")) {
+      result = read_string(&r, "ssl-cert", &info->ca, e);
     } else if (is(key, "private")) {
       result = read_integer(&r, "private", &info->private, e);
     } else if (is(key, "meta version")) {
@@ -233,6 +236,7 @@ static int check_info(const struct info *info, struct metainfo *m, struct error 
   m->size = (uint64_t)size;
   m->piece_length = (uint32_t)info->piece_length;
   m->is_private = info->private == 1;
+  m->ca = info->ca;
   m->pieces = info->pieces;
   m->pieces_root = v2 ? info->pieces_root : (struct slice){NULL, 0};
   return 0;

@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct arena arena = {0};
   struct buf file = {0};
   struct metainfo made, read;
-  check(metainfo_make(&hashes, SLICE("blob"), &arena, &made, NULL) == 0);
+  check(metainfo_make(&hashes, SLICE("blob"), slice_of(NULL, 0), &arena, &made, NULL) == 0);
   check(metainfo_write(&made, &file, NULL) == 0);
   check(metainfo_read(buf_view(&file), &arena, &read, NULL) == 0);
   check(memcmp(read.infohash, made.infohash, sizeof read.infohash) == 0);

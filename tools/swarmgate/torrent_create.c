@@ -183,7 +183,7 @@ static int create_one(struct creation *c, const struct image_descriptor *blob, s
   }
   snprintf(name, sizeof name, "sha256-%s", blob->digest + sizeof "sha256:" - 1);
   snprintf(file, sizeof file, "%s.torrent", name);
-  int result = metainfo_make(&hashes, slice_str(name), &c->arena, &m, e);
+  int result = metainfo_make(&hashes, slice_str(name), slice_of(NULL, 0), &c->arena, &m, e);
   hashes_free(&hashes);
   if (result == 0 && c->output.folder != NULL) {
     result = write_torrent(c, m, file, e);

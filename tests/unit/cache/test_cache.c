@@ -94,7 +94,7 @@ static struct pieces pieces_of_content(uint64_t size) {
   assert_int_equal(hasher_new(&o, &h, NULL), 0);
   assert_int_equal(hasher_feed(h, slice_of(content, size), NULL), 0);
   assert_int_equal(hasher_finish(h, &hashes, NULL), 0);
-  assert_int_equal(metainfo_make(&hashes, SLICE("a"), &arena, &m, NULL), 0);
+  assert_int_equal(metainfo_make(&hashes, SLICE("a"), slice_of(NULL, 0), &arena, &m, NULL), 0);
   assert_int_equal(pieces_of(&m, &p, NULL), 0);
   hashes_free(&hashes);
   arena_free(&arena);

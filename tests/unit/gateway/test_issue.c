@@ -79,7 +79,7 @@ static struct torrent_record make_record(struct fixture *f, enum torrent_format 
   assert_int_equal(hasher_new(&options, &h, &e), 0);
   assert_int_equal(hasher_feed(h, SLICE("test"), &e), 0);
   assert_int_equal(hasher_finish(h, &hashes, &e), 0);
-  assert_int_equal(metainfo_make(&hashes, SLICE(NAME), &f->arena, &m, &e), 0);
+  assert_int_equal(metainfo_make(&hashes, SLICE(NAME), slice_of(NULL, 0), &f->arena, &m, &e), 0);
   hashes_free(&hashes);
   struct torrent_record record = {
       .format = (uint8_t)format,

@@ -483,7 +483,7 @@ void world_register(struct world *w, enum torrent_format format, const char *rep
   char name[80];
   hash_blob(&w->registry, format, &hashes);
   snprintf(name, sizeof name, "sha256-%s", w->registry.digest + 7);
-  if (metainfo_make(&hashes, slice_str(name), &arena, &m, &e) != 0) {
+  if (metainfo_make(&hashes, slice_str(name), slice_of(NULL, 0), &arena, &m, &e) != 0) {
     fail_msg("%s", e.text);
   }
   struct torrent_record record = {

@@ -46,7 +46,7 @@ static json_t *torrent(struct arena *arena, const char *name, size_t size, const
   assert_int_equal(hasher_new(&options, &hasher, NULL), 0);
   assert_int_equal(hasher_feed(hasher, slice_of(zeros, size), NULL), 0);
   assert_int_equal(hasher_finish(hasher, &hashes, NULL), 0);
-  assert_int_equal(metainfo_make(&hashes, slice_str(name), arena, &m, NULL), 0);
+  assert_int_equal(metainfo_make(&hashes, slice_str(name), slice_of(NULL, 0), arena, &m, NULL), 0);
   m.announce = &announce;
   m.announce_count = 1;
   m.webseeds = &url;

@@ -48,7 +48,10 @@ static int torrent(void *arg, struct error *e) {
   struct buf file = {0};
   struct metainfo made;
   struct metainfo read;
-  int status = metainfo_make(&w->hashes, SLICE("blob"), &arena, &made, e);
+  int status = metainfo_make(&w->hashes, SLICE("blob"), SLICE("old CA"), &arena, &made, e);
+  if (status == 0) {
+    status = metainfo_put_under(&made, SLICE("CA"), &arena, e);
+  }
   if (status == 0) {
     status = metainfo_write(&made, &file, e);
   }

@@ -35,12 +35,17 @@ static struct hashes hashes_of(enum torrent_format format, size_t size) {
   return out;
 }
 
-static struct metainfo made(enum torrent_format format, size_t size, struct arena *arena) {
+static struct metainfo made_under(struct slice ca, enum torrent_format format, size_t size,
+                                  struct arena *arena) {
   struct hashes hashes = hashes_of(format, size);
   struct metainfo m;
-  assert_int_equal(metainfo_make(&hashes, SLICE("sha256-vector"), arena, &m, NULL), 0);
+  assert_int_equal(metainfo_make(&hashes, SLICE("sha256-vector"), ca, arena, &m, NULL), 0);
   hashes_free(&hashes);
   return m;
+}
+
+static struct metainfo made(enum torrent_format format, size_t size, struct arena *arena) {
+  return made_under(slice_of(NULL, 0), format, size, arena);
 }
 
 static void assert_hex(const void *bytes, size_t len, const char *want) {
@@ -331,9 +336,89 @@ static void test_names(void **state) {
   struct error e = {0};
   struct metainfo m;
   struct hashes hashes = hashes_of(TORRENT_V1, 1);
-  assert_int_equal(metainfo_make(&hashes, SLICE("a/b"), &arena, &m, &e), -1);
+  assert_int_equal(metainfo_make(&hashes, SLICE("a/b"), slice_of(NULL, 0), &arena, &m, &e), -1);
   assert_int_equal(e.kind, ERROR_USAGE);
   hashes_free(&hashes);
+  arena_free(&arena);
+}
+
+/* What libtorrent 2.0.8 makes of the same with this root certificate, which it does not look at. */
+static const struct slice ca = SLICE("not read here");
+
+static void test_ca(void **state) {
+  (void)state;
+  struct arena arena = {0};
+  struct buf file = {0};
+  struct metainfo read;
+  struct metainfo m = made_under(ca, TORRENT_V1, 40000, &arena);
+  assert_hex(m.infohash, 20, "bbfcda6a1aa2bb281accef07f4a2b3d2d6e0ae59");
+  assert_int_equal(metainfo_write(&m, &file, NULL), 0);
+  assert_int_equal(metainfo_read(buf_view(&file), &arena, &read, NULL), 0);
+  assert_true(slice_equal(read.ca, ca));
+  m = made_under(ca, TORRENT_V2, 40000, &arena);
+  assert_hex(m.infohash_v2, 32, "5f814d85e533ba45c84f745beadde00e978920f256a8a8d7bc1a72a42f14a846");
+  m = made_under(ca, TORRENT_HYBRID, 40000, &arena);
+  assert_hex(m.infohash, 20, "1ab3435c797ed30b5396714ab313a847afabe020");
+  buf_free(&file);
+  arena_free(&arena);
+}
+
+static void put(struct metainfo *m, struct slice under, struct arena *arena) {
+  assert_int_equal(metainfo_put_under(m, under, arena, NULL), 0);
+  assert_true(slice_equal(m->ca, under));
+}
+
+/* From none to one, to another and back: as if it had been made so. */
+static void test_put_under(void **state) {
+  (void)state;
+  static const struct slice none = {NULL, 0}, other = SLICE("another");
+  for (int format = TORRENT_V1; format <= TORRENT_HYBRID; format++) {
+    struct arena arena = {0};
+    struct metainfo plain = made((enum torrent_format)format, 40000, &arena);
+    struct metainfo under = made_under(ca, (enum torrent_format)format, 40000, &arena);
+    struct metainfo m = {.format = plain.format, .info = plain.info};
+    assert_true(metainfo_is_under(plain.info, none));
+    assert_false(metainfo_is_under(plain.info, ca));
+    assert_true(metainfo_is_under(under.info, ca));
+    assert_false(metainfo_is_under(under.info, none));
+    put(&m, other, &arena);
+    assert_false(metainfo_is_under(m.info, ca));
+    put(&m, ca, &arena);
+    assert_true(slice_equal(m.info, under.info));
+    assert_memory_equal(m.infohash, under.infohash, sizeof m.infohash);
+    assert_memory_equal(m.infohash_v2, under.infohash_v2, sizeof m.infohash_v2);
+    put(&m, none, &arena);
+    assert_true(slice_equal(m.info, plain.info));
+    assert_memory_equal(m.infohash, plain.infohash, sizeof m.infohash);
+    arena_free(&arena);
+  }
+}
+
+/* Keys that others have put in stay, and in their order. */
+static void test_put_under_other_keys(void **state) {
+  (void)state;
+  struct arena arena = {0};
+  struct metainfo m = {.format = TORRENT_V1, .info = SLICE("d4:name1:a6:source1:s1:zi1ee")};
+  put(&m, ca, &arena);
+  assert_true(slice_equal(m.info, SLICE("d4:name1:a6:source1:s8:ssl-cert13:not read here1:zi1ee")));
+  m.info = SLICE("d8:ssl-certi1e1:zi1ee");
+  assert_false(metainfo_is_under(m.info, ca));
+  put(&m, ca, &arena);
+  assert_true(slice_equal(m.info, SLICE("d8:ssl-cert13:not read here1:zi1ee")));
+  arena_free(&arena);
+}
+
+static void test_put_under_no_dictionary(void **state) {
+  (void)state;
+  static const char *const bad[] = {"", "le", "d4:name", "d4:name1:a", "d1:a1:bi1e1:c"};
+  struct arena arena = {0};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct error e = {0};
+    struct metainfo m = {.format = TORRENT_V1, .info = slice_str(bad[i])};
+    assert_int_equal(metainfo_put_under(&m, ca, &arena, &e), -1);
+    assert_int_equal(e.kind, ERROR_FAILED);
+    assert_false(metainfo_is_under(m.info, ca));
+  }
   arena_free(&arena);
 }
 
@@ -350,10 +435,18 @@ static void test_no_room(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_infohash), cmocka_unit_test(test_round),
-      cmocka_unit_test(test_written),  cmocka_unit_test(test_foreign),
-      cmocka_unit_test(test_refused),  cmocka_unit_test(test_cuts),
-      cmocka_unit_test(test_bounds),   cmocka_unit_test(test_names),
+      cmocka_unit_test(test_infohash),
+      cmocka_unit_test(test_round),
+      cmocka_unit_test(test_written),
+      cmocka_unit_test(test_foreign),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_cuts),
+      cmocka_unit_test(test_bounds),
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_ca),
+      cmocka_unit_test(test_put_under),
+      cmocka_unit_test(test_put_under_other_keys),
+      cmocka_unit_test(test_put_under_no_dictionary),
       cmocka_unit_test(test_no_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

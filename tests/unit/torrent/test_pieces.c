@@ -30,7 +30,7 @@ static struct blob blob_of(size_t size, enum torrent_format format) {
   assert_int_equal(hasher_new(&o, &h, NULL), 0);
   assert_int_equal(hasher_feed(h, slice_of(b.bytes, size), NULL), 0);
   assert_int_equal(hasher_finish(h, &hashes, NULL), 0);
-  assert_int_equal(metainfo_make(&hashes, SLICE("a"), &arena, &m, NULL), 0);
+  assert_int_equal(metainfo_make(&hashes, SLICE("a"), slice_of(NULL, 0), &arena, &m, NULL), 0);
   assert_int_equal(pieces_of(&m, &b.pieces, NULL), 0);
   hashes_free(&hashes);
   arena_free(&arena);

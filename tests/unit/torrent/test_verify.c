@@ -66,7 +66,7 @@ static struct metainfo torrent_of(struct slice data, enum torrent_format format,
   assert_int_equal(hasher_new(&o, &h, NULL), 0);
   assert_int_equal(hasher_feed(h, data, NULL), 0);
   assert_int_equal(hasher_finish(h, &hashes, NULL), 0);
-  assert_int_equal(metainfo_make(&hashes, SLICE("data"), arena, &m, NULL), 0);
+  assert_int_equal(metainfo_make(&hashes, SLICE("data"), slice_of(NULL, 0), arena, &m, NULL), 0);
   hashes_free(&hashes);
   return m;
 }
