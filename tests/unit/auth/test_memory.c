@@ -2,9 +2,11 @@
  */
 #include "auth/certificate.h"
 #include "auth/key_file.h"
+#include "auth/swarm_certificate.h"
 #include "auth/token_cache.h"
 #include "base/file.h"
 #include "support/heap.h"
+#include "unit/auth/authority.h"
 #include "unit/auth/rig.h"
 #include "unit/cmocka_all.h"
 
@@ -422,6 +424,76 @@ static void a_key_and_its_companions(void **state) {
   }
 }
 
+struct swarm {
+  struct buf certificates, keys, request;
+  struct swarm_ca *ca; /* NULL: out of the files */
+};
+
+static int read_ca(const struct swarm *s, struct swarm_ca **ca, struct error *e) {
+  return swarm_ca_parse(buf_view(&s->certificates), "crt", buf_view(&s->keys), "key", 900, RIG_NOW,
+                        ca, e);
+}
+
+/* From the files and a request to a certificate. */
+static int certify_peer(void *arg, struct error *e) {
+  const struct swarm *s = arg;
+  static const struct slice name =
+      SLICE("sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  struct swarm_ca *ca = s->ca;
+  EVP_PKEY *key = NULL;
+  struct buf pem = {0};
+  struct swarm_certificate made;
+  int status = ca != NULL ? 0 : read_ca(s, &ca, e);
+  if (status == 0) {
+    status = swarm_csr_read(buf_view(&s->request), &key, e);
+  }
+  if (status == 0) {
+    const struct swarm_order order = {ca,     swarm_ca_find(ca, slice_of(NULL, 0)), key, &name, 1,
+                                      RIG_NOW};
+    status = swarm_certificate_make(&order, &pem, &made, e);
+  }
+  if (status == 0) {
+    assert_int_equal(made.expires, RIG_NOW + 900);
+    assert_true(slice_ends(buf_view(&pem), SLICE("-----END CERTIFICATE-----\n")));
+  }
+  buf_free(&pem);
+  EVP_PKEY_free(key);
+  if (s->ca == NULL) {
+    swarm_ca_release(ca);
+  }
+  return status;
+}
+
+static void a_peers_certificate(void **state) {
+  const struct rig *rig = *state;
+  struct swarm s = {0};
+  EVP_PKEY *key = rig->keys[RIG_EDDSA].pkey;
+  authority_make(&(struct authority_plan){.key = key, .now = RIG_NOW}, &s.certificates, &s.keys);
+  authority_request(key, NULL, &s.request);
+  heap_exhaust(certify_peer, &s);
+  assert_int_equal(read_ca(&s, &s.ca, NULL), 0);
+  heap_exhaust_openssl(certify_peer, &s); /* the files' would take a minute */
+  swarm_ca_release(s.ca);
+  buf_free(&s.certificates);
+  buf_free(&s.keys);
+  buf_free(&s.request);
+}
+
+static int put_in_force(void *arg, struct error *e) {
+  (void)arg;
+  struct swarm_authority *authority = swarm_authority_new(NULL);
+  if (authority == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  swarm_authority_free(authority);
+  return 0;
+}
+
+static void an_authority(void **state) {
+  (void)state;
+  heap_exhaust(put_in_force, NULL);
+}
+
 int main(void) {
   heap_watch_openssl();
   const struct CMUnitTest tests[] = {
@@ -436,6 +508,8 @@ int main(void) {
       cmocka_unit_test(the_cache),
       cmocka_unit_test(a_keyring),
       cmocka_unit_test(a_key_and_its_companions),
+      cmocka_unit_test(a_peers_certificate),
+      cmocka_unit_test(an_authority),
   };
   return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
 }
