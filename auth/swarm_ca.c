@@ -316,6 +316,9 @@ void swarm_authority_replace(struct swarm_authority *authority, struct swarm_ca 
 }
 
 struct swarm_ca *swarm_authority_hold(struct swarm_authority *authority) {
+  if (authority == NULL) {
+    return NULL;
+  }
   pthread_mutex_lock(&authority->lock);
   struct swarm_ca *ca = authority->ca;
   if (ca != NULL) {

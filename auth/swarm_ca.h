@@ -76,5 +76,6 @@ void swarm_authority_free(struct swarm_authority *authority);
 /** Puts \p ca in force, and takes it over; NULL: swarms have none from now on. */
 void swarm_authority_replace(struct swarm_authority *authority, struct swarm_ca *ca);
 
-/** What is in force, to be released by swarm_ca_release(); NULL: none is. */
+/** What is in force, to be released by swarm_ca_release(); NULL: none is, as of a NULL authority.
+ */
 struct swarm_ca *swarm_authority_hold(struct swarm_authority *authority);

@@ -72,6 +72,13 @@ struct config_webseed {
   uint32_t max_readers;
 };
 
+/** The CA by which peers know each other; without a `swarm_tls:` section the paths are NULL. */
+struct config_swarm_tls {
+  unsigned line;
+  struct config_text ca_certificate, ca_key;
+  uint32_t ttl; /**< of a peer's certificate */
+};
+
 struct config_gateway {
   bool present;
   unsigned line;
@@ -80,6 +87,7 @@ struct config_gateway {
   struct config_cache cache;
   struct config_webseed webseed;
   enum config_format format;
+  struct config_swarm_tls swarm_tls;
   struct config_texts trusted_proxies;
   struct config_tls tls;
 };

@@ -405,8 +405,6 @@ static int read_node(struct reader *r, const struct setting *key, const yaml_nod
                      const struct setting *keys, size_t count, char *base) {
   struct value v = {.node = node, .line = line_of(node)};
   switch (key->kind) {
-  case SETTING_LATER:
-    return fail(r, v.line, "is not supported yet; leave it out");
   case SETTING_EMPTY:
     return is_empty(node) ? 0 : fail(r, v.line, "is not supported yet; leave it out");
   case SETTING_ROWS:

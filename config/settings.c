@@ -87,6 +87,13 @@ static const struct setting torrents[] = {
     {"format", SETTING_WORD, OF(gateway.format), .preset = "v1", .words = formats},
 };
 
+static const struct setting swarm_tls[] = {
+    {NULL, SETTING_LINE, OF(gateway.swarm_tls.line)},
+    {"ca_certificate", SETTING_PATH, OF(gateway.swarm_tls.ca_certificate), .required = true},
+    {"ca_key", SETTING_PATH, OF(gateway.swarm_tls.ca_key), .required = true},
+    {"ttl", SETTING_DURATION, OF(gateway.swarm_tls.ttl), .preset = "15m", .min = 1, .max = DAY},
+};
+
 static const struct setting gateway[] = {
     {NULL, SETTING_PRESENT, OF(gateway.present)},
     {NULL, SETTING_LINE, OF(gateway.line)},
@@ -97,7 +104,7 @@ static const struct setting gateway[] = {
     {"webseed", SETTING_MAP, KEYS(webseed)},
     {"torrents", SETTING_MAP, KEYS(torrents)},
     {"squash_on_push", .kind = SETTING_EMPTY},
-    {"swarm_tls", .kind = SETTING_LATER},
+    {"swarm_tls", SETTING_MAP, KEYS(swarm_tls)},
     {"trusted_proxies", SETTING_TEXTS, OF(gateway.trusted_proxies), .may_be_empty = true,
      .check = value_range},
     {"tls", SETTING_MAP, KEYS(gateway_tls)},

@@ -18,8 +18,7 @@ enum setting_kind {
   SETTING_CHECKED,  /**< a text that `check` takes, and that is not kept */
   SETTING_PRESENT,  /**< no key: true when the mapping is there; into a bool */
   SETTING_LINE,     /**< no key: the line of the mapping; into an unsigned */
-  SETTING_LATER,    /**< in the contract, but refused as yet */
-  SETTING_EMPTY,    /**< as SETTING_LATER, but an empty list or mapping will do */
+  SETTING_EMPTY,    /**< in the contract, but refused as yet unless empty: a list or mapping */
 };
 
 struct setting_word {

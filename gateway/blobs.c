@@ -125,10 +125,8 @@ static void on_registered(void *arg, const struct error *e) {
 /* The registry has just said that the caller may read this blob in this repository, so whoever else
  * may pull the repository may join the swarm too. */
 static void register_torrent(struct handout *h) {
-  struct token_infohash infohash;
   struct error e = {0};
-  memcpy(infohash.bytes, h->record.infohash, sizeof infohash.bytes);
-  h->registration = registration_start(h->request, &infohash, 1, on_registered, h, &e);
+  h->registration = registration_start(h->request, &h->request->reference, 1, on_registered, h, &e);
   if (h->registration == NULL) {
     fail(h, &e);
   }

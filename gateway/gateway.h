@@ -7,6 +7,7 @@
 
 #include "auth/keyring.h"
 #include "auth/revocation_set.h"
+#include "auth/swarm_ca.h"
 #include "base/log.h"
 #include "db/audit.h"
 #include "gateway/feed.h"
@@ -47,6 +48,9 @@ struct gateway_options {
    * keys that accepts TOKEN_WEBSEED; and registry tokens of a registry with GATEWAY_TOKEN, by rows
    * that name it. */
   struct keyring *keyring;
+  /** Whose certificate torrents are put under, and who signs those of peers; NULL, or without a CA:
+   *  they are under none. */
+  struct swarm_authority *swarm_authority;
   unsigned swarm_ttl;   /**< seconds from `iat` to `exp` of a swarm token */
   unsigned webseed_ttl; /**< the same of a webseed token */
   unsigned session_ttl; /**< seconds from `iat` to the end of the session */

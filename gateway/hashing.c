@@ -1,5 +1,6 @@
 #include "gateway/hashing.h"
 
+#include "auth/swarm_ca.h"
 #include "base/hex.h"
 #include "cache/cache.h"
 #include "db/torrent_store.h"
@@ -127,7 +128,10 @@ static int store_torrent(struct errand *a, const struct hashes *hashes, struct e
   if (name.ptr == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (metainfo_make(hashes, name, slice_of(NULL, 0), &b->arena, &m, e) != 0) {
+  struct swarm_ca *ca = swarm_authority_hold(h->options.swarm_authority);
+  int result = metainfo_make(hashes, name, swarm_ca_certificate(ca), &b->arena, &m, e);
+  swarm_ca_release(ca);
+  if (result != 0) {
     return -1;
   }
   struct storing storing = {.errand = a,

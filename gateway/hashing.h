@@ -20,7 +20,8 @@ enum {
 struct hashing_options {
   const struct gateway_registry *registries;
   size_t registry_count;
-  enum torrent_format format; /**< of the torrents */
+  enum torrent_format format;              /**< of the torrents */
+  struct swarm_authority *swarm_authority; /**< under whose CA they are; NULL: under none */
   struct db *db;
   struct cache
       *cache; /**< has the bytes, so that who reads the blob then needs none; may be NULL */

@@ -22,7 +22,8 @@ enum {
 struct preparing_options {
   const struct gateway_registry *registries;
   size_t registry_count;
-  enum torrent_format format; /**< of the torrents */
+  enum torrent_format format;              /**< of the torrents */
+  struct swarm_authority *swarm_authority; /**< under whose CA they are; NULL: under none */
   struct hashing *hashing;
   struct manifest_store *manifests;
   struct db *db;

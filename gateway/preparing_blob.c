@@ -2,6 +2,7 @@
 #include "db/torrent_store.h"
 #include "gateway/hashing.h"
 #include "gateway/preparing_internal.h"
+#include "gateway/swarm_torrent.h"
 #include "image/registry.h"
 
 static const struct image_descriptor *blob_of(const struct job *j) {
@@ -44,7 +45,9 @@ static void hash(struct job *j) {
 
 static int allow(struct db_txn *txn, void *arg, struct error *e) {
   const struct job *j = arg;
-  return torrent_store_allow(txn, j->infohash, j->wanted.registry, j->wanted.repository, e);
+  const struct preparing_options *o = &j->preparing->options;
+  return swarm_torrent_allow(txn, o->swarm_authority, slice_str(blob_of(j)->digest),
+                             (uint8_t)o->format, j->wanted.registry, j->wanted.repository, e);
 }
 
 static void on_allowed(void *arg, const struct error *e) {
@@ -117,10 +120,10 @@ static int find(struct db_txn *txn, void *arg, struct error *e) {
   struct job *j = f->job;
   struct arena arena = {0};
   struct torrent_record record;
-  int result = torrent_store_find(txn, slice_str(blob_of(j)->digest),
-                                  (uint8_t)j->preparing->options.format, &arena, &record, e);
+  const struct preparing_options *o = &j->preparing->options;
+  int result = swarm_torrent_find(txn, o->swarm_authority, slice_str(blob_of(j)->digest),
+                                  (uint8_t)o->format, &arena, &record, e);
   if (result == 0) {
-    memcpy(j->infohash, record.infohash, sizeof j->infohash);
     f->allowed =
         torrent_store_allowed(txn, record.infohash, j->wanted.registry, j->wanted.repository);
   }

@@ -34,7 +34,6 @@ struct job {
   size_t blob_count, blobs_done;
   struct arena manifest;
   unsigned reads;                    /**< in vain, of the manifest or the blob */
-  unsigned char infohash[20];        /**< of the blob */
   struct errand_wait *wait;          /**< for a manifest or a torrent */
   struct registry_request *question; /**< whether the repository has the blob */
   int status;                        /**< its answer; 0: none */

@@ -93,10 +93,10 @@ static void on_registered(void *arg, const struct error *e) {
 
 static void register_all(struct pull *p) {
   struct arena *arena = http_exchange_arena(p->request->x);
-  struct token_infohash *infohashes = arena_alloc(arena, (p->count + 1) * sizeof *infohashes);
+  struct slice *digests = arena_alloc(arena, (p->count + 1) * sizeof *digests);
   size_t count = 0;
   struct error e = {0};
-  if (infohashes == NULL) {
+  if (digests == NULL) {
     error_set(&e, ERROR_FAILED, "out of memory");
     fail(p, &e);
     return;
@@ -104,14 +104,14 @@ static void register_all(struct pull *p) {
   for (size_t i = 0; i < p->count; i++) {
     const struct pull_blob *b = &p->blobs[i];
     if (b->found && !b->registered) {
-      memcpy(infohashes[count++].bytes, b->record.infohash, sizeof b->record.infohash);
+      digests[count++] = b->digest;
     }
   }
   if (count == 0) {
     issue(p);
     return;
   }
-  p->registration = registration_start(p->request, infohashes, count, on_registered, p, &e);
+  p->registration = registration_start(p->request, digests, count, on_registered, p, &e);
   if (p->registration == NULL) {
     fail(p, &e);
   }

@@ -1,6 +1,7 @@
 #include "gateway/registration.h"
 
 #include "gateway/problem.h"
+#include "gateway/swarm_torrent.h"
 
 #include <stdlib.h>
 
@@ -15,8 +16,9 @@ struct finding {
 static int find(struct db_txn *txn, void *arg, struct error *e) {
   struct finding *f = arg;
   const struct request *r = f->request;
-  if (torrent_store_find(txn, f->digest, (uint8_t)r->gateway->options->format, f->arena, f->record,
-                         e) != 0) {
+  const struct gateway_options *o = r->gateway->options;
+  if (swarm_torrent_find(txn, o->swarm_authority, f->digest, (uint8_t)o->format, f->arena,
+                         f->record, e) != 0) {
     return -1;
   }
   f->registered = torrent_store_allowed(txn, f->record->infohash, r->upstream->name, r->repository);
@@ -35,17 +37,19 @@ int registration_find(const struct request *r, struct slice digest, struct arena
 struct registration {
   registration_told *told; /* NULL when nobody waits any more */
   void *arg;
+  const struct gateway_options *options;
   struct slice registry;
   struct slice repository;
-  const struct token_infohash *infohashes;
   size_t count;
-  char bytes[]; /* what the others point to */
+  struct slice digests[]; /* and behind them what the others point to */
 };
 
 static int write_all(struct db_txn *txn, void *arg, struct error *e) {
   const struct registration *g = arg;
+  const struct gateway_options *o = g->options;
   for (size_t i = 0; i < g->count; i++) {
-    if (torrent_store_allow(txn, g->infohashes[i].bytes, g->registry, g->repository, e) != 0) {
+    if (swarm_torrent_allow(txn, o->swarm_authority, g->digests[i], (uint8_t)o->format, g->registry,
+                            g->repository, e) != 0) {
       return -1;
     }
   }
@@ -60,28 +64,35 @@ static void on_written(void *arg, const struct error *e) {
   free(g);
 }
 
-static const char *put(char **at, const void *bytes, size_t len) {
-  char *here = *at;
-  memcpy(here, bytes, len);
-  *at += len;
+static struct slice put(char **at, struct slice text) {
+  struct slice here = slice_of(*at, text.len);
+  memcpy(*at, text.ptr, text.len);
+  *at += text.len;
   return here;
 }
 
-struct registration *registration_start(const struct request *r,
-                                        const struct token_infohash *infohashes, size_t count,
-                                        registration_told *told, void *arg, struct error *e) {
+struct registration *registration_start(const struct request *r, const struct slice *digests,
+                                        size_t count, registration_told *told, void *arg,
+                                        struct error *e) {
   struct slice registry = r->upstream->name;
-  size_t size = count * sizeof *infohashes;
-  struct registration *g = malloc(sizeof *g + size + registry.len + r->repository.len);
+  size_t size = sizeof(struct registration) + count * sizeof *digests;
+  size_t texts = registry.len + r->repository.len;
+  for (size_t i = 0; i < count; i++) {
+    texts += digests[i].len;
+  }
+  struct registration *g = malloc(size + texts);
   if (g == NULL) {
     error_set(e, ERROR_FAILED, "out of memory");
     return NULL;
   }
-  char *at = g->bytes;
-  *g = (struct registration){.told = told, .arg = arg, .count = count};
-  g->infohashes = (const void *)put(&at, infohashes, size);
-  g->registry = slice_of(put(&at, registry.ptr, registry.len), registry.len);
-  g->repository = slice_of(put(&at, r->repository.ptr, r->repository.len), r->repository.len);
+  char *at = (char *)g + size;
+  *g = (struct registration){
+      .told = told, .arg = arg, .options = r->gateway->options, .count = count};
+  g->registry = put(&at, registry);
+  g->repository = put(&at, r->repository);
+  for (size_t i = 0; i < count; i++) {
+    g->digests[i] = put(&at, digests[i]);
+  }
   if (db_write(r->gateway->options->db, http_exchange_loop(r->x), write_all, g, on_written, e) !=
       0) {
     free(g);

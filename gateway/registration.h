@@ -8,7 +8,8 @@
 #include "gateway/request.h"
 
 /**
- * Finds a blob's torrent, in the format that is handed out, whether or not it is registered.
+ * Finds a blob's torrent, in the format and under the CA that is handed out, whether or not it is
+ * registered.
  *
  * \param arena holds what \p out points to.
  * \param registered set to whether it belongs to the request's repository.
@@ -24,14 +25,15 @@ struct registration;
 typedef void registration_told(void *arg, const struct error *e);
 
 /**
- * Registers torrents to the request's repository, all or none.
+ * Registers the torrents of blobs, in the format that is handed out, to the request's repository,
+ * all or none.
  *
- * \param infohashes copied.
+ * \param digests copied.
  * \return NULL with \p e when it could not start; nothing is told then.
  */
-struct registration *registration_start(const struct request *r,
-                                        const struct token_infohash *infohashes, size_t count,
-                                        registration_told *told, void *arg, struct error *e);
+struct registration *registration_start(const struct request *r, const struct slice *digests,
+                                        size_t count, registration_told *told, void *arg,
+                                        struct error *e);
 
 /** Nothing is told any more; what is on its way runs out alone. NULL is fine. */
 void registration_leave(struct registration *registration);

@@ -93,7 +93,7 @@ def keys():
     """The keys of config/settings.c, as `tracker.url`: whether they are supported."""
     tables = dict(re.findall(r"struct setting (\w+)\[\] = \{\n(.*?)\n\};", read("config", "settings.c"), re.S))
     found = keys_of(tables, "settings_top")
-    assert len(found) > 40 and found["tracker.numwant.max"] and not found["gateway.swarm_tls"]
+    assert len(found) > 40 and found["tracker.numwant.max"] and not found["gateway.squash_on_push"]
     return found
 
 

@@ -1,6 +1,7 @@
 /** What the files of `torrent sync` share. */
 #pragma once
 
+#include "auth/swarm_ca.h"
 #include "db/db.h"
 #include "image/registry_session.h"
 #include "torrent/hasher.h"
@@ -21,6 +22,7 @@ struct sync_counts {
 struct sync {
   const char *registry; /**< the name */
   enum torrent_format format;
+  struct swarm_ca *swarm_ca; /**< that torrents are under; NULL: none */
   bool json;
   struct registry_session *session;
   struct db *db;

@@ -78,10 +78,11 @@ static int store(struct sync_repository *r, const struct sync_blob *b, const str
   if (name.ptr == NULL) {
     return out_of_memory(e);
   }
-  int result = metainfo_make(hashes, name, slice_of(NULL, 0), &arena, &m, e) != 0 ||
-                       registration_add(&g, &m, b->digest, &arena, e) != 0
-                   ? -1
-                   : registration_commit(&g, e);
+  int result =
+      metainfo_make(hashes, name, swarm_ca_certificate(r->sync->swarm_ca), &arena, &m, e) != 0 ||
+              registration_add(&g, &m, b->digest, &arena, e) != 0
+          ? -1
+          : registration_commit(&g, e);
   g.db = NULL; /* it is not the registration's */
   registration_close(&g);
   return result;

@@ -9,6 +9,7 @@
 #include "output.h"
 #include "progress.h"
 #include "registration.h"
+#include "tools/swarm.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -29,6 +30,7 @@ struct creation {
   bool json, registers;
 
   struct config config;
+  struct swarm_ca *swarm_ca; /* of the gateway that hands them out; NULL: none */
   struct image_source *image;
   struct arena arena; /* holds the torrents until they are registered, all in one transaction */
   size_t begun;       /* blobs, for the progress */
@@ -183,7 +185,8 @@ static int create_one(struct creation *c, const struct image_descriptor *blob, s
   }
   snprintf(name, sizeof name, "sha256-%s", blob->digest + sizeof "sha256:" - 1);
   snprintf(file, sizeof file, "%s.torrent", name);
-  int result = metainfo_make(&hashes, slice_str(name), slice_of(NULL, 0), &c->arena, &m, e);
+  int result =
+      metainfo_make(&hashes, slice_str(name), swarm_ca_certificate(c->swarm_ca), &c->arena, &m, e);
   hashes_free(&hashes);
   if (result == 0 && c->output.folder != NULL) {
     result = write_torrent(c, m, file, e);
@@ -352,7 +355,9 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
     if (result == 0) {
       /* What the gateway of that configuration hands out. */
       c.format = format == NULL ? (enum torrent_format)c.config.gateway.format : c.format;
-      result = registration_open(&c.registration, &c.config, &reference, e);
+      result = swarm_load(&c.config, &c.swarm_ca, e) != 0
+                   ? -1
+                   : registration_open(&c.registration, &c.config, &reference, e);
     }
   } else if (result == 0 && (c.config_path != NULL || c.registration.registry != NULL ||
                              c.registration.repository != NULL)) {
@@ -369,6 +374,7 @@ int command_torrent_create(int argc, char **argv, struct error *e) {
   json_decref(c.blobs);
   image_source_close(c.image);
   registration_close(&c.registration);
+  swarm_ca_release(c.swarm_ca);
   config_free(&c.config);
   arena_free(&c.arena);
   return result;

@@ -4,6 +4,7 @@
 #include "db/torrent_store.h"
 #include "image/reference.h"
 #include "sync.h"
+#include "tools/swarm.h"
 #include "tools/upstream.h"
 
 #include <search.h>
@@ -258,7 +259,8 @@ static int open_all(struct sync *s, const struct config *c, const struct config_
   s->registry = row->name.text;
   s->format = (enum torrent_format)c->gateway.format;
   s->repositories = json_array();
-  int result = upstream_read(c, row, &credentials, &options, e);
+  int result =
+      swarm_load(c, &s->swarm_ca, e) == 0 ? upstream_read(c, row, &credentials, &options, e) : -1;
   if (result == 0) {
     s->session = registry_session_new(&options, e);
     result = s->session == NULL ? -1 : db_open(c->data_dir.text, &s->db, e);
@@ -296,6 +298,7 @@ int command_torrent_sync(int argc, char **argv, struct error *e) {
     db_close(s.db);
   }
   registry_session_free(s.session);
+  swarm_ca_release(s.swarm_ca);
   json_decref(s.repositories);
   config_free(&config);
   return result;

@@ -47,6 +47,7 @@ static int open_makers(struct front *f, const struct gateway_options *o, struct 
   const struct hashing_options hashing = {.registries = o->registries,
                                           .registry_count = o->registry_count,
                                           .format = o->format,
+                                          .swarm_authority = o->swarm_authority,
                                           .db = o->db,
                                           .cache = f->cache,
                                           .log = o->log};
@@ -60,6 +61,7 @@ static int open_makers(struct front *f, const struct gateway_options *o, struct 
   const struct preparing_options preparing = {.registries = o->registries,
                                               .registry_count = o->registry_count,
                                               .format = o->format,
+                                              .swarm_authority = o->swarm_authority,
                                               .hashing = f->hashing,
                                               .manifests = f->manifests,
                                               .db = o->db,

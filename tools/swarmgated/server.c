@@ -9,6 +9,7 @@
 #include "review.h"
 #include "session_key.h"
 #include "tools/issuers.h"
+#include "tools/swarm.h"
 #include "upstreams.h"
 
 #include <stdio.h>
@@ -22,6 +23,8 @@ struct server {
   struct config config;
   struct keyring_state *keys; /* until the keyring has taken them over */
   struct keyring *keyring;
+  struct swarm_ca *swarm_ca; /* until the authority has taken it over; NULL: swarms have none */
+  struct swarm_authority *swarm_authority;
   struct db *db;
   struct audit *audit;
   struct revocations *revocations;
@@ -66,6 +69,8 @@ void server_free(struct server *s) {
   entrance_free(&s->shared.admin_entrance);
   keyring_free(s->keyring);
   keyring_state_free(s->keys);
+  swarm_authority_free(s->swarm_authority);
+  swarm_ca_release(s->swarm_ca);
   config_free(&s->config);
   free(s);
 }
@@ -86,8 +91,8 @@ static int load_entrances(struct server *s, struct error *e) {
 static int load(struct server *s, const char *path, struct error *e) {
   const struct config *c = &s->config;
   if (config_load(path, &s->config, e) != 0 || review_config(c, e) != 0 ||
-      issuers_load(c, &s->keys, e) != 0 || upstreams_load(c, &s->upstreams, e) != 0 ||
-      load_entrances(s, e) != 0) {
+      issuers_load(c, &s->keys, e) != 0 || swarm_load(c, &s->swarm_ca, e) != 0 ||
+      upstreams_load(c, &s->upstreams, e) != 0 || load_entrances(s, e) != 0) {
     return -1;
   }
   review_warn(c);
@@ -214,7 +219,13 @@ static int start_gateway(struct server *s, struct error *e) {
   if (audit_open(c->data_dir.text, &s->audit, e) != 0) {
     return -1;
   }
+  s->swarm_authority = swarm_authority_new(s->swarm_ca);
+  if (s->swarm_authority == NULL) {
+    return error_set(e, ERROR_FAILED, "cannot start: out of memory");
+  }
+  s->swarm_ca = NULL;
   s->gateway = (struct gateway_options){.keyring = s->keyring,
+                                        .swarm_authority = s->swarm_authority,
                                         .delegate_cache = s->delegate_cache,
                                         .revocations = s->revocations,
                                         .watch = s->watch,
@@ -323,6 +334,13 @@ static const char *replace_keys(struct server *s, struct server *fresh, char tex
   return text;
 }
 
+static void replace_swarm_ca(struct server *s, struct server *fresh) {
+  if (s->swarm_authority != NULL) {
+    swarm_authority_replace(s->swarm_authority, fresh->swarm_ca);
+    fresh->swarm_ca = NULL;
+  }
+}
+
 static void replace_certificate(struct entrance *now, struct entrance *fresh) {
   if (now->tls != NULL && fresh->tls != NULL) {
     http_tls_replace(now->tls, fresh->tls);
@@ -343,8 +361,10 @@ void server_reload(struct server *s, const char *path) {
   }
   replace_certificate(&s->shared.tracker_entrance, &fresh->shared.tracker_entrance);
   replace_certificate(&s->shared.gateway_entrance, &fresh->shared.gateway_entrance);
+  replace_swarm_ca(s, fresh);
   log_write(log, LOG_LEVEL_INFO,
-            "reloaded the certificates, and the keys and issuers of auth and token_service: %s; "
+            "reloaded the certificates, the swarms' CA, and the keys and issuers of auth and "
+            "token_service: %s; "
             "whatever else has changed is taken up by a restart",
             keys);
   key_watch_refresh(s->key_watch);
