@@ -58,6 +58,7 @@ static json_t *object_of(const struct audit_event *event, const char *time) {
   o = add_text(o, "digest", event->digest);
   o = add_list(o, "infohashes", event->infohashes, event->infohash_count);
   o = add_list(o, "access", event->access, event->access_count);
+  o = add_list(o, "names", event->names, event->name_count);
   o = add_number(o, "exp", event->exp);
   o = add_number(o, "session", event->session);
   o = add_number(o, "until", event->until);

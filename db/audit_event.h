@@ -27,6 +27,8 @@ struct audit_event {
   size_t infohash_count;
   const struct slice *access; /**< scopes: `repository:team/app:pull,push` */
   size_t access_count;
+  const struct slice *names; /**< the torrents' that a peer's certificate is for */
+  size_t name_count;
   int64_t exp;     /**< NumericDate, as the next two */
   int64_t session; /**< end of the session */
   int64_t until;   /**< of a revocation: until when nothing is issued anew */

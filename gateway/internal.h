@@ -44,6 +44,8 @@ void blobs_handle(struct request *r);
 void manifests_handle(struct request *r);
 /** `POST /v1/<name>/tokens` */
 void tokens_handle(struct request *r);
+/** `POST /v1/<name>/certificates` */
+void certificates_handle(struct request *r);
 
 /** `POST /v1/notifications` */
 http_handler notifications_handle;

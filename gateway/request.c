@@ -19,6 +19,7 @@ static const struct route routes[] = {
     {"GET", "blobs", true, false, blobs_handle},
     {"GET", "manifests", true, true, manifests_handle},
     {"POST", "tokens", false, false, tokens_handle},
+    {"POST", "certificates", false, false, certificates_handle},
 };
 enum { ROUTES = sizeof routes / sizeof routes[0] };
 

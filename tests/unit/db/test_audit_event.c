@@ -8,6 +8,7 @@
 
 static const struct slice infohashes[] = {{"aa", 2}, {"bb", 2}};
 static const struct slice scope = {"repository:team/app:pull", 24};
+static const struct slice name = {"sha256-00", 9};
 static const struct audit_event everything = {
     .event = {"token", 5},
     .action = {"issue", 5},
@@ -21,6 +22,8 @@ static const struct audit_event everything = {
     .infohash_count = 2,
     .access = &scope,
     .access_count = 1,
+    .names = &name,
+    .name_count = 1,
     .exp = 1700000600,
     .session = 1700086400,
     .until = 1700000001,
@@ -52,14 +55,15 @@ static void writes_what_is_there(void **state) {
   (void)state;
   assert_line(&(struct audit_event){.event = SLICE("key")},
               "{\"time\":\"2023-11-14T22:13:20.123Z\",\"event\":\"key\"}");
-  assert_line(&everything,
-              "{\"time\":\"2023-11-14T22:13:20.123Z\",\"event\":\"token\",\"action\":\"issue\","
-              "\"kind\":\"swarm\",\"jti\":\"0123\",\"sub\":\"registry.example/alice\","
-              "\"registry\":\"registry.example\",\"repository\":\"team/app\","
-              "\"digest\":\"sha256:00\",\"infohashes\":[\"aa\",\"bb\"],"
-              "\"access\":[\"repository:team/app:pull\"],\"exp\":1700000600,"
-              "\"session\":1700086400,\"until\":1700000001,\"kid\":\"k1\",\"user\":\"bob\","
-              "\"pattern\":\"team/*\",\"from\":\"192.0.2.1:5\",\"who\":\"root\"}");
+  assert_line(
+      &everything,
+      "{\"time\":\"2023-11-14T22:13:20.123Z\",\"event\":\"token\",\"action\":\"issue\","
+      "\"kind\":\"swarm\",\"jti\":\"0123\",\"sub\":\"registry.example/alice\","
+      "\"registry\":\"registry.example\",\"repository\":\"team/app\","
+      "\"digest\":\"sha256:00\",\"infohashes\":[\"aa\",\"bb\"],"
+      "\"access\":[\"repository:team/app:pull\"],\"names\":[\"sha256-00\"],\"exp\":1700000600,"
+      "\"session\":1700086400,\"until\":1700000001,\"kid\":\"k1\",\"user\":\"bob\","
+      "\"pattern\":\"team/*\",\"from\":\"192.0.2.1:5\",\"who\":\"root\"}");
 }
 
 /* A terminal, and whoever cuts the log into lines, is shown nothing but text. */
@@ -146,7 +150,7 @@ static void reads_what_was_written(void **state) {
   json_t *event = audit_event_read(line);
   assert_non_null(event);
   assert_string_equal(json_string_value(json_object_get(event, "jti")), "0123");
-  assert_int_equal(json_object_size(event), 19);
+  assert_int_equal(json_object_size(event), 20);
   json_decref(event);
   /* Torn anywhere, it is none. */
   for (line.len = 0; line.len < out.len - 1; line.len++) {

@@ -350,6 +350,7 @@ void world_start_hashing(struct world *w, unsigned wait_ms) {
       .registries = w->registries,
       .registry_count = w->options.registry_count,
       .format = w->options.format,
+      .swarm_authority = w->options.swarm_authority,
       .db = w->db,
       .log = &w->log,
       .wait_ms = wait_ms == 0 ? 60000 : wait_ms,
