@@ -60,10 +60,10 @@ class Certificate:
 class Authority:
     """
     A CA whose certificate is FOLDER/NAME.crt. `parent`, another Authority, makes it an intermediate one:
-    then what it signs is written with the chain below the root behind it.
+    then what it signs is written with the chain below the root behind it. It runs out `ends` from now.
     """
 
-    def __init__(self, folder, name="ca", key="ec", parent=None):
+    def __init__(self, folder, name="ca", key="ec", parent=None, ends=30 * DAY):
         os.makedirs(folder, exist_ok=True)
         self.folder, self.parent = folder, parent
         self._key = _make_key(key)
@@ -73,7 +73,7 @@ class Authority:
         self.x509 = (
             x509.CertificateBuilder().subject_name(self._subject).issuer_name(signer._subject)
             .public_key(self._key.public_key()).serial_number(x509.random_serial_number())
-            .not_valid_before(now - 30 * DAY).not_valid_after(now + 30 * DAY)
+            .not_valid_before(now - 30 * DAY).not_valid_after(now + ends)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
@@ -87,22 +87,31 @@ class Authority:
     def _chain(self):
         return b"" if self.parent is None else self._pem() + self.parent._chain()
 
-    def issue(self, name, names=(), client=False, key="ec", not_before=None, not_after=None, folder=None, endings=(".crt", ".key")):
+    def write_key(self):
+        """Writes its private key as NAME.key beside its certificate, for a program that signs; returns the path."""
+        path = self.cert[: -len(".crt")] + ".key"
+        _write(path, self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                             serialization.NoEncryption()), 0o600)
+        return path
+
+    def issue(self, name, names=(), client=False, key="ec", not_before=None, not_after=None, folder=None, endings=(".crt", ".key"),
+              both=False):
         """
         Writes NAME.crt and NAME.key, or other `endings`, into the authority's folder or `folder`, over what
         is there. `names`: DNS names and IP addresses; with `client` it is for clients, else for
-        servers. not_before and not_after are counted from now, as timedelta; a day ago and in ten by default.
+        servers; with `both` for either. not_before and not_after are counted from now, as timedelta; a day ago and in ten by default.
         """
         leaf = _make_key(key)
         now = datetime.datetime.utcnow()
-        use = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+        uses = [ExtendedKeyUsageOID.CLIENT_AUTH] if client or both else []
+        uses += [ExtendedKeyUsageOID.SERVER_AUTH] if both or not client else []
         builder = (
             x509.CertificateBuilder().subject_name(_name(name)).issuer_name(self._subject)
             .public_key(leaf.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now + (-DAY if not_before is None else not_before))
             .not_valid_after(now + (10 * DAY if not_after is None else not_after))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False))
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), critical=False)
