@@ -61,10 +61,12 @@ struct registry_events {
 };
 
 struct registry_get {
-  const char *method;     /**< GET or HEAD */
+  const char *method;     /**< GET or HEAD; POST of an action */
   const char *repository; /**< checked by image_name_valid() before anything is sent */
   const char *manifest;   /**< a tag or digest; or NULL: */
-  const char *blob;       /**< a digest */
+  const char *blob;       /**< a digest; or NULL: */
+  const char *action;     /**< of a gateway, such as `certificates`: behind the repository alone */
+  struct slice body;      /**< of a POST: JSON; copied. A redirect is not followed then. */
   /** Neither of them, but a list: the repository's tags, or where there is no repository the
    *  registry's repositories. */
   bool list;

@@ -4,15 +4,25 @@
 #include "image/registry_internal.h"
 #include "image/registry_list.h"
 
+const char *registry_get_method(const struct registry_get *get) {
+  static const char *const methods[] = {"GET", "HEAD"};
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    if (get->action == NULL && strcmp(get->method, methods[i]) == 0) {
+      return methods[i];
+    }
+  }
+  return get->action != NULL && strcmp(get->method, "POST") == 0 ? "POST" : NULL;
+}
+
 int registry_get_check(const struct registry_get *get, struct error *e) {
-  if (strcmp(get->method, "GET") != 0 && strcmp(get->method, "HEAD") != 0) {
+  if (registry_get_method(get) == NULL) {
     return error_set(e, ERROR_USAGE, "a registry is asked by GET or HEAD alone");
   }
   bool catalog = get->list && get->repository == NULL;
   if (!catalog && !image_name_valid(slice_str(get->repository))) {
     return error_set(e, ERROR_USAGE, "not a repository's name: %.255s", get->repository);
   }
-  if (get->list) {
+  if (get->list || get->action != NULL) {
     return 0;
   }
   const char *what = get->manifest != NULL ? get->manifest : get->blob;
@@ -31,6 +41,7 @@ const char *registry_get_scope(const struct registry_get *get) {
 char *registry_get_url(const struct registry *registry, const struct registry_get *get) {
   char *url = NULL;
   int len;
+  bool asks = get->query != NULL && get->query[0] != '\0';
   if (get->list && get->page != NULL) {
     return strdup(get->page);
   }
@@ -38,8 +49,10 @@ char *registry_get_url(const struct registry *registry, const struct registry_ge
     len = asprintf(&url, "%s/%s/%s%s?n=%d", registry->url, registry->api,
                    get->repository == NULL ? "_catalog" : get->repository,
                    get->repository == NULL ? "" : "/tags/list", REGISTRY_LIST_PAGE);
+  } else if (get->action != NULL) {
+    len = asprintf(&url, "%s/%s/%s/%s%s%s", registry->url, registry->api, get->repository,
+                   get->action, asks ? "?" : "", asks ? get->query : "");
   } else {
-    bool asks = get->query != NULL && get->query[0] != '\0';
     len = asprintf(&url, "%s/%s/%s/%s/%s%s%s", registry->url, registry->api, get->repository,
                    get->manifest != NULL ? "manifests" : "blobs",
                    get->manifest != NULL ? get->manifest : get->blob, asks ? "?" : "",

@@ -17,6 +17,8 @@ struct registry {
   struct registry_request *requests; /**< those under way */
 };
 
+/** The method, a constant; NULL for one that is not known, or does not go with what is asked. */
+const char *registry_get_method(const struct registry_get *get);
 /** \return 0, or -1 as registry_start(). */
 int registry_get_check(const struct registry_get *get, struct error *e);
 /** The repository, by which tokens are remembered; "" for the list of all. */

@@ -25,7 +25,9 @@ struct registry_request {
   struct registry_request *previous, *next;
   struct registry_events events;
   void *arg;
-  bool head, manifest, list, delegated;
+  const char *method; /* a constant */
+  struct buf body;    /* of a POST */
+  bool manifest, list, delegated;
   char *repository;
   char *url;
   char *authorization; /* or NULL; goes to the registry's own origin alone */
@@ -58,6 +60,7 @@ static void request_free(struct registry_request *r) {
   }
   free(r->repository);
   free(r->url);
+  buf_free(&r->body);
   image_secret_free(r->authorization);
   arena_free(&r->arena);
   buf_free(&r->www_authenticate);
@@ -78,7 +81,7 @@ static void on_done(void *arg, const struct error *e);
 
 static int request_send(struct registry_request *r, struct error *e) {
   static const struct http_fetch_events events = {on_head, on_data, on_done};
-  struct http_field fields[3];
+  struct http_field fields[4];
   size_t count = 0;
   if (r->manifest) {
     fields[count++] = (struct http_field){SLICE("Accept"), SLICE(manifest_types)};
@@ -89,8 +92,12 @@ static int request_send(struct registry_request *r, struct error *e) {
   if (r->authorization != NULL && r->at_home) {
     fields[count++] = (struct http_field){SLICE("Authorization"), slice_str(r->authorization)};
   }
-  struct http_fetch_options options = {.method = r->head ? "HEAD" : "GET",
+  if (r->body.len > 0) {
+    fields[count++] = (struct http_field){SLICE("Content-Type"), SLICE("application/json")};
+  }
+  struct http_fetch_options options = {.method = r->method,
                                        .url = r->url,
+                                       .body = buf_view(&r->body),
                                        .url_of_server = r->redirects > 0,
                                        .fields = fields,
                                        .field_count = count,
@@ -190,6 +197,9 @@ static int take_redirect(struct registry_request *r, struct slice location, stru
       r->redirects > 0 ? http_url_origin(r->url, e) : http_url_public(r->url, e);
   if (from == NULL) {
     return -1;
+  }
+  if (r->body.len > 0) {
+    return error_set(e, ERROR_FAILED, "%.300s redirects what was sent to it", from);
   }
   if (++r->redirects > REGISTRY_REDIRECTS_MAX) {
     return error_set(e, ERROR_FAILED, "%.300s redirects: that is more than %d in a row", from,
@@ -321,7 +331,8 @@ static void on_done(void *arg, const struct error *e) {
 static int request_fill(struct registry_request *r, const struct registry_get *get,
                         struct error *e) {
   bool ok;
-  r->head = strcmp(get->method, "HEAD") == 0;
+  r->method = registry_get_method(get);
+  buf_slice(&r->body, get->body);
   r->manifest = get->manifest != NULL;
   r->list = get->list;
   r->delegated = get->authorization.ptr != NULL;
@@ -333,7 +344,7 @@ static int request_fill(struct registry_request *r, const struct registry_get *g
   r->authorization = registry_get_authorization(r->registry, get, &ok);
   r->repository = strdup(registry_get_scope(get));
   r->url = registry_get_url(r->registry, get);
-  return ok && r->repository != NULL && r->url != NULL
+  return ok && r->repository != NULL && r->url != NULL && !r->body.failed
              ? 0
              : error_set(e, ERROR_FAILED, "no memory for a request to %s", r->registry->url);
 }

@@ -44,8 +44,9 @@ std::string make_peer_id() {
   return id;
 }
 
-std::string listen_on(unsigned port) {
-  return "0.0.0.0:" + std::to_string(port) + ",[::]:" + std::to_string(port);
+std::string listen_on(unsigned port, bool tls) {
+  const std::string what = std::to_string(port) + (tls ? "s" : "");
+  return "0.0.0.0:" + what + ",[::]:" + what;
 }
 
 int rate(std::uint64_t bytes) {
@@ -57,7 +58,7 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   sp s;
   s.set_str(sp::peer_fingerprint, peer_id);
   s.set_str(sp::user_agent, "swarmgate/" SWARMGATE_VERSION);
-  s.set_str(sp::listen_interfaces, listen_on(o.lower_port));
+  s.set_str(sp::listen_interfaces, listen_on(o.lower_port, o.tls));
   s.set_int(sp::max_retry_port_bind, o.upper_port - o.lower_port);
   for (int off : {sp::enable_dht, sp::enable_lsd, sp::enable_upnp, sp::enable_natpmp,
                   sp::enable_incoming_utp, sp::enable_outgoing_utp}) {
@@ -170,6 +171,14 @@ int bittorrent_add(bittorrent *b, slice torrent, const char *folder, void *tag,
     return 0;
   } catch (const std::exception &why) {
     return fail(e, "cannot add the torrent", why);
+  }
+}
+
+void bittorrent_certify(bittorrent_torrent *t, const bittorrent_certificate *c) {
+  try {
+    t->handle.set_ssl_certificate_buffer(c->certificate, c->key, c->parameters);
+  } catch (const std::exception &) {
+    // A torrent that is gone has told BITTORRENT_FAILED.
   }
 }
 

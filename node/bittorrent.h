@@ -22,6 +22,7 @@ struct bittorrent_options {
   uint16_t lower_port, upper_port; /**< to listen on, one of these; both 0: any that is free */
   uint64_t upload_rate;            /**< bytes a second; 0: as fast as it goes */
   uint64_t download_rate;          /**< of what peers send; likewise. The feeder keeps to it too. */
+  bool tls; /**< the torrents are under a CA: peers speak TLS alone, and the port is for that */
   void (*wake)(void *arg); /**< from a thread of libtorrent's: bittorrent_poll() has something */
   void *arg;
 };
@@ -64,6 +65,17 @@ void bittorrent_poll(struct bittorrent *b, bittorrent_told *told, void *arg);
  */
 int bittorrent_add(struct bittorrent *b, struct slice torrent, const char *folder, void *tag,
                    struct bittorrent_torrent **out, struct error *e);
+
+/** By what a node shows its peers that it may have a torrent; all PEM. */
+struct bittorrent_certificate {
+  const char *certificate;
+  const char *key;        /**< its private key. Secret. */
+  const char *parameters; /**< of a Diffie-Hellman exchange, which libtorrent wants beside them */
+};
+
+/** Gives a torrent that is under a CA its certificate, or another in its place: connections from
+ *  then on show it, those that are open go on. Without one no peer is found. */
+void bittorrent_certify(struct bittorrent_torrent *t, const struct bittorrent_certificate *c);
 
 /** Pieces and peers as they are now; valid until the next call for this torrent. Its peers are
  * those that have introduced themselves. \return NULL when there is no memory, or no torrent any

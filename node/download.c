@@ -28,9 +28,10 @@ struct download {
   bool seed, kept;
   enum stage stage;
   struct bittorrent_torrent *torrent;
-  int fed;          /* its number at the feeder; -1: none */
-  char *path;       /* in the layout */
-  char *unfinished; /* before */
+  unsigned char infohash[20]; /* of it */
+  int fed;                    /* its number at the feeder; -1: none */
+  char *path;                 /* in the layout */
+  char *unfinished;           /* before */
   uv_work_t work;
   int result;
   struct error error;
@@ -89,8 +90,16 @@ static void landed(struct download *d, const struct error *e) {
 }
 
 static int join(struct download *d, struct error *e) {
-  return bittorrent_add(d->all->bittorrent, d->offer->torrent, d->all->options.unfinished, d,
-                        &d->torrent, e);
+  const struct bittorrent_certificate *certificate = d->all->options.certificate;
+  if (bittorrent_add(d->all->bittorrent, d->offer->torrent, d->all->options.unfinished, d,
+                     &d->torrent, e) != 0) {
+    return -1;
+  }
+  memcpy(d->infohash, d->offer->metainfo.infohash, sizeof d->infohash);
+  if (certificate != NULL) {
+    bittorrent_certify(d->torrent, certificate);
+  }
+  return 0;
 }
 
 /* An empty blob has no torrent. */
@@ -266,7 +275,8 @@ struct download *download_start(struct downloads *all, const struct offer_blob *
 
 void download_renew(struct download *d, const struct offer_blob *offer) {
   d->offer = offer;
-  if (d->torrent != NULL) {
+  if (d->torrent != NULL &&
+      memcmp(d->infohash, offer->metainfo.infohash, sizeof d->infohash) == 0) {
     bittorrent_renew(d->torrent, offer->metainfo.announce, offer->metainfo.announce_count);
   }
   if (d->fed >= 0) {
@@ -309,6 +319,7 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   all->options = *options;
+  all->options.bittorrent.tls = options->certificate != NULL;
   all->options.bittorrent.wake = wake;
   all->options.bittorrent.arg = all;
   const struct feeder_options feeding = {.loop = options->loop,
@@ -358,6 +369,15 @@ void downloads_free(struct downloads *all) {
   feeder_free(all->feeder);
   bittorrent_stop(all->bittorrent); /* nothing wakes us after this */
   downloads_close(all);
+}
+
+void downloads_certify(struct downloads *all, const struct bittorrent_certificate *certificate) {
+  all->options.certificate = certificate;
+  for (struct download *d = all->first; d != NULL; d = d->next) {
+    if (d->torrent != NULL) {
+      bittorrent_certify(d->torrent, certificate);
+    }
+  }
 }
 
 const char *downloads_trouble(const struct downloads *all) {

@@ -24,8 +24,11 @@ struct downloads_options {
   const char *unfinished;      /**< a folder for what is not there yet, on the same file system;
                                     made when it is missing; outlives all */
   struct bittorrent_options bittorrent; /**< ports and rates; wake and arg are not looked at */
-  bool skip_webseed;                    /**< take pieces of peers alone */
-  bool there; /**< nothing is fetched: a blob that is not in the layout is an error */
+  /** Of the torrents, where they are under a CA, until downloads_certify(); NULL: they are not.
+   * What it points to outlives all. */
+  const struct bittorrent_certificate *certificate;
+  bool skip_webseed; /**< take pieces of peers alone */
+  bool there;        /**< nothing is fetched: a blob that is not in the layout is an error */
 };
 
 /** \return 0, or -1 with ERROR_FAILED. */
@@ -35,6 +38,9 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
  * unfinished stays for another time. Nothing is told any more, but the loop has to be run once more
  * before it is closed. NULL is fine. */
 void downloads_free(struct downloads *all);
+
+/** Gives all torrents, those to come too, another certificate, which outlives all or the next. */
+void downloads_certify(struct downloads *all, const struct bittorrent_certificate *certificate);
 
 /** Who wants to know of a download. Told on the loop, never from within a call. */
 struct download_events {
@@ -54,7 +60,8 @@ struct download_events {
 struct download *download_start(struct downloads *all, const struct offer_blob *offer, bool seed,
                                 const struct download_events *events, void *arg, struct error *e);
 
-/** Takes the tokens of another offer of the same blob, which takes the place of the first. */
+/** Takes the tokens of another offer of the same blob, which takes the place of the first. Where it
+ *  has another torrent, for the swarms' CA is another by now, the swarm token is not for ours. */
 void download_renew(struct download *d, const struct offer_blob *offer);
 
 /** How far one is. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "image/certificates.h"
 #include "node/ask.h"
+#include "node/certificate.h"
 #include "node/download.h"
 
 #include <signal.h>
@@ -38,6 +39,7 @@ struct pull {
   struct offer offer, renewed; /* the first one, and the last; zeroed: none */
   struct origin *origin;
   struct layout *layout;
+  struct certificate *certificate; /* where the torrents are under a CA */
   struct downloads *downloads;
   struct blob *blobs;
   size_t landed;
@@ -227,7 +229,9 @@ static void on_stale(void *arg) {
   renew(b->pull);
 }
 
-static int begin_blobs(struct pull *p, struct error *e) {
+/* \param certificate NULL: the torrents are under no CA. */
+static int begin_blobs(struct pull *p, const struct bittorrent_certificate *certificate,
+                       struct error *e) {
   static const struct download_events events = {on_landed, on_stale};
   const struct downloads_options options = {
       .loop = &p->loop,
@@ -237,6 +241,7 @@ static int begin_blobs(struct pull *p, struct error *e) {
       .layout = p->layout,
       .unfinished = p->options->unfinished,
       .bittorrent = p->options->bittorrent,
+      .certificate = certificate,
       .skip_webseed = p->options->skip_webseed,
       .there = p->options->there,
   };
@@ -259,7 +264,47 @@ static int begin_blobs(struct pull *p, struct error *e) {
   return 0;
 }
 
+static void begin_swarms(struct pull *p, const struct bittorrent_certificate *certificate) {
+  struct error e = {0};
+  if (begin_blobs(p, certificate, &e) != 0) {
+    end(p, &e);
+    return;
+  }
+  uv_timer_start(&p->timer, on_time, PROGRESS_MS, PROGRESS_MS);
+}
+
 /* --- the gateway --- */
+
+static void on_certificate(void *arg, const struct bittorrent_certificate *certificate) {
+  struct pull *p = arg;
+  if (p->downloads == NULL) {
+    begin_swarms(p, certificate);
+  } else {
+    downloads_certify(p->downloads, certificate);
+  }
+}
+
+static void on_no_certificate(void *arg, const struct error *e) {
+  struct pull *p = arg;
+  struct error why = *e;
+  if (p->downloads != NULL) {
+    why.kind = ERROR_DENIED;
+    error_context(&why, "the right to this image has ended");
+  }
+  end(p, &why);
+}
+
+/* Peers are asked for once there is something to show them. */
+static int get_certificate(struct pull *p, struct error *e) {
+  static const struct certificate_events events = {on_certificate, on_no_certificate};
+  const struct certificate_options options = {.loop = &p->loop,
+                                              .gateway = p->gateway,
+                                              .repository = p->options->image->repository,
+                                              .host = p->options->image->host,
+                                              .offer = &p->offer};
+  p->certificate = certificate_start(&options, &events, p, e);
+  return p->certificate == NULL ? -1 : 0;
+}
 
 static void on_waits(void *arg, uint64_t done, uint64_t size) {
   struct pull *p = arg;
@@ -282,11 +327,11 @@ static void on_offer(void *arg, struct offer *offer, const struct error *e) {
   p->out->blobs = offer->blob_count;
   p->last_came_ms = clock_monotonic_ms();
   plan_renewal(p, offer);
-  if (begin_blobs(p, &why) != 0) {
+  if (!certificate_is_wanted(&p->offer)) {
+    begin_swarms(p, NULL);
+  } else if (get_certificate(p, &why) != 0) {
     end(p, &why);
-    return;
   }
-  uv_timer_start(&p->timer, on_time, PROGRESS_MS, PROGRESS_MS);
 }
 
 static int ask_gateway(struct pull *p, ask_done *done, struct error *e) {
@@ -407,6 +452,7 @@ static void close_all(struct pull *p) {
   }
   downloads_free(p->downloads);
   origin_free(p->origin);
+  certificate_free(p->certificate);
   registry_free(p->gateway);
   if (p->client != NULL) {
     http_client_stop(p->client, on_stopped, NULL);

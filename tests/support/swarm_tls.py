@@ -105,12 +105,19 @@ def _context(purpose, certificate):
     return context
 
 
-def steal(port, infohash, certificate=None, seconds=20):
-    """Dials a peer by TLS, as for that torrent, and gives what it says behind the TLS handshake."""
+def steal(port, infohash, certificate=None, ca=None, seconds=20):
+    """
+    Dials a peer by TLS, as for that torrent, and gives what it says behind the TLS handshake. `ca`: the path
+    of what must have signed the peer's certificate.
+    """
     end = time.monotonic() + seconds
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, certificate)
+    if ca is not None:
+        context.load_verify_locations(ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain:
         try:
-            with _context(ssl.PROTOCOL_TLS_CLIENT, certificate).wrap_socket(plain, server_hostname=infohash) as connection:
+            with context.wrap_socket(plain, server_hostname=infohash) as connection:
                 connection.sendall(_hello(infohash))
                 return _read_all(connection, end)
         except (ssl.SSLError, ConnectionResetError, BrokenPipeError):
