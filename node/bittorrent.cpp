@@ -6,12 +6,18 @@ extern "C" {
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/announce_entry.hpp>
+#include <libtorrent/aux_/socket_type.hpp>
 #include <libtorrent/bdecode.hpp>
+#include <libtorrent/extensions.hpp>
+#include <libtorrent/peer_connection.hpp>
+#include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/peer_info.hpp>
 #include <libtorrent/posix_disk_io.hpp>
 #include <libtorrent/session.hpp>
 #include <libtorrent/torrent_info.hpp>
 #include <libtorrent/torrent_status.hpp>
+
+#include <openssl/ssl.h>
 
 #include <algorithm>
 #include <array>
@@ -94,6 +100,44 @@ lt::session_params make_params(const bittorrent_options &o, const std::string &p
   return params;
 }
 
+// Whether the certificate that a peer has shown holds no longer. libtorrent looks at it when the
+// peer comes, and has no public way to it after that.
+bool has_run_out(lt::peer_connection &peer) {
+  auto *socket = boost::get<lt::ssl_stream<lt::tcp::socket>>(&peer.get_socket());
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      socket == nullptr ? nullptr : SSL_get1_peer_certificate(socket->handle()), X509_free);
+  return certificate != nullptr && X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0;
+}
+
+// Drops the connection of a peer when its certificate has run out; one that has another comes back.
+class peer_watch : public lt::peer_plugin {
+public:
+  explicit peer_watch(const lt::peer_connection_handle &peer) : peer_(peer) {
+  }
+
+  // Every second, from libtorrent's thread.
+  void tick() override {
+    const auto peer = peer_.native_handle();
+    if (peer != nullptr && !peer_.is_disconnecting() && has_run_out(*peer)) {
+      peer_.disconnect(lt::errors::timed_out, lt::operation_t::ssl_handshake);
+    }
+  }
+
+private:
+  lt::peer_connection_handle peer_;
+};
+
+class torrent_watch : public lt::torrent_plugin {
+public:
+  std::shared_ptr<lt::peer_plugin> new_connection(const lt::peer_connection_handle &peer) override {
+    return std::make_shared<peer_watch>(peer);
+  }
+};
+
+std::shared_ptr<lt::torrent_plugin> watch_torrent(const lt::torrent_handle &, lt::client_data_t) {
+  return std::make_shared<torrent_watch>();
+}
+
 int fail(error *e, const char *what, const std::exception &why) {
   return error_set(e, ERROR_FAILED, "%s: %.300s", what, why.what());
 }
@@ -165,6 +209,9 @@ int bittorrent_add(bittorrent *b, slice torrent, const char *folder, void *tag,
     p.userdata = lt::client_data_t(t.get());
     p.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
     p.flags |= lt::torrent_flags::override_web_seeds | lt::torrent_flags::disable_pex;
+    if (!p.ti->ssl_cert().empty()) {
+      p.extensions.emplace_back(watch_torrent);
+    }
     t->handle = b->session->add_torrent(std::move(p));
     *out = t.get();
     b->torrents.push_back(std::move(t));

@@ -74,7 +74,8 @@ struct bittorrent_certificate {
 };
 
 /** Gives a torrent that is under a CA its certificate, or another in its place: connections from
- *  then on show it, those that are open go on. Without one no peer is found. */
+ *  then on show it, those that are open go on until what was shown has run out. Without one no peer
+ *  is found. */
 void bittorrent_certify(struct bittorrent_torrent *t, const struct bittorrent_certificate *c);
 
 /** Pieces and peers as they are now; valid until the next call for this torrent. Its peers are

@@ -12,7 +12,7 @@ from support.gate import Gate
 from support.image import small_image
 from support.process import Process, binary, free_port, run, wait_for
 from support.registry import Registry
-from support.swarm_tls import HELLO, steal, steal_plainly
+from support.swarm_tls import HELLO, stay, steal, steal_plainly
 
 USERS = {"alice": "correct horse", "gateway": "battery staple"}
 
@@ -129,6 +129,13 @@ def test_thieves_get_no_byte_from_a_node(world):
         other = min(offer(world)["layers"], key=lambda one: one["size"])
         assert steal(port, layer["infohash"], certify(world, [other["digest"]])) == b""
         assert steal(port, layer["infohash"], certify(world, [layer["digest"]])).startswith(HELLO)
+
+
+def test_a_connection_ends_with_its_peers_certificate(world):
+    port = free_port()
+    with seed(world, "--lower-port", str(port)):
+        layer = max(offer(world)["layers"], key=lambda one: one["size"])
+        stay(port, layer["infohash"], certify(world, [layer["digest"]]))
 
 
 def test_the_revoked_get_no_further_certificate(world):

@@ -124,6 +124,20 @@ def steal(port, infohash, certificate=None, ca=None, seconds=20):
             return b""
 
 
+def stay(port, infohash, certificate, seconds=60):
+    """Dials a peer by TLS, is answered, and stays until the peer closes."""
+    end = time.monotonic() + seconds
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain:
+        with _context(ssl.PROTOCOL_TLS_CLIENT, certificate).wrap_socket(plain, server_hostname=infohash) as connection:
+            connection.sendall(_hello(infohash))
+            assert _read_all(connection, end).startswith(HELLO)
+            try:
+                while connection.recv(65536):
+                    assert time.monotonic() < end, "the peer does not close"
+            except (ssl.SSLError, ConnectionResetError):
+                pass
+
+
 def steal_plainly(port, infohash, seconds=20):
     """The same without TLS."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain:
