@@ -178,6 +178,46 @@ static void plain(void **state) {
   rig_free(rig);
 }
 
+static const struct registry_get post = {.method = "POST",
+                                         .repository = "a/b",
+                                         .action = "certificates",
+                                         .query = "ns=x",
+                                         .body = SLICE("{\"csr\":1}\n")};
+
+/* To a gateway, and once more when it has been challenged. */
+static void what_is_sent(void **state) {
+  (void)state;
+  static const char request[] = "POST /v2/a/b/certificates?ns=x HTTP/1.1\r\n";
+  struct rig *rig = rig_new();
+  rig->home = script_start(
+      &rig->loop,
+      ANSWERS({request, BASIC, OK, 10, 0, 0},
+              {request, NULL, DENIED "WWW-Authenticate: Basic realm=x\r\n\r\n", 5, 0, 0}));
+  rig_registry(rig, &login);
+  run(rig, &post);
+  answers(rig, 200);
+  assert_int_equal(rig->got, 10);
+  assert_int_equal(script_count(rig->home, "POST"), 2);
+  const char *second = strstr(strstr(script_requests(rig->home), "{\"csr\":1}") + 1, "POST");
+  assert_non_null(strstr(second, "\r\nContent-Type: application/json\r\n"));
+  assert_non_null(strstr(second, "\r\n\r\n{\"csr\":1}"));
+  rig_free(rig);
+}
+
+static void what_is_sent_goes_nowhere_else(void **state) {
+  (void)state;
+  struct rig *rig = rig_new();
+  rig->home = script_start(
+      &rig->loop,
+      ANSWERS({NULL, NULL, "HTTP/1.1 307 T\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n", 0, 0,
+               0}));
+  rig_registry(rig, &login);
+  run(rig, &post);
+  fails(rig, ERROR_FAILED, "redirects what was sent to it");
+  assert_int_equal(script_count(rig->home, "POST"), 1);
+  rig_free(rig);
+}
+
 static void what_cannot_start(void **state) {
   (void)state;
   struct rig *rig = rig_new();
@@ -191,6 +231,9 @@ static void what_cannot_start(void **state) {
       {.method = "GET", .repository = "a", .manifest = ""},
       {.method = "GET", .repository = "a", .blob = "latest"},
       {.method = "GET", .repository = "a"},
+      {.method = "POST", .repository = "a", .blob = DIGEST},
+      {.method = "GET", .repository = "a", .action = "certificates"},
+      {.method = "POST", .repository = "../a", .action = "certificates"},
       {.method = "GET", .repository = "a", .manifest = "x", .authorization = SLICE("a\r\nb: c")},
       {.method = "GET", .repository = "a", .manifest = "x", .authorization = SLICE("a\nb")},
   };
@@ -765,6 +808,8 @@ int main(void) {
       cmocka_unit_test(a_list_that_goes_on_elsewhere),
       cmocka_unit_test(plain),
       cmocka_unit_test(what_cannot_start),
+      cmocka_unit_test(what_is_sent),
+      cmocka_unit_test(what_is_sent_goes_nowhere_else),
       cmocka_unit_test(a_token_round),
       cmocka_unit_test(an_anonymous_token),
       cmocka_unit_test(an_identity_token),
