@@ -295,6 +295,30 @@ static void a_tracker_may_stand_alone(void **state) {
   config_free(&c);
 }
 
+static void swarms_may_have_a_ca(void **state) {
+  (void)state;
+  struct config c;
+  parse("auth: { signing_keys: [k] }\n"
+        "registries: [{ name: r, url: 'http://r' }]\n"
+        "gateway:\n"
+        "  swarm_tls:\n"
+        "    ca_certificate: swarm-ca.crt\n"
+        "    ca_key: /keys/swarm-ca.key\n",
+        &c);
+  const struct config_swarm_tls *s = &c.gateway.swarm_tls;
+  assert_int_equal(s->line, 5);
+  assert_text(&s->ca_certificate, "/etc/swarmgate/swarm-ca.crt", 5);
+  assert_text(&s->ca_key, "/keys/swarm-ca.key", 6);
+  assert_int_equal(s->ttl, 900);
+  config_free(&c);
+  parse("auth: { signing_keys: [k] }\n"
+        "registries: [{ name: r, url: 'http://r' }]\n"
+        "gateway: { swarm_tls: { ca_certificate: a, ca_key: b, ttl: 30s } }\n",
+        &c);
+  assert_int_equal(c.gateway.swarm_tls.ttl, 30);
+  config_free(&c);
+}
+
 static void words_may_stand_in_quotes(void **state) {
   (void)state;
   struct config c;
@@ -360,6 +384,7 @@ int main(void) {
       cmocka_unit_test(with_one_registry_a_row_needs_no_name),
       cmocka_unit_test(the_token_service_needs_no_row),
       cmocka_unit_test(a_tracker_may_stand_alone),
+      cmocka_unit_test(swarms_may_have_a_ca),
       cmocka_unit_test(words_may_stand_in_quotes),
       cmocka_unit_test(a_file_is_loaded),
       cmocka_unit_test(the_sample_is_taken_as_it_is),
