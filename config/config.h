@@ -23,10 +23,18 @@ struct config_texts {
   size_t count;
 };
 
+/** A mapping of names that are not keys, in the order of the file. */
+struct config_pairs {
+  struct config_pair {
+    struct config_text name, value;
+  } * items;
+  size_t count;
+};
+
 enum {
   CONFIG_SIZE_MAX = 1024 * 1024, /**< bytes of the file */
   CONFIG_TEXT_MAX = 4096,        /**< bytes of a value */
-  CONFIG_LIST_MAX = 64,          /**< values of a list of texts */
+  CONFIG_LIST_MAX = 64,          /**< values of a list of texts, or names of a mapping */
   CONFIG_ROWS_MAX = 1024,        /**< rows of `registries` or `auth.trust` */
 };
 

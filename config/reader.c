@@ -356,6 +356,52 @@ static int read_texts(struct reader *r, const struct setting *key, const struct 
   return 0;
 }
 
+static int add_pair(struct reader *r, const struct setting *key, const yaml_node_t *name,
+                    const yaml_node_t *node, struct config_pairs *pairs) {
+  struct setting of_name = *key;
+  struct value v;
+  of_name.check = key->check_name;
+  struct config_pair *to = &pairs->items[pairs->count++]; /* so that what was read of it is freed */
+  if (scalar(r, name, &v) != 0 || store_text(r, &of_name, &v, &to->name) != 0) {
+    return -1;
+  }
+  size_t before = enter(r, to->name.text, 0);
+  for (size_t i = 0; i + 1 < pairs->count; i++) {
+    if (strcmp(pairs->items[i].name.text, to->name.text) == 0) {
+      return fail(r, v.line, "is there twice; first in line %u", pairs->items[i].name.line);
+    }
+  }
+  if (scalar(r, node, &v) != 0 || store_text(r, key, &v, &to->value) != 0) {
+    return -1;
+  }
+  leave(r, before);
+  return 0;
+}
+
+static int read_pairs(struct reader *r, const struct setting *key, const yaml_node_t *map,
+                      char *base) {
+  struct config_pairs *pairs = (void *)(base + key->at);
+  if (map->type != YAML_MAPPING_NODE) {
+    return fail(r, line_of(map), "wants a mapping of names to values, not %s", kind_of(map));
+  }
+  const yaml_node_pair_t *first = map->data.mapping.pairs.start;
+  size_t count = (size_t)(map->data.mapping.pairs.top - first);
+  if (count > CONFIG_LIST_MAX) {
+    return fail(r, line_of(map), "has %zu entries; %d are the most", count, CONFIG_LIST_MAX);
+  }
+  pairs->items = calloc(count + 1, sizeof *pairs->items);
+  if (pairs->items == NULL) {
+    return no_memory(r);
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (add_pair(r, key, yaml_document_get_node(r->document, first[i].key),
+                 yaml_document_get_node(r->document, first[i].value), pairs) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
 static bool is_empty(const yaml_node_t *node) {
   return (node->type == YAML_SEQUENCE_NODE &&
           node->data.sequence.items.start == node->data.sequence.items.top) ||
@@ -409,6 +455,8 @@ static int read_node(struct reader *r, const struct setting *key, const yaml_nod
     return is_empty(node) ? 0 : fail(r, v.line, "is not supported yet; leave it out");
   case SETTING_ROWS:
     return read_rows(r, key, node, base);
+  case SETTING_PAIRS:
+    return read_pairs(r, key, node, base);
   case SETTING_TEXTS:
   case SETTING_PATHS:
     return read_texts(r, key, &v, base);
@@ -532,6 +580,14 @@ static void free_texts(struct config_texts *texts) {
   free(texts->items);
 }
 
+static void free_pairs(struct config_pairs *pairs) {
+  for (size_t i = 0; i < pairs->count; i++) {
+    free(pairs->items[i].name.text);
+    free(pairs->items[i].value.text);
+  }
+  free(pairs->items);
+}
+
 static void free_rows(const struct setting *key, const char *base) {
   char *rows;
   const size_t *count = (const void *)(base + key->count_at);
@@ -560,6 +616,9 @@ void reader_free(const struct setting *keys, size_t count, void *base) {
     case SETTING_TEXTS:
     case SETTING_PATHS:
       free_texts(member);
+      break;
+    case SETTING_PAIRS:
+      free_pairs(member);
       break;
     default:
       break;

@@ -11,6 +11,7 @@ enum setting_kind {
   SETTING_SOURCE,   /**< a path made relative to the file, or a URL as it is */
   SETTING_TEXTS,    /**< a list of texts into a struct config_texts */
   SETTING_PATHS,    /**< a list of paths */
+  SETTING_PAIRS,    /**< a mapping of any names to texts, into a struct config_pairs */
   SETTING_WORD,     /**< one of `words`; its value into an enum or bool */
   SETTING_INTEGER,  /**< `min` to `max`, into an integer of 4 or 8 bytes */
   SETTING_SIZE,     /**< `min` to `max`, bytes, into an integer of 8 bytes */
@@ -36,6 +37,7 @@ struct setting {
   uint64_t min, max;
   const char *at_most; /**< a key above in the table; a default is lowered to its value */
   value_check *check;
+  value_check *check_name; /**< of SETTING_PAIRS: what a name may be */
   const struct setting_word
       *words; /**< ends with a NULL name; SETTING_TEXTS takes only these too */
   const struct setting *keys;
