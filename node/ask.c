@@ -15,7 +15,8 @@ struct ask {
   struct registry_request *request;
   uv_timer_t timer;
   char *repository, *reference;
-  struct buf query; /* terminated */
+  char *authorization; /* secret; NULL: our own */
+  struct buf query;    /* terminated */
   ask_waits *waits;
   ask_done *done;
   void *arg;
@@ -28,6 +29,7 @@ static void on_closed(uv_handle_t *handle) {
   struct ask *a = handle->data;
   free(a->repository);
   free(a->reference);
+  image_secret_free(a->authorization);
   buf_free(&a->query);
   buf_free(&a->body);
   free(a);
@@ -122,7 +124,8 @@ static int send_question(struct ask *a, struct error *e) {
   const struct registry_get get = {.method = "GET",
                                    .repository = a->repository,
                                    .manifest = a->reference,
-                                   .query = a->query.ptr};
+                                   .query = a->query.ptr,
+                                   .authorization = slice_str(a->authorization)};
   a->status = 0;
   buf_free(&a->body);
   a->request = registry_start(a->gateway, &get, &events, a, e);
@@ -132,12 +135,14 @@ static int send_question(struct ask *a, struct error *e) {
 static bool copy_names(struct ask *a, const struct ask_options *o) {
   a->repository = strdup(o->repository);
   a->reference = strdup(o->reference);
+  a->authorization = o->authorization == NULL ? NULL : strdup(o->authorization);
   http_form_append(&a->query, "ns", slice_str(o->host));
   if (o->platform != NULL) {
     http_form_append(&a->query, "platform", slice_str(o->platform));
   }
   buf_append(&a->query, "", 1);
-  return a->repository != NULL && a->reference != NULL && !a->query.failed;
+  return a->repository != NULL && a->reference != NULL && !a->query.failed &&
+         (o->authorization == NULL || a->authorization != NULL);
 }
 
 struct ask *ask_start(const struct ask_options *o, ask_waits *waits, ask_done *done, void *arg,

@@ -9,11 +9,12 @@ struct ask;
 
 struct ask_options {
   uv_loop_t *loop;
-  struct registry *gateway; /**< made with the api "v1"; outlives the question */
-  const char *repository;   /**< these are copied */
-  const char *reference;    /**< a tag or a digest */
-  const char *host;         /**< the registry's name, where the gateway has several */
-  const char *platform;     /**< `os/arch[/variant]`, of an index; NULL: none is named */
+  struct registry *gateway;  /**< made with the api "v1"; outlives the question */
+  const char *repository;    /**< these are copied */
+  const char *reference;     /**< a tag or a digest */
+  const char *host;          /**< the registry's name, where the gateway has several */
+  const char *platform;      /**< `os/arch[/variant]`, of an index; NULL: none is named */
+  const char *authorization; /**< sent as it is, in place of our own credentials; NULL: those */
 };
 
 /** Told each time the gateway says that it is still hashing. \p size is 0 when it does not say of

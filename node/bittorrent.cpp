@@ -206,7 +206,6 @@ int bittorrent_add(bittorrent *b, slice torrent, const char *folder, void *tag,
     t->tag = tag;
     t->session = b;
     p.save_path = folder;
-    p.userdata = lt::client_data_t(t.get());
     p.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
     p.flags |= lt::torrent_flags::override_web_seeds | lt::torrent_flags::disable_pex;
     if (!p.ti->ssl_cert().empty()) {
@@ -229,19 +228,40 @@ void bittorrent_certify(bittorrent_torrent *t, const bittorrent_certificate *c) 
   }
 }
 
+void bittorrent_remove(bittorrent *b, bittorrent_torrent *t) {
+  const auto same = [t](const auto &one) { return one.get() == t; };
+  try {
+    b->session->remove_torrent(t->handle);
+  } catch (const std::exception &) {
+    // It is gone already.
+  }
+  b->torrents.erase(std::remove_if(b->torrents.begin(), b->torrents.end(), same),
+                    b->torrents.end());
+}
+
 /* --- what has happened --- */
 
 namespace {
 
 struct telling {
+  const bittorrent &session;
   bittorrent_told *told;
   void *arg;
 
+  // Of a torrent that was removed alerts may still come, and are nobody's.
+  void operator()(const lt::torrent_alert &a, bittorrent_event event, std::uint32_t piece,
+                  slice text) const {
+    for (const auto &t : session.torrents) {
+      if (t->handle == a.handle) {
+        told(arg, t->tag, event, piece, text);
+        return;
+      }
+    }
+  }
+
   void operator()(const lt::torrent_alert &a, bittorrent_event event, std::uint32_t piece,
                   const std::string &message) const {
-    if (const auto *t = a.handle.userdata().get<bittorrent_torrent>()) {
-      told(arg, t->tag, event, piece, message.c_str());
-    }
+    (*this)(a, event, piece, slice{message.c_str(), message.size()});
   }
 };
 
@@ -254,6 +274,9 @@ void tell(const telling &say, const lt::alert &any) {
         "");
   } else if (const auto *checked = lt::alert_cast<lt::torrent_checked_alert>(&any)) {
     say(*checked, BITTORRENT_CHECKED, 0, "");
+  } else if (const auto *read = lt::alert_cast<lt::read_piece_alert>(&any)) {
+    say(*read, BITTORRENT_DATA, static_cast<std::uint32_t>(static_cast<int>(read->piece)),
+        slice{read->buffer.get(), read->error ? 0 : static_cast<std::size_t>(read->size)});
   } else if (const auto *flushed = lt::alert_cast<lt::cache_flushed_alert>(&any)) {
     say(*flushed, BITTORRENT_FLUSHED, 0, "");
   } else if (const auto *reply = lt::alert_cast<lt::tracker_reply_alert>(&any)) {
@@ -276,7 +299,7 @@ void bittorrent_poll(bittorrent *b, bittorrent_told *told, void *arg) {
   try {
     std::vector<lt::alert *> alerts;
     b->session->pop_alerts(&alerts);
-    const telling say{told, arg};
+    const telling say{*b, told, arg};
     for (const lt::alert *a : alerts) {
       tell(say, *a);
     }
@@ -353,6 +376,15 @@ int bittorrent_give(bittorrent_torrent *t, std::uint32_t piece, slice bytes, err
     return 0;
   } catch (const std::exception &why) {
     return fail(e, "cannot take a piece", why);
+  }
+}
+
+void bittorrent_read(bittorrent_torrent *t, std::uint32_t piece) {
+  try {
+    t->handle.set_piece_deadline(lt::piece_index_t(static_cast<int>(piece)), 0,
+                                 lt::torrent_handle::alert_when_available);
+  } catch (const std::exception &) {
+    // A torrent that is gone has told BITTORRENT_FAILED.
   }
 }
 

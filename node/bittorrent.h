@@ -41,17 +41,19 @@ enum bittorrent_event {
   BITTORRENT_PIECE,          /**< a piece is there and right */
   BITTORRENT_BAD_PIECE,      /**< a piece was not what the torrent says; who sent it is banned */
   BITTORRENT_FLUSHED,        /**< see bittorrent_flush() */
+  BITTORRENT_DATA,           /**< what bittorrent_read() asked for; `text` is the piece, empty when
+                                  it cannot be read */
   BITTORRENT_TRACKER,        /**< the tracker has answered */
-  BITTORRENT_TRACKER_FAILED, /**< it has not, or it refuses; `message` says why */
-  BITTORRENT_FAILED,         /**< the torrent cannot go on, such as for want of disk; `message` */
+  BITTORRENT_TRACKER_FAILED, /**< it has not, or it refuses; `text` says why */
+  BITTORRENT_FAILED,         /**< the torrent cannot go on, such as for want of disk; `text` */
 };
 
 /**
  * \param tag as given to bittorrent_add(). \param piece of the events that are of one.
- * \param message one line without secrets, valid within; "" where there is nothing to say.
+ * \param text one line without secrets, terminated, valid within; "" where there is nothing to say.
  */
 typedef void bittorrent_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
-                             const char *message);
+                             struct slice text);
 
 /** Tells what has happened since the last time. */
 void bittorrent_poll(struct bittorrent *b, bittorrent_told *told, void *arg);
@@ -78,6 +80,10 @@ struct bittorrent_certificate {
  *  is found. */
 void bittorrent_certify(struct bittorrent_torrent *t, const struct bittorrent_certificate *c);
 
+/** Leaves a swarm, telling the tracker `stopped`; nothing is told of the torrent any more. The file
+ *  stays. */
+void bittorrent_remove(struct bittorrent *b, struct bittorrent_torrent *t);
+
 /** Pieces and peers as they are now; valid until the next call for this torrent. Its peers are
  * those that have introduced themselves. \return NULL when there is no memory, or no torrent any
  * more. */
@@ -87,6 +93,10 @@ const struct plan_view *bittorrent_view(struct bittorrent_torrent *t);
  *  BITTORRENT_BAD_PIECE follows. \p bytes is the whole piece; copied. \return 0, or -1. */
 int bittorrent_give(struct bittorrent_torrent *t, uint32_t piece, struct slice bytes,
                     struct error *e);
+
+/** Reads a piece as soon as it is there, for which peers are asked for it before others;
+ *  BITTORRENT_DATA follows once. Not before BITTORRENT_CHECKED. */
+void bittorrent_read(struct bittorrent_torrent *t, uint32_t piece);
 
 /** How far a torrent is. */
 struct bittorrent_progress {

@@ -26,12 +26,15 @@ struct download {
   struct download_events events;
   void *arg;
   bool seed, kept;
+  bool works;   /* on another thread */
+  bool stopped; /* meanwhile */
   enum stage stage;
   struct bittorrent_torrent *torrent;
-  unsigned char infohash[20]; /* of it */
-  int fed;                    /* its number at the feeder; -1: none */
-  char *path;                 /* in the layout */
-  char *unfinished;           /* before */
+  unsigned char infohash[20];    /* of it */
+  int fed;                       /* its number at the feeder; -1: none, or no more */
+  struct feeder_fetched fetched; /* of the feeder, when it was done */
+  char *path;                    /* in the layout */
+  char *unfinished;              /* before */
   uv_work_t work;
   int result;
   struct error error;
@@ -54,6 +57,7 @@ static void on_worked(uv_work_t *work, int status);
 
 static void start_work(struct download *d, uv_work_cb run) {
   d->work.data = d;
+  d->works = true;
   d->all->working++;
   uv_queue_work(d->all->options.loop, &d->work, run, on_worked);
 }
@@ -133,17 +137,29 @@ static void end_look(struct download *d) {
 }
 
 static void downloads_close(struct downloads *all);
+static void download_free(struct download *d);
 
 static void on_worked(uv_work_t *work, int status) {
   struct download *d = work->data;
   (void)status;
   d->all->working--;
+  d->works = false;
   if (d->all->ending) {
     downloads_close(d->all);
+  } else if (d->stopped) {
+    download_stop(d);
   } else if (d->stage == STAGE_LOOKING) {
     end_look(d);
   } else {
     landed(d, d->result == 0 ? NULL : &d->error);
+  }
+}
+
+static void stop_feeding(struct download *d) {
+  if (d->fed >= 0) {
+    d->fetched = feeder_fetched(d->all->feeder, d->fed);
+    feeder_remove(d->all->feeder, d->fed);
+    d->fed = -1;
   }
 }
 
@@ -152,14 +168,12 @@ static void check_complete(struct download *d) {
   bittorrent_progress_of(d->torrent, &progress);
   if (d->stage == STAGE_SWARM && progress.complete) {
     d->stage = STAGE_FLUSHING;
-    if (d->fed >= 0) {
-      feeder_remove(d->all->feeder, d->fed);
-    }
+    stop_feeding(d);
     bittorrent_flush(d->torrent);
   }
 }
 
-static void feed(struct download *d) {
+static int feed(struct download *d) {
   struct error e = {0};
   struct bittorrent_progress progress;
   const struct feeder_torrent fed = {.torrent = d->torrent,
@@ -170,12 +184,14 @@ static void feed(struct download *d) {
                                      .piece_length = d->offer->metainfo.piece_length};
   bittorrent_progress_of(d->torrent, &progress);
   if (d->stage != STAGE_SWARM || d->fed >= 0 || progress.complete || d->all->options.skip_webseed) {
-    return;
+    return 0;
   }
   d->fed = feeder_add(d->all->feeder, &fed, &e);
   if (d->fed < 0) {
     landed(d, &e);
+    return -1;
   }
+  return 0;
 }
 
 static bool is_stale(const char *reason) {
@@ -190,15 +206,27 @@ static void on_tracker(struct download *d, const char *reason) {
   }
 }
 
+static void on_checked(struct download *d) {
+  check_complete(d);
+  if (feed(d) == 0 && d->events.ready != NULL &&
+      (d->stage == STAGE_SWARM || d->stage == STAGE_FLUSHING)) {
+    d->events.ready(d->arg);
+  }
+}
+
 static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
-                    const char *message) {
+                    struct slice text) {
   struct downloads *all = arg;
   struct download *d = tag;
   struct error e = {0};
   switch (event) {
   case BITTORRENT_CHECKED:
-    feed(d);
-    check_complete(d);
+    on_checked(d);
+    break;
+  case BITTORRENT_DATA:
+    if (d->stage != STAGE_LANDED && d->stage != STAGE_FAILED) {
+      d->events.data(d->arg, piece, text);
+    }
     break;
   case BITTORRENT_PIECE:
   case BITTORRENT_BAD_PIECE:
@@ -215,11 +243,11 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
     break;
   case BITTORRENT_TRACKER:
   case BITTORRENT_TRACKER_FAILED:
-    on_tracker(d, message);
+    on_tracker(d, text.ptr);
     break;
   case BITTORRENT_FAILED:
     if (d->stage == STAGE_SWARM) {
-      error_set(&e, ERROR_FAILED, "%s: %s", d->offer->digest, message);
+      error_set(&e, ERROR_FAILED, "%s: %s", d->offer->digest, text.ptr);
       landed(d, &e);
     }
     break;
@@ -284,9 +312,36 @@ void download_renew(struct download *d, const struct offer_blob *offer) {
   }
 }
 
+void download_read(struct download *d, uint32_t piece) {
+  bittorrent_read(d->torrent, piece);
+}
+
+static void forget(struct download *d) {
+  for (struct download **at = &d->all->first; *at != NULL; at = &(*at)->next) {
+    if (*at == d) {
+      *at = d->next;
+      break;
+    }
+  }
+  download_free(d);
+}
+
+void download_stop(struct download *d) {
+  stop_feeding(d);
+  if (d->torrent != NULL) {
+    bittorrent_remove(d->all->bittorrent, d->torrent);
+    d->torrent = NULL;
+  }
+  d->stopped = d->works;
+  if (!d->stopped) {
+    unlink(d->unfinished);
+    forget(d);
+  }
+}
+
 void download_progress_of(const struct download *d, struct download_progress *out) {
   struct bittorrent_progress progress = {0};
-  struct feeder_fetched fetched = {0};
+  struct feeder_fetched fetched = d->fetched;
   if (d->torrent != NULL) {
     bittorrent_progress_of(d->torrent, &progress);
   }

@@ -42,12 +42,17 @@ void downloads_free(struct downloads *all);
 /** Gives all torrents, those to come too, another certificate, which outlives all or the next. */
 void downloads_certify(struct downloads *all, const struct bittorrent_certificate *certificate);
 
-/** Who wants to know of a download. Told on the loop, never from within a call. */
+/** Who wants to know of a download. Told on the loop, never from within a call; download_stop() may
+ *  be called within. */
 struct download_events {
   /** It is in the layout, or cannot be had: \p e is ERROR_MISMATCH or ERROR_FAILED. Told once. */
   void (*landed)(void *arg, const struct error *e);
   /** Tracker or gateway do not take its tokens any more: download_renew() is wanted. */
   void (*stale)(void *arg);
+  /** download_read() may be called, until `landed`. NULL, as is the next: nobody reads. */
+  void (*ready)(void *arg);
+  /** What download_read() asked for; empty when it cannot be read. \p bytes is valid within. */
+  void (*data)(void *arg, uint32_t piece, struct slice bytes);
 };
 
 /**
@@ -63,6 +68,14 @@ struct download *download_start(struct downloads *all, const struct offer_blob *
 /** Takes the tokens of another offer of the same blob, which takes the place of the first. Where it
  *  has another torrent, for the swarms' CA is another by now, the swarm token is not for ours. */
 void download_renew(struct download *d, const struct offer_blob *offer);
+
+/** Reads a piece as soon as it is there, before other pieces; `data` follows, unless the download
+ * lands or is stopped first. */
+void download_read(struct download *d, uint32_t piece);
+
+/** Leaves the swarm and frees the download; nothing is told of it any more. What has landed stays
+ *  in the layout, what is unfinished is removed. The offer may go. */
+void download_stop(struct download *d);
 
 /** How far one is. */
 struct download_progress {

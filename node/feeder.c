@@ -22,7 +22,7 @@ enum {
 };
 
 struct fed {
-  struct feeder_torrent torrent; /* without .torrent: removed */
+  struct feeder_torrent torrent; /* without .torrent: removed, and free for another */
   struct plan *plan;
   unsigned char *taken; /* pieces that are being fetched or checked */
   struct feeder_fetched fetched;
@@ -32,6 +32,7 @@ struct feeder {
   struct feeder_options options;
   struct fed *torrents;
   int count;
+  int live; /* not removed */
   uv_timer_t timer;
   uint64_t seed;
   uint64_t piece_ms;   /* how long a piece takes, smoothed; 0: none has come yet */
@@ -148,7 +149,7 @@ static void on_gateway_done(void *arg, const struct error *e) {
   struct feeder *f = arg;
   struct fed *fed = &f->torrents[f->at];
   f->fetch = NULL;
-  size_t len = f->body.len; /* the next one may begin within */
+  size_t len = f->body.len;           /* the next one may begin within */
   if (fed->torrent.torrent == NULL) { /* removed meanwhile */
     on_time(&f->timer);
   } else if (end_answer(f, "gateway", e) == 0) {
@@ -268,7 +269,7 @@ static void on_time(uv_timer_t *timer) {
   int at;
   uint32_t piece;
   uv_timer_stop(timer);
-  if (is_busy(f)) {
+  if (is_busy(f) || f->live == 0) {
     return;
   }
   if (choose(f, &at, &piece, &e) != 0 || (at >= 0 && fetch(f, at, piece, &e) != 0)) {
@@ -322,12 +323,27 @@ void feeder_free(struct feeder *f) {
   uv_close((uv_handle_t *)&f->timer, on_closed);
 }
 
-int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct error *e) {
+/* A place for one more: not that of a piece which is still coming. \return -1 without memory. */
+static int find_place(struct feeder *f) {
+  for (int i = 0; i < f->count; i++) {
+    if (f->torrents[i].torrent.torrent == NULL && (!is_busy(f) || f->at != i)) {
+      return i;
+    }
+  }
   struct fed *torrents = reallocarray(f->torrents, (size_t)f->count + 1, sizeof *torrents);
   if (torrents == NULL) {
-    return error_set(e, ERROR_FAILED, "out of memory");
+    return -1;
   }
   f->torrents = torrents;
+  torrents[f->count] = (struct fed){0};
+  return f->count++;
+}
+
+int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct error *e) {
+  int place = find_place(f);
+  if (place < 0) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
   uint64_t pieces = torrent_piece_count(torrent->size, torrent->piece_length);
   struct fed fed = {
       .torrent = *torrent, .plan = plan_new(), .taken = calloc(1, bitfield_size((uint32_t)pieces))};
@@ -336,11 +352,12 @@ int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct er
     free(fed.taken);
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  torrents[f->count] = fed;
+  f->torrents[place] = fed;
+  f->live++;
   if (!is_busy(f)) {
     wait_for(f, 0);
   }
-  return f->count++;
+  return place;
 }
 
 void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
@@ -361,6 +378,7 @@ void feeder_renew(struct feeder *f, int torrent, const char *url) {
 void feeder_remove(struct feeder *f, int torrent) {
   struct fed *fed = &f->torrents[torrent];
   fed->torrent.torrent = NULL;
+  f->live--;
   plan_free(fed->plan);
   fed->plan = NULL;
   free(fed->taken);

@@ -47,7 +47,8 @@ void feeder_landed(struct feeder *feeder, int torrent, uint32_t piece);
 /** Another URL of the same blob, whose token is newer. */
 void feeder_renew(struct feeder *feeder, int torrent, const char *url);
 
-/** Nothing more is fetched for it. */
+/** Nothing more is fetched for it; its number may become another's. Without any torrent the feeder
+ *  rests. */
 void feeder_remove(struct feeder *feeder, int torrent);
 
 /** Bytes fetched so far, of a torrent. */

@@ -232,7 +232,7 @@ static void on_stale(void *arg) {
 /* \param certificate NULL: the torrents are under no CA. */
 static int begin_blobs(struct pull *p, const struct bittorrent_certificate *certificate,
                        struct error *e) {
-  static const struct download_events events = {on_landed, on_stale};
+  static const struct download_events events = {.landed = on_landed, .stale = on_stale};
   const struct downloads_options options = {
       .loop = &p->loop,
       .client = p->client,
