@@ -25,6 +25,7 @@ command_fn command_user_grant, command_user_ungrant;
 command_fn command_db_stats, command_db_check;
 command_fn command_audit;
 command_fn command_pull, command_seed;
+command_fn command_agent_run, command_agent_install, command_agent_uninstall, command_status;
 
 /** Loads the file of `--config`, which the command needs. \return 0, or -1 with ERROR_USAGE. */
 int command_config(const char *path, struct config *out, struct error *e);

@@ -54,6 +54,28 @@ static const struct command commands[] = {
      "  --creds USER:PASSWORD   registry credentials; others can see them in ps\n"
      "  --tls-verify=BOOL       false: do not check certificates\n"
      "  --cert-dir DIR          *.crt, *.cert and *.key for the gateway\n"},
+    {"agent", "run", command_agent_run, "mirror registries for this machine's runtimes",
+     "--config FILE\n\n"
+     "Runs the node's mirror of its registries until SIGTERM: containerd, podman and\n"
+     "docker pull from it, and it pulls through the swarms, seeds for a while, and\n"
+     "leaves to the registry what it cannot have. See swarmgate-node.yaml(5).\n\n"
+     "  --config FILE   of the node\n"},
+    {"agent", "install", command_agent_install, "have the runtimes pull from the agent",
+     "--config FILE [--root DIR]\n\n"
+     "Writes hosts.toml of containerd and registries.conf of podman for each registry\n"
+     "of `gateways`. A file that this has not written is left as it is.\n\n"
+     "  --config FILE   of the node\n"
+     "  --root DIR      write below DIR in place of /\n"},
+    {"agent", "uninstall", command_agent_uninstall, "take `agent install` back",
+     "--config FILE [--root DIR]\n\n"
+     "Removes the files that `swarmgate agent install` has written, and no others.\n\n"
+     "  --config FILE   of the node\n"
+     "  --root DIR      remove below DIR in place of /\n"},
+    {"status", NULL, command_status, "print how the agent stands",
+     "[--url URL] [--json]\n\n"
+     "Prints what the agent of this machine has, fetches and seeds.\n\n"
+     "  --url URL       of the agent; default: http://127.0.0.1:5123\n"
+     "  --json          print the agent's own answer\n"},
     {"torrent", "create", command_torrent_create, "make torrents of the blobs of an image",
      "SOURCE [OPTION]...\n\n"
      "Makes a torrent of every distinct blob of an image, and index.json. SOURCE is\n"

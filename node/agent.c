@@ -1,0 +1,186 @@
+#include "node/agent.h"
+
+#include "image/certificates.h"
+#include "image/platform.h"
+#include "node/mirror.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+enum { GRACE_MS = 5000 }; /* so long answers under way may take when it ends */
+
+struct agent {
+  const struct agent_options *options;
+  uv_loop_t loop;
+  uv_signal_t interrupted, terminated;
+  struct arena arena;
+  struct image_certificates certificates;
+  struct http_client *client;
+  struct images *images;
+  struct stock *stock;
+  struct mirror_options mirror;
+  struct http_route routes[MIRROR_ROUTES];
+  struct http_places places;
+  struct http_server *server;
+  bool ending;
+};
+
+/* --- the end --- */
+
+static void on_client_stopped(void *arg) {
+  (void)arg;
+}
+
+/* Nobody is answered any more. In this order: who uses something goes before it. */
+static void on_server_stopped(void *arg) {
+  struct agent *a = arg;
+  stock_stop(a->stock);
+  images_free(a->images);
+  if (a->client != NULL) {
+    http_client_stop(a->client, on_client_stopped, NULL);
+  }
+  uv_close((uv_handle_t *)&a->interrupted, NULL);
+  uv_close((uv_handle_t *)&a->terminated, NULL);
+}
+
+static void end(struct agent *a) {
+  if (a->ending) {
+    return;
+  }
+  a->ending = true;
+  http_places_close(&a->places);
+  if (a->server != NULL) {
+    http_server_stop(a->server, GRACE_MS, on_server_stopped, a);
+  } else {
+    on_server_stopped(a);
+  }
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+  struct agent *a = handle->data;
+  log_write(a->options->log, LOG_LEVEL_INFO, "stopping: %s", strsignal(number));
+  end(a);
+}
+
+/* --- the beginning --- */
+
+static void begin_handles(struct agent *a) {
+  uv_signal_init(&a->loop, &a->interrupted);
+  uv_signal_init(&a->loop, &a->terminated);
+  a->interrupted.data = a->terminated.data = a;
+  uv_signal_start(&a->interrupted, on_signal, SIGINT);
+  uv_signal_start(&a->terminated, on_signal, SIGTERM);
+}
+
+/* Connections of peers and runtimes are open files. */
+static void raise_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+static int find_tls(struct agent *a, struct http_client_tls *out, struct error *e) {
+  *out = (struct http_client_tls){.given_by = "cert_dir"};
+  if (a->options->cert_dir == NULL) {
+    return 0;
+  }
+  if (image_certificates_find(a->options->cert_dir, "", &a->arena, &a->certificates, e) != 0) {
+    return -1;
+  }
+  out->ca_file = a->certificates.ca_file;
+  out->cert_file = a->certificates.cert_file;
+  out->key_file = a->certificates.key_file;
+  return 0;
+}
+
+static int open_stock(struct agent *a, struct error *e) {
+  const struct agent_options *o = a->options;
+  struct http_client_tls tls;
+  struct image_platform here;
+  image_platform_here(&here);
+  struct slice platform =
+      arena_printf(&a->arena, "%s/%s%s%s", here.os, here.architecture,
+                   here.variant == NULL ? "" : "/", here.variant == NULL ? "" : here.variant);
+  a->client = http_client_new(&a->loop);
+  if (a->client == NULL || platform.ptr == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  if (find_tls(a, &tls, e) != 0) {
+    return -1;
+  }
+  const struct images_options images = {.loop = &a->loop,
+                                        .client = a->client,
+                                        .tls = tls,
+                                        .authfile = o->authfile,
+                                        .platform = platform.ptr,
+                                        .insecure = o->insecure};
+  a->images = images_new(&images);
+  if (a->images == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  const struct stock_options stock = {.loop = &a->loop,
+                                      .images = a->images,
+                                      .folder = o->folder,
+                                      .max_size = o->max_size,
+                                      .seed_ms = o->seed_ms,
+                                      .client = a->client,
+                                      .tls = tls,
+                                      .bittorrent = o->bittorrent,
+                                      .log = o->log};
+  return stock_new(&stock, &a->stock, e);
+}
+
+static int listen_all(struct agent *a, struct error *e) {
+  const struct agent_options *o = a->options;
+  a->mirror = (struct mirror_options){.images = a->images,
+                                      .stock = a->stock,
+                                      .hosts = o->hosts,
+                                      .host_count = o->host_count,
+                                      .require_credentials = o->require_credentials,
+                                      .log = o->log};
+  mirror_routes(&a->mirror, a->routes);
+  const struct http_server_options options = {
+      .routes = a->routes, .route_count = MIRROR_ROUTES, .log = o->log};
+  a->server = http_server_new(&a->loop, &options);
+  if (a->server == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  for (size_t i = 0; i < o->listen_count; i++) {
+    if (http_listen(o->listen[i], &a->places, e) != 0) {
+      return -1;
+    }
+  }
+  for (size_t i = 0; i < a->places.count; i++) {
+    if (http_server_listen(a->server, &a->places.items[i], e) != 0) {
+      return -1;
+    }
+    log_write(o->log, LOG_LEVEL_INFO, "listens on %s", a->places.items[i].name);
+  }
+  return 0;
+}
+
+int agent_run(const struct agent_options *options, struct error *e) {
+  struct agent a = {.options = options, .certificates.bundle = -1};
+  if (uv_loop_init(&a.loop) != 0) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  raise_limit();
+  begin_handles(&a);
+  int result = open_stock(&a, e) != 0 || listen_all(&a, e) != 0 ? -1 : 0;
+  if (result == 0) {
+    log_write(options->log, LOG_LEVEL_INFO, "ready: swarmgate agent %s, %zu registries",
+              SWARMGATE_VERSION, options->host_count);
+  } else {
+    end(&a);
+  }
+  uv_run(&a.loop, UV_RUN_DEFAULT);
+  uv_loop_close(&a.loop);
+  stock_free(a.stock);
+  http_places_free(&a.places);
+  image_certificates_close(&a.certificates);
+  arena_free(&a.arena);
+  return result;
+}

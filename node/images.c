@@ -1,0 +1,383 @@
+#include "node/images.h"
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "image/reference.h"
+#include "image/registry.h"
+#include "node/ask.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+enum {
+  ANSWER_MS = 5000,          /* so long a runtime waits for a gateway */
+  KNOWN_MS = 60 * 60 * 1000, /* so long an offer is of any use */
+  KNOWN_MAX = 256,           /* offers; one has all torrents of its image */
+};
+
+struct images_wait {
+  struct images_wait *next;
+  struct question *question;
+  images_told *told;
+  void *arg;
+};
+
+/* Put to a gateway, and not answered yet. */
+struct question {
+  struct question *next;
+  struct images *images;
+  struct images_key key; /* strings are its own */
+  struct registry *registry;
+  struct ask *ask;
+  struct images_wait *waits;
+  uv_timer_t timer; /* while somebody waits */
+};
+
+struct images {
+  struct images_options options;
+  struct image *known; /* newest first */
+  struct question *questions;
+};
+
+/* --- keys --- */
+
+static bool copy_key(const struct images_key *from, struct images_key *to) {
+  *to = (struct images_key){.host = from->host,
+                            .repository = strdup(from->repository),
+                            .reference = strdup(from->reference)};
+  if (from->authorization != NULL) {
+    to->authorization = strdup(from->authorization);
+  }
+  return to->repository != NULL && to->reference != NULL &&
+         (from->authorization == NULL || to->authorization != NULL);
+}
+
+static void free_key(struct images_key *key) {
+  free((char *)(uintptr_t)key->repository);
+  free((char *)(uintptr_t)key->reference);
+  image_secret_free((char *)(uintptr_t)key->authorization);
+}
+
+static bool same_secret(const char *a, const char *b) {
+  if (a == NULL || b == NULL) {
+    return a == b;
+  }
+  size_t len = strlen(a);
+  return len == strlen(b) && CRYPTO_memcmp(a, b, len) == 0;
+}
+
+/* Same caller, same repository. */
+static bool is_beside(const struct images_key *a, const struct images_key *b) {
+  return a->host == b->host && strcmp(a->repository, b->repository) == 0 &&
+         same_secret(a->authorization, b->authorization);
+}
+
+static bool is_same(const struct images_key *a, const struct images_key *b) {
+  return is_beside(a, b) && strcmp(a->reference, b->reference) == 0;
+}
+
+/* --- images --- */
+
+void image_hold(struct image *image) {
+  image->holders++;
+}
+
+void image_release(struct image *image) {
+  if (image != NULL && --image->holders == 0) {
+    offer_free(&image->offer);
+    free_key(&image->key);
+    free(image);
+  }
+}
+
+const struct offer_blob *image_blob(const struct image *image, const char *digest) {
+  for (size_t i = 0; i < image->offer.blob_count; i++) {
+    if (strcmp(image->offer.blobs[i].digest, digest) == 0) {
+      return &image->offer.blobs[i];
+    }
+  }
+  return NULL;
+}
+
+struct image *images_find(struct images *images, const struct images_key *key, uint64_t age_ms) {
+  uint64_t now = clock_monotonic_ms();
+  for (struct image *i = images->known; i != NULL; i = i->next) {
+    if (now - i->got_ms <= age_ms && is_same(&i->key, key)) {
+      return i;
+    }
+  }
+  return NULL;
+}
+
+struct image *images_find_blob(struct images *images, const struct images_key *key,
+                               const char *digest, uint64_t age_ms,
+                               const struct offer_blob **blob) {
+  uint64_t now = clock_monotonic_ms();
+  for (struct image *i = images->known; i != NULL; i = i->next) {
+    if (now - i->got_ms <= age_ms && is_beside(&i->key, key) &&
+        (*blob = image_blob(i, digest)) != NULL) {
+      return i;
+    }
+  }
+  return NULL;
+}
+
+/* What is too old, too many, or another answer to the same question. */
+static void forget_old(struct images *images, const struct image *fresh) {
+  uint64_t now = clock_monotonic_ms();
+  size_t count = 1;
+  struct image **at = &images->known;
+  while (*at != NULL) {
+    struct image *i = *at;
+    if (i != fresh &&
+        (++count > KNOWN_MAX || now - i->got_ms > KNOWN_MS || is_same(&i->key, &fresh->key))) {
+      *at = i->next;
+      image_release(i);
+    } else {
+      at = &i->next;
+    }
+  }
+}
+
+static struct image *add_image(struct images *images, const struct images_key *key,
+                               struct offer *offer) {
+  struct image *i = calloc(1, sizeof *i);
+  if (i == NULL || !copy_key(key, &i->key)) {
+    if (i != NULL) {
+      free_key(&i->key);
+      free(i);
+    }
+    offer_free(offer);
+    return NULL;
+  }
+  i->offer = *offer;
+  i->holders = 1; /* the list */
+  i->got_ms = clock_monotonic_ms();
+  i->next = images->known;
+  images->known = i;
+  forget_old(images, i);
+  return i;
+}
+
+/* --- questions --- */
+
+static void on_closed(uv_handle_t *handle) {
+  free(handle->data);
+}
+
+static void take_out(struct question *q) {
+  for (struct question **at = &q->images->questions; *at != NULL; at = &(*at)->next) {
+    if (*at == q) {
+      *at = q->next;
+      break;
+    }
+  }
+}
+
+static void end_question(struct question *q) {
+  take_out(q);
+  registry_free(q->registry);
+  free_key(&q->key);
+  uv_close((uv_handle_t *)&q->timer, on_closed);
+}
+
+static void tell(struct question *q, struct image *image, const struct error *e) {
+  struct images_wait *w;
+  uv_timer_stop(&q->timer);
+  while ((w = q->waits) != NULL) {
+    q->waits = w->next;
+    w->told(w->arg, image, e);
+    free(w);
+  }
+}
+
+static void on_time(uv_timer_t *timer) {
+  struct error e = {0};
+  error_set(&e, ERROR_FAILED, "the gateway has not answered within %d seconds, or is still hashing",
+            ANSWER_MS / 1000);
+  tell(timer->data, NULL, &e);
+}
+
+static void on_waits(void *arg, uint64_t done, uint64_t size) {
+  (void)arg;
+  (void)done;
+  (void)size;
+}
+
+static void on_answer(void *arg, struct offer *offer, const struct error *e) {
+  struct question *q = arg;
+  struct error why = {0};
+  struct image *image = NULL;
+  q->ask = NULL;
+  take_out(q); /* who asks from now on asks anew */
+  if (offer != NULL) {
+    image = add_image(q->images, &q->key, offer);
+    error_set(&why, ERROR_FAILED, "out of memory");
+  }
+  if (image != NULL) {
+    image_hold(image);
+  }
+  tell(q, image, offer == NULL ? e : image == NULL ? &why : NULL);
+  image_release(image);
+  end_question(q);
+}
+
+/* `user:password` of Basic credentials (RFC 7617); NULL of any others. Secret. */
+static char *basic_of(const char *authorization) {
+  struct slice text = slice_str(authorization);
+  struct slice scheme = slice_cut(&text, ' ');
+  size_t len = 0;
+  char *out = malloc(text.len + 1);
+  text = slice_trim(text);
+  if (out == NULL || !slice_equal_nocase(scheme, SLICE("Basic")) ||
+      !base64_decode(BASE64_STANDARD, text, out, &len) || memchr(out, '\0', len) != NULL) {
+    free(out);
+    return NULL;
+  }
+  out[len] = '\0';
+  return out;
+}
+
+/* Who could listen on the way must not have anybody's password. */
+static int check_way(const struct images *images, const struct route_host *host, bool known,
+                     struct error *e) {
+  if (!known || images->options.insecure || strncmp(host->gateway, "http://", 7) != 0 ||
+      image_host_is_loopback(host->gateway + 7)) {
+    return 0;
+  }
+  return error_set(e, ERROR_USAGE,
+                   "the gateway %s is on plain http: credentials do not go there, unless "
+                   "`insecure: true` says so",
+                   host->gateway);
+}
+
+/* Our own credentials, or what a runtime gave; a registry's token service wants them apart. */
+static int open_registry(struct question *q, const char *creds, struct error *e) {
+  const struct images_options *o = &q->images->options;
+  const struct images_key *key = &q->key;
+  struct image_credentials credentials = {0};
+  struct registry_options options = {
+      .url = key->host->gateway, .api = "v1", .tls = o->tls, .credentials = &credentials};
+  if ((creds != NULL || key->authorization == NULL) &&
+      image_credentials_find(creds, o->authfile, key->host->name, key->repository, &credentials,
+                             e) != 0) {
+    return -1;
+  }
+  bool known = key->authorization != NULL || credentials.username != NULL ||
+               credentials.identity_token != NULL;
+  if (check_way(q->images, key->host, known, e) == 0) {
+    q->registry = registry_new(o->client, &options, e);
+  }
+  image_credentials_free(&credentials);
+  return q->registry == NULL ? -1 : 0;
+}
+
+static int begin(struct question *q, struct error *e) {
+  const struct images_key *key = &q->key;
+  char *creds = key->authorization == NULL ? NULL : basic_of(key->authorization);
+  int result = open_registry(q, creds, e);
+  const struct ask_options options = {.loop = q->images->options.loop,
+                                      .gateway = q->registry,
+                                      .repository = key->repository,
+                                      .reference = key->reference,
+                                      .host = key->host->name,
+                                      .platform = q->images->options.platform,
+                                      .authorization = creds == NULL ? key->authorization : NULL};
+  image_secret_free(creds);
+  if (result != 0) {
+    return -1;
+  }
+  q->ask = ask_start(&options, on_waits, on_answer, q, e);
+  return q->ask == NULL ? -1 : 0;
+}
+
+static struct question *start(struct images *images, const struct images_key *key,
+                              struct error *e) {
+  struct question *q = calloc(1, sizeof *q);
+  if (q == NULL) {
+    error_set(e, ERROR_FAILED, "out of memory");
+    return NULL;
+  }
+  q->images = images;
+  uv_timer_init(images->options.loop, &q->timer);
+  q->timer.data = q;
+  q->next = images->questions;
+  images->questions = q;
+  int result = copy_key(key, &q->key) ? begin(q, e) : error_set(e, ERROR_FAILED, "out of memory");
+  if (result != 0) {
+    end_question(q);
+    return NULL;
+  }
+  return q;
+}
+
+static struct question *find_question(struct images *images, const struct images_key *key) {
+  for (struct question *q = images->questions; q != NULL; q = q->next) {
+    if (is_same(&q->key, key)) {
+      return q;
+    }
+  }
+  return NULL;
+}
+
+struct images_wait *images_ask(struct images *images, const struct images_key *key,
+                               images_told *told, void *arg, struct error *e) {
+  struct images_wait *w = calloc(1, sizeof *w);
+  struct question *q = find_question(images, key);
+  if (w == NULL) {
+    error_set(e, ERROR_FAILED, "out of memory");
+    return NULL;
+  }
+  if (q == NULL && (q = start(images, key, e)) == NULL) {
+    free(w);
+    return NULL;
+  }
+  *w = (struct images_wait){.next = q->waits, .question = q, .told = told, .arg = arg};
+  q->waits = w;
+  if (!uv_is_active((uv_handle_t *)&q->timer)) {
+    uv_timer_start(&q->timer, on_time, ANSWER_MS, 0);
+  }
+  return w;
+}
+
+void images_cancel(struct images_wait *w) {
+  for (struct images_wait **at = &w->question->waits; *at != NULL; at = &(*at)->next) {
+    if (*at == w) {
+      *at = w->next;
+      break;
+    }
+  }
+  free(w);
+}
+
+struct images *images_new(const struct images_options *options) {
+  struct images *images = calloc(1, sizeof *images);
+  if (images != NULL) {
+    images->options = *options;
+  }
+  return images;
+}
+
+void images_free(struct images *images) {
+  struct question *q;
+  struct image *i;
+  if (images == NULL) {
+    return;
+  }
+  while ((q = images->questions) != NULL) {
+    struct images_wait *w;
+    while ((w = q->waits) != NULL) {
+      q->waits = w->next;
+      free(w);
+    }
+    if (q->ask != NULL) {
+      ask_cancel(q->ask);
+    }
+    end_question(q);
+  }
+  while ((i = images->known) != NULL) {
+    images->known = i->next;
+    image_release(i);
+  }
+  free(images);
+}

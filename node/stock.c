@@ -1,0 +1,423 @@
+#include "node/stock.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+  LOOK_MS = 1000,              /* how often it is looked whether anything comes */
+  STALL_MS = 30 * 1000,        /* so long a reader waits while nothing comes of anybody */
+  GIVE_UP_MS = 10 * 60 * 1000, /* so long a download goes on without a reader or anything coming */
+  RENEW_EVERY_MS = 2000,       /* as often new tokens are asked for at most */
+};
+
+/* A blob in its swarm. */
+struct swarm {
+  struct swarm *next;
+  struct stock *stock;
+  struct shelf_blob *blob; /* in use until it is there */
+  struct image *image;     /* held: of this the download has its tokens */
+  struct download *download;
+  struct stock_reader *readers; /* until it is there */
+  bool ready;
+  uint64_t last_done, last_came_ms;
+  uint64_t seed_until_ms; /* 0: it is not there yet */
+  struct images_wait *renewal;
+  uint64_t renewed_ms;
+};
+
+struct stock {
+  struct stock_options options;
+  char *unfinished;
+  struct layout *layout;
+  struct shelf *shelf;
+  struct downloads *downloads;
+  struct swarm *swarms;
+  uv_timer_t timer;                            /* while there is a swarm */
+  uint64_t from_gateway, from_peers, uploaded; /* of swarms that were left */
+};
+
+/* --- leaving a swarm --- */
+
+static void count(struct stock *s, const struct download_progress *p) {
+  s->from_gateway += p->from_gateway;
+  s->from_peers += p->from_peers;
+  s->uploaded += p->uploaded;
+}
+
+static void leave(struct swarm *w) {
+  struct stock *s = w->stock;
+  struct download_progress progress;
+  for (struct swarm **at = &s->swarms; *at != NULL; at = &(*at)->next) {
+    if (*at == w) {
+      *at = w->next;
+      break;
+    }
+  }
+  if (w->download != NULL) {
+    download_progress_of(w->download, &progress);
+    count(s, &progress);
+    download_stop(w->download);
+  }
+  if (w->renewal != NULL) {
+    images_cancel(w->renewal);
+  }
+  w->blob->owner = NULL;
+  if (w->seed_until_ms == 0) {
+    shelf_release(s->shelf, w->blob);
+  }
+  image_release(w->image);
+  free(w);
+}
+
+static void on_shelf_removes(void *arg, struct shelf_blob *blob) {
+  (void)arg;
+  if (blob->owner != NULL) {
+    leave(blob->owner);
+  }
+}
+
+/* --- readers --- */
+
+/* Tells those who wait for the piece; UINT32_MAX: all. Any of them may end within, so the list is
+ * begun anew after each. */
+static void tell(struct swarm *w, uint32_t piece, enum stock_news news, struct slice bytes,
+                 const struct error *e) {
+  struct stock_reader *r = w->readers;
+  while (r != NULL) {
+    if (r->waits && (piece == UINT32_MAX || r->piece == piece)) {
+      r->waits = false;
+      r->told(r->arg, news, bytes, e);
+      r = w->readers;
+    } else {
+      r = r->next;
+    }
+  }
+}
+
+/* It does not come: whoever reads it is told, or is when he wants the next piece. */
+static void fail(struct swarm *w, const struct error *e) {
+  struct stock_reader *r;
+  log_write(w->stock->options.log, LOG_LEVEL_WARN, "%s does not come: %s", w->blob->digest,
+            e->text);
+  tell(w, UINT32_MAX, STOCK_FAILED, SLICE(""), e);
+  while ((r = w->readers) != NULL) {
+    w->readers = r->next;
+    r->next = NULL;
+  }
+  leave(w);
+}
+
+static void take_out(struct swarm *w, const struct stock_reader *reader) {
+  for (struct stock_reader **at = &w->readers; *at != NULL; at = &(*at)->next) {
+    if (*at == reader) {
+      *at = reader->next;
+      return;
+    }
+  }
+}
+
+void stock_end(struct stock *s, struct stock_reader *reader) {
+  if (reader->blob->owner != NULL) {
+    take_out(reader->blob->owner, reader);
+  }
+  shelf_release(s->shelf, reader->blob);
+  reader->blob = NULL;
+}
+
+bool stock_is_there(const struct stock_reader *reader) {
+  return reader->blob->there;
+}
+
+int stock_open_file(const struct stock *s, const struct stock_reader *reader, struct error *e) {
+  char *path = layout_path(s->layout, reader->blob->digest);
+  int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    error_errno(e, path == NULL ? ENOMEM : errno, "cannot open %s", reader->blob->digest);
+  }
+  free(path);
+  return fd;
+}
+
+int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
+  struct swarm *w = reader->blob->owner;
+  (void)s;
+  if (w == NULL) {
+    return -1;
+  }
+  reader->piece = piece;
+  reader->waits = true;
+  if (w->ready) {
+    download_read(w->download, piece);
+  }
+  return 0;
+}
+
+/* --- what is told of a download --- */
+
+static void plan_look(struct stock *s);
+
+static void on_landed(void *arg, const struct error *e) {
+  struct swarm *w = arg;
+  struct stock *s = w->stock;
+  if (e != NULL) {
+    fail(w, e);
+    return;
+  }
+  w->seed_until_ms = clock_monotonic_ms() + s->options.seed_ms;
+  shelf_landed(w->blob);
+  tell(w, UINT32_MAX, STOCK_THERE, SLICE(""), NULL);
+  w->readers = NULL;
+  shelf_release(s->shelf, w->blob);
+  plan_look(s);
+}
+
+static void on_ready(void *arg) {
+  struct swarm *w = arg;
+  w->ready = true;
+  for (const struct stock_reader *r = w->readers; r != NULL; r = r->next) {
+    if (r->waits) {
+      download_read(w->download, r->piece);
+    }
+  }
+}
+
+static void on_data(void *arg, uint32_t piece, struct slice bytes) {
+  struct error e = {0};
+  error_set(&e, ERROR_FAILED, "a piece cannot be read");
+  tell(arg, piece, bytes.len == 0 ? STOCK_FAILED : STOCK_PIECE, bytes, &e);
+}
+
+static void on_renewed(void *arg, struct image *image, const struct error *e) {
+  struct swarm *w = arg;
+  w->renewal = NULL;
+  const struct offer_blob *blob = image == NULL ? NULL : image_blob(image, w->blob->digest);
+  if (blob != NULL) {
+    image_hold(image);
+    download_renew(w->download, blob);
+    image_release(w->image);
+    w->image = image;
+  } else if (e != NULL && (e->kind == ERROR_DENIED || e->kind == ERROR_NOT_FOUND)) {
+    if (w->seed_until_ms == 0) {
+      fail(w, e); /* a gateway that is away may come back; one that says no has the last word */
+    } else {
+      log_write(w->stock->options.log, LOG_LEVEL_INFO, "%s is no longer seeded: %s",
+                w->blob->digest, e->text);
+      leave(w);
+    }
+  }
+}
+
+static void on_stale(void *arg) {
+  struct swarm *w = arg;
+  struct images_key key = w->image->key;
+  uint64_t now = clock_monotonic_ms();
+  if (w->renewal == NULL && now - w->renewed_ms >= RENEW_EVERY_MS) {
+    key.reference = w->image->offer.digest;
+    w->renewed_ms = now;
+    w->renewal = images_ask(w->stock->options.images, &key, on_renewed, w, NULL);
+  }
+}
+
+/* --- time --- */
+
+static void look_at(struct swarm *w, uint64_t now) {
+  struct download_progress progress;
+  struct error e = {0};
+  download_progress_of(w->download, &progress);
+  if (progress.done != w->last_done || progress.done == w->blob->size) {
+    w->last_done = progress.done;
+    w->last_came_ms = now;
+  }
+  if (now - w->last_came_ms < STALL_MS) {
+    return;
+  }
+  const char *trouble = downloads_trouble(w->stock->downloads);
+  error_set(&e, ERROR_FAILED, "nothing has come for %d seconds: %s", STALL_MS / 1000,
+            trouble != NULL ? trouble : "no peer has what is missing");
+  if (now - w->last_came_ms >= GIVE_UP_MS) {
+    fail(w, &e);
+  } else {
+    tell(w, UINT32_MAX, STOCK_FAILED, SLICE(""), &e);
+  }
+}
+
+static void on_time(uv_timer_t *timer) {
+  struct stock *s = timer->data;
+  uint64_t now = clock_monotonic_ms();
+  struct swarm *next;
+  for (struct swarm *w = s->swarms; w != NULL; w = next) {
+    next = w->next;
+    if (w->seed_until_ms == 0) {
+      look_at(w, now);
+    } else if (now >= w->seed_until_ms) {
+      leave(w);
+    }
+  }
+  plan_look(s);
+}
+
+/* Often while something is being fetched, else when the next seed ends, and else not at all. */
+static void plan_look(struct stock *s) {
+  uint64_t now = clock_monotonic_ms();
+  uint64_t wait = UINT64_MAX;
+  for (const struct swarm *w = s->swarms; w != NULL; w = w->next) {
+    uint64_t of_this = w->seed_until_ms == 0    ? LOOK_MS
+                       : w->seed_until_ms > now ? w->seed_until_ms - now
+                                                : 0;
+    wait = of_this < wait ? of_this : wait;
+  }
+  if (wait == UINT64_MAX) {
+    uv_timer_stop(&s->timer);
+  } else {
+    uv_timer_start(&s->timer, on_time, wait, 0);
+  }
+}
+
+/* --- beginning --- */
+
+/* Takes the blob's use over, after a failure too. */
+static int join(struct stock *s, struct image *image, const struct offer_blob *offer,
+                struct shelf_blob *blob, struct error *e) {
+  static const struct download_events events = {on_landed, on_stale, on_ready, on_data};
+  struct swarm *w = calloc(1, sizeof *w);
+  if (w == NULL) {
+    shelf_release(s->shelf, blob);
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  *w = (struct swarm){.next = s->swarms,
+                      .stock = s,
+                      .blob = blob,
+                      .image = image,
+                      .last_came_ms = clock_monotonic_ms()};
+  s->swarms = w;
+  blob->owner = w;
+  image_hold(image);
+  w->download = download_start(s->downloads, offer, s->options.seed_ms > 0, &events, w, e);
+  if (w->download == NULL) {
+    leave(w);
+    return -1;
+  }
+  plan_look(s);
+  return 0;
+}
+
+int stock_begin(struct stock *s, struct image *image, const struct offer_blob *offer,
+                struct stock_reader *reader, struct error *e) {
+  struct shelf_blob *blob = shelf_find(s->shelf, offer->digest);
+  if (blob == NULL) {
+    blob = shelf_add(s->shelf, offer->digest, offer->size, e);
+    if (blob == NULL || join(s, image, offer, blob, e) != 0) {
+      return -1;
+    }
+  } else if (!blob->there && blob->owner == NULL) { /* it has failed, and somebody still reads it */
+    return error_set(e, ERROR_FAILED, "it has just failed to come");
+  }
+  shelf_use(s->shelf, blob);
+  reader->blob = blob;
+  reader->waits = false;
+  reader->next = NULL;
+  if (!blob->there) {
+    struct swarm *w = blob->owner;
+    reader->next = w->readers;
+    w->readers = reader;
+  }
+  return 0;
+}
+
+/* --- how it stands --- */
+
+void stock_status_of(const struct stock *s, struct stock_status *out) {
+  *out = (struct stock_status){.size = shelf_size(s->shelf),
+                               .max_size = shelf_max(s->shelf),
+                               .from_gateway = s->from_gateway,
+                               .from_peers = s->from_peers,
+                               .uploaded = s->uploaded};
+  for (const struct shelf_blob *b = NULL; (b = shelf_next(s->shelf, b)) != NULL;) {
+    out->blobs += b->there ? 1 : 0;
+  }
+  for (const struct swarm *w = s->swarms; w != NULL; w = w->next) {
+    struct download_progress progress;
+    download_progress_of(w->download, &progress);
+    out->from_gateway += progress.from_gateway;
+    out->from_peers += progress.from_peers;
+    out->uploaded += progress.uploaded;
+    out->peers += progress.peers;
+    *(w->blob->there ? &out->seeding : &out->fetching) += 1;
+  }
+}
+
+bool stock_next_swarm(const struct stock *s, size_t at, struct stock_swarm *out) {
+  const struct swarm *w = s->swarms;
+  while (w != NULL && at-- > 0) {
+    w = w->next;
+  }
+  if (w == NULL) {
+    return false;
+  }
+  *out = (struct stock_swarm){w->blob->digest, w->blob->size, w->blob->there, {0}};
+  download_progress_of(w->download, &out->progress);
+  return true;
+}
+
+/* --- all of it --- */
+
+static int open_all(struct stock *s, struct error *e) {
+  const struct stock_options *o = &s->options;
+  const struct shelf_options shelving = {.folder = o->folder,
+                                         .unfinished = s->unfinished,
+                                         .max_size = o->max_size,
+                                         .removes = on_shelf_removes,
+                                         .arg = s};
+  if (layout_open(o->folder, &s->layout, e) != 0 || shelf_open(&shelving, &s->shelf, e) != 0) {
+    return -1;
+  }
+  const struct downloads_options options = {.loop = o->loop,
+                                            .client = o->client,
+                                            .tls = o->tls,
+                                            .layout = s->layout,
+                                            .unfinished = s->unfinished,
+                                            .bittorrent = o->bittorrent};
+  return downloads_new(&options, &s->downloads, e);
+}
+
+int stock_new(const struct stock_options *options, struct stock **out, struct error *e) {
+  struct stock *s = *out = calloc(1, sizeof *s);
+  if (s == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  s->options = *options;
+  uv_timer_init(options->loop, &s->timer);
+  s->timer.data = s;
+  if (asprintf(&s->unfinished, "%s/unfinished", options->folder) < 0) {
+    s->unfinished = NULL;
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  return open_all(s, e);
+}
+
+void stock_stop(struct stock *s) {
+  struct swarm *w;
+  if (s == NULL) {
+    return;
+  }
+  while ((w = s->swarms) != NULL) {
+    w->download = NULL; /* it is let go with all others, who wait for their trackers at once */
+    leave(w);
+  }
+  downloads_free(s->downloads);
+  uv_close((uv_handle_t *)&s->timer, NULL);
+}
+
+void stock_free(struct stock *s) {
+  if (s != NULL) {
+    shelf_close(s->shelf);
+    layout_close(s->layout);
+    free(s->unfinished);
+    free(s);
+  }
+}
