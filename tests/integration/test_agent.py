@@ -1,0 +1,412 @@
+"""swarmgate agent: containerd, podman, skopeo and docker's requests, pulling through it from a real registry."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import threading
+
+import pytest
+from support.agent import Agent
+from support.gate import Gate
+from support.image import small_image
+from support.process import binary, free_port, run, wait_for
+from support.registry import Registry, basic
+from support.registry_clients import Containerd, Podman, Skopeo
+
+USERS = {"alice": "correct horse", "bob": "hunter two", "gateway": "battery staple"}
+LAYERS = (6_000_000, 1_000_000, 70_000)
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def digest_of(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def make_index(folder, architecture="amd64"):
+    """Lists the image of a layout in an index, as image number two, beside one that is not there; returns its digest."""
+    with open(os.path.join(folder, "index.json"), encoding="utf-8") as f:
+        image = json.load(f)["manifests"][0]
+    entries = [{**{key: image[key] for key in ("mediaType", "digest", "size")},
+                "platform": {"os": "linux", "architecture": architecture}}]
+    data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+    with open(os.path.join(folder, "blobs/sha256", digest_of(data)[7:]), "wb") as f:
+        f.write(data)
+    with open(os.path.join(folder, "index.json"), "w", encoding="utf-8") as f:
+        json.dump({"schemaVersion": 2, "manifests": [{"mediaType": INDEX, "digest": digest_of(data), "size": len(data), "annotations": {
+            "org.opencontainers.image.ref.name": "1"}}]}, f)
+    return digest_of(data)
+
+
+class World:
+    """Registries, private and public, with images, a gateway for both, and agents."""
+
+    def __init__(self, folder, **gate):
+        self.folder = folder
+        self.private = Registry(str(folder / "private"), USERS).start()
+        self.public = Registry(str(folder / "public"), {}).start()
+        self.layout = folder / "image"
+        self.digest = small_image(str(self.layout), "agent", LAYERS)
+        self.private.push(f"oci:{self.layout}:1", "team/app:1", "alice")
+        self.public.push(f"oci:{self.layout}:1", "team/app:1", None)
+        self.many = folder / "many"
+        small_image(str(self.many), "platforms", LAYERS[1:])
+        self.index = make_index(str(self.many))
+        self.private.push(f"oci:{self.many}:1", "team/many:1", "alice", "--all")
+        os.makedirs(folder / "gate")
+        secret = folder / "gate" / "gateway.pass"
+        secret.write_text(USERS["gateway"])
+        secret.chmod(0o600)
+        rows = [{"name": self.private.address, "url": self.private.url,
+                 "credentials": {"username": "gateway", "password_file": "gateway.pass"}},
+                {"name": self.public.address, "url": self.public.url}]
+        self.gate = Gate(str(folder / "gate"), rows, gateway={"cache": {"path": "cache"}}, **gate).start()
+        self.manifest = json.loads((self.layout / "blobs/sha256" / self.digest[7:]).read_bytes())
+        self.blobs = [self.manifest["config"], *self.manifest["layers"]]
+        self.size = sum(blob["size"] for blob in self.blobs)
+
+    def agent(self, folder, user="alice", gateway=None, **more):
+        url = gateway or self.gate.gateway_url
+        if user is not None:
+            more["authfile"] = self.private.auth_file(user)
+        return Agent(folder, {self.private.address: url, self.public.address: url}, **more)
+
+    def path(self, what, image="team/app", registry=None):
+        return f"/v2/{image}/{what}?ns={(registry or self.private).address}"
+
+    def image(self, image="team/app:1", registry=None):
+        return f"{(registry or self.private).address}/{image}"
+
+    def stop(self):
+        self.gate.stop()
+        self.public.stop()
+        self.private.stop()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("agent"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def agent(world, tmp_path):
+    with world.agent(tmp_path / "agent") as running:
+        yield running
+
+
+# --- docker's requests, and what any runtime sees ---
+
+def pull_all(world, agent, registry=None, **headers):
+    """What docker asks for; returns the bytes of all blobs."""
+    assert agent.ask("/v2/", **headers).status == 200
+    head = agent.ask(world.path("manifests/1", registry=registry), "HEAD", **headers)
+    got = agent.ask(world.path("manifests/" + head.headers["docker-content-digest"], registry=registry), **headers)
+    assert (head.status, got.status, head.body) == (200, 200, b"")
+    for answer in head, got:
+        assert answer.headers["docker-content-digest"] == world.digest == digest_of(got.body)
+        assert answer.headers["content-type"] == "application/vnd.oci.image.manifest.v1+json"
+        assert int(answer.headers["content-length"]) == len(got.body)
+    total = 0
+    for blob in world.blobs:
+        seen = agent.ask(world.path("blobs/" + blob["digest"], registry=registry), "HEAD", **headers)
+        assert (seen.status, int(seen.headers["content-length"]), seen.body) == (200, blob["size"], b"")
+        answer = agent.ask(world.path("blobs/" + blob["digest"], registry=registry), **headers)
+        assert (answer.status, digest_of(answer.body)) == (200, blob["digest"])
+        total += len(answer.body)
+    return total
+
+
+@pytest.mark.parametrize("of", ["private", "public"])
+def test_docker_cold_and_warm(world, agent, of):
+    registry = getattr(world, of)
+    assert pull_all(world, agent, registry) == world.size
+    status = wait_for("all blobs", 20, lambda: (s := agent.status())["blobs"] == len(world.blobs) and s)
+    assert (status["from_gateway"], status["size"], status["fetching"]) == (world.size, world.size, 0)
+    pull_all(world, agent, registry)
+    assert agent.status()["from_gateway"] == world.size
+
+
+def test_ranges(world, agent):
+    blob = world.blobs[1]
+    path = world.path("blobs/" + blob["digest"])
+    whole = (world.layout / "blobs/sha256" / blob["digest"][7:]).read_bytes()
+    agent.ask(world.path("manifests/1"))
+    # Cold, as containerd resumes; then out of the store.
+    for field, part in (("bytes=2000000-", whole[2_000_000:]), ("bytes=0-9", whole[:10]), ("bytes=-5", whole[-5:])):
+        answer = agent.ask(path, Range=field)
+        start = len(whole) - len(part) if field != "bytes=0-9" else 0
+        assert (answer.status, answer.body) == (206, part)
+        assert answer.headers["content-range"] == f"bytes {start}-{start + len(part) - 1}/{len(whole)}"
+    beyond = agent.ask(path, Range=f"bytes={len(whole)}-")
+    assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    assert agent.ask(path).headers["accept-ranges"] == "bytes"
+
+
+def test_what_is_not_a_clean_yes_is_a_404(world, agent):
+    blob = world.blobs[1]["digest"]
+    for path in (world.path("blobs/" + blob),  # before its manifest
+                 world.path("manifests/none"), world.path("manifests/1", "team/none"),
+                 world.path("manifests/" + world.index, "team/many"),  # the index itself
+                 "/v2/team/app/manifests/1?ns=elsewhere.example", "/v2/team/app/manifests/1",  # there are two registries
+                 "/v2/team/app/tags/list", "/v2/team/app/blobs/md5:1", "/v2/UPPER/manifests/1"):
+        for method in ("GET", "HEAD"):
+            answer = agent.ask(path, method)
+            assert answer.status == 404, path
+        assert json.loads(agent.ask(path).body)["errors"][0]["code"]
+    agent.ask(world.path("manifests/1"))
+    assert agent.ask(world.path("blobs/" + blob, registry=world.public)).status == 404  # of another registry
+    assert agent.ask(world.path("blobs/" + blob, "team/many")).status == 404
+
+
+def test_a_path_that_names_the_registry(world, agent):
+    host = world.private.address.replace(":", "_")
+    assert agent.ask(f"/v2/{host}/team/app/manifests/1").headers["docker-content-digest"] == world.digest
+    assert agent.ask(f"/v2/{host}/team/app/blobs/{world.blobs[0]['digest']}").status == 200
+
+
+def test_many_askers_share_one_download(world, tmp_path):
+    with world.agent(tmp_path / "agent", download_rate="3MiB") as agent:
+        agent.ask(world.path("manifests/1"))
+        blob = world.blobs[1]
+        got = []
+        askers = [threading.Thread(target=lambda: got.append(agent.ask(world.path("blobs/" + blob["digest"])))) for _ in range(6)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+        assert [digest_of(answer.body) for answer in got] == [blob["digest"]] * 6
+        assert agent.status()["from_gateway"] == blob["size"]
+
+
+def test_an_answer_begins_before_the_swarm_is_done(world, tmp_path):
+    with world.agent(tmp_path / "agent", download_rate="2MiB") as agent:
+        agent.ask(world.path("manifests/1"))
+        blob = world.blobs[1]
+        connection = http.client.HTTPConnection(agent.address, timeout=60)
+        connection.request("GET", world.path("blobs/" + blob["digest"]))
+        answer = connection.getresponse()
+        first = answer.read(1000)
+        assert agent.status()["fetching"] == 1
+        assert digest_of(first + answer.read()) == blob["digest"]
+        connection.close()
+
+
+def test_credentials_of_the_runtime(world, tmp_path):
+    with world.agent(tmp_path / "agent", user=None, require_credentials=True) as agent:
+        challenge = agent.ask("/v2/")
+        assert (challenge.status, challenge.headers["www-authenticate"]) == (401, 'Basic realm="swarmgate"')
+        assert agent.ask(world.path("manifests/1")).status == 401
+        wrong = basic("alice", "wrong")
+        assert agent.ask(world.path("manifests/1"), **wrong).status == 404
+        assert pull_all(world, agent, **basic("alice", USERS["alice"])) == world.size
+        blob = world.path("blobs/" + world.blobs[1]["digest"])
+        # It is there, but not for who has not shown that he may have it.
+        assert agent.ask(blob, **wrong).status == 404
+        assert agent.ask(blob, **basic("bob", USERS["bob"])).status == 404
+        assert agent.ask(blob, **basic("alice", USERS["alice"])).status == 200
+        for secret in (USERS["alice"], wrong["Authorization"], basic("alice", USERS["alice"])["Authorization"].split()[1]):
+            assert secret not in agent.log()
+
+
+def test_the_store_is_bounded(world, tmp_path):
+    most = world.blobs[1]["size"] + world.blobs[3]["size"]
+    with world.agent(tmp_path / "agent", store={"max_size": most}) as agent:
+        agent.ask(world.path("manifests/1"))
+        for number in (1, 3, 2, 1):
+            blob = world.blobs[number]["digest"]
+            assert digest_of(agent.ask(world.path("blobs/" + blob)).body) == blob
+            wait_for("landed", 20, lambda: agent.status()["fetching"] == 0)
+            assert blob in agent.blobs() and agent.status()["size"] <= most
+        # The last one had no room beside any other; the one before beside the smallest alone.
+        assert agent.blobs() == {world.blobs[1]["digest"]}
+    with world.agent(tmp_path / "small", store={"max_size": 1_100_000}) as agent:
+        agent.ask(world.path("manifests/1"))
+        assert agent.ask(world.path("blobs/" + world.blobs[1]["digest"])).status == 404
+        assert "no room" in agent.log()
+
+
+def test_a_restart_keeps_the_store(world, tmp_path):
+    agent = world.agent(tmp_path / "agent").start()
+    pull_all(world, agent)
+    wait_for("all blobs", 20, lambda: agent.status()["blobs"] == len(world.blobs))
+    agent.stop()
+    with agent:
+        assert agent.status()["blobs"] == len(world.blobs) and not os.listdir(tmp_path / "agent/store/unfinished")
+        assert agent.ask(world.path("blobs/" + world.blobs[1]["digest"])).status == 404
+        pull_all(world, agent)
+        assert agent.status()["from_gateway"] == 0
+
+
+def test_the_second_agent_takes_it_from_the_first(world, tmp_path):
+    with world.agent(tmp_path / "first") as first, world.agent(tmp_path / "second") as second:
+        pull_all(world, first)
+        wait_for("seeding", 20, lambda: first.status()["seeding"] == len(world.blobs))
+        pull_all(world, second)
+        seen = second.status()
+        assert seen["from_peers"] + seen["from_gateway"] >= world.size
+        assert first.status()["from_gateway"] == world.size
+        assert seen["from_peers"] > 0.5 * world.size, seen
+
+
+def test_seeding_ends(world, tmp_path):
+    with world.agent(tmp_path / "agent", seed_for="1s") as agent:
+        pull_all(world, agent)
+        wait_for("the end of the seed", 20, lambda: agent.status()["swarms"] == [] and agent.status()["blobs"] == len(world.blobs))
+        assert agent.status()["from_gateway"] == world.size and not os.listdir(tmp_path / "agent/store/unfinished")
+
+
+def test_status_for_people(world, agent):
+    pull_all(world, agent)
+    text = run([binary("swarmgate"), "status", "--url", agent.url]).stdout
+    assert re.search(r"^blobs +4, 6\.7 MiB of 50\.0 GiB$", text, re.M) and re.search(r"^share +0 %$", text, re.M), text
+    nobody = run([binary("swarmgate"), "status", "--url", f"http://127.0.0.1:{free_port()}"], check=False)
+    assert nobody.returncode == 1 and len(nobody.stderr.splitlines()) == 1
+
+
+# --- the runtimes themselves ---
+
+def install(agent, folder):
+    """The files that `agent install` writes: containerd's folder, podman's file."""
+    run([binary("swarmgate"), "agent", "install", "--config", agent.config, "--root", folder])
+    return f"{folder}/etc/containerd/certs.d", f"{folder}/etc/containers/registries.conf.d/50-swarmgate.conf"
+
+
+@contextlib.contextmanager
+def containerd(hosts):
+    with Containerd() as client:
+        client.credentials = lambda user, password: ["--hosts-dir", hosts, *Containerd.credentials(user, password)]
+        yield client
+
+
+def taken(world, agent):
+    status = agent.status()
+    return status["from_gateway"] + status["from_peers"]
+
+
+def alice(registry, world):
+    return ("alice", USERS["alice"]) if registry is world.private else (None, None)
+
+
+@pytest.mark.parametrize("of", ["private", "public"])
+def test_containerd_cold_and_warm(world, agent, tmp_path, of):
+    registry = getattr(world, of)
+    hosts, _ = install(agent, tmp_path / "root")
+    with containerd(hosts) as client:
+        before = registry.bytes_sent()
+        for _ in "cold", "warm":
+            assert client.pull(world.image(registry=registry), *alice(registry, world)).digest == world.digest
+        assert taken(world, agent) == world.size
+        # Of the registry it has asked tag and manifest, and blobs the gateway alone, once at most.
+        assert registry.bytes_sent() - before < world.size + 10_000
+
+
+def test_containerd_of_many_platforms(world, agent, tmp_path):
+    hosts, _ = install(agent, tmp_path / "root")
+    with containerd(hosts) as client:
+        got = client.pull(world.image("team/many:1"), "alice", USERS["alice"])
+        assert got.digest == world.index
+    assert taken(world, agent) > sum(LAYERS[1:])
+
+
+def test_containerd_goes_on_when_the_agent_is_killed(world, tmp_path):
+    agent = world.agent(tmp_path / "agent", download_rate="2MiB").start()
+    hosts, _ = install(agent, tmp_path / "root")
+    with containerd(hosts) as client:
+        got = []
+        pulling = threading.Thread(target=lambda: got.append(client.pull(world.image(), "alice", USERS["alice"])))
+        pulling.start()
+        wait_for("a part", 60, lambda: taken(world, agent) > 1_500_000)
+        agent.process.popen.send_signal(signal.SIGKILL)
+        pulling.join()
+        assert got[0].digest == world.digest
+    agent.process.popen.wait()
+
+
+def test_containerd_without_a_gateway(world, tmp_path):
+    with world.agent(tmp_path / "agent", gateway=f"http://127.0.0.1:{free_port()}") as agent:
+        hosts, _ = install(agent, tmp_path / "root")
+        with containerd(hosts) as client:
+            assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
+        assert "left to the registry" in agent.log() and taken(world, agent) == 0
+
+
+@pytest.mark.parametrize("of, image", [("private", "team/app:1"), ("public", "team/app:1"), ("private", "team/many:1")])
+def test_podman_cold_and_warm(world, agent, tmp_path, monkeypatch, of, image):
+    registry = getattr(world, of)
+    _, conf = install(agent, tmp_path / "root")
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
+    with Podman() as client:
+        for _ in "cold", "warm":
+            got = client.pull(world.image(image, registry), *alice(registry, world))
+            assert got.digest == world.digest or image != "team/app:1"
+    assert taken(world, agent) > (sum(LAYERS[1:]) if "many" in image else sum(LAYERS))
+
+
+def test_podman_without_an_agent(world, agent, tmp_path, monkeypatch):
+    _, conf = install(agent, tmp_path / "root")
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
+    agent.stop()
+    with Podman() as client:
+        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
+
+
+def test_podman_without_a_gateway(world, tmp_path, monkeypatch):
+    with world.agent(tmp_path / "agent", gateway=f"http://127.0.0.1:{free_port()}") as agent, Podman() as client:
+        _, conf = install(agent, tmp_path / "root")
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
+        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
+        assert taken(world, agent) == 0
+
+
+def test_skopeo(world, agent, tmp_path):
+    _, conf = install(agent, tmp_path / "root")
+    with Skopeo() as client:
+        client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
+        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
+    assert taken(world, agent) == world.size
+
+
+# --- install ---
+
+def test_install_touches_no_file_of_others(world, agent, tmp_path):
+    root = tmp_path / "root"
+    hosts, conf = install(agent, root)
+    other = os.path.join(hosts, "other.example", "hosts.toml")
+    os.makedirs(os.path.dirname(other))
+    with open(other, "w", encoding="ascii") as f:
+        f.write("server = 'https://other.example'\n")
+    mine = os.path.join(hosts, world.private.address, "hosts.toml")
+    with open(mine, "w", encoding="ascii") as f:
+        f.write("# of somebody\n")
+    again = run([binary("swarmgate"), "agent", "install", "--config", agent.config, "--root", root], check=False)
+    assert again.returncode == 1 and mine in again.stderr and f"replaced {conf}" in again.stdout
+    run([binary("swarmgate"), "agent", "uninstall", "--config", agent.config, "--root", root])
+    left = {os.path.join(path, name) for path, _, names in os.walk(root) for name in names}
+    assert left == {other, mine}
+
+
+@pytest.mark.parametrize("text, says", [
+    ("gateways: {}", "gateways: names no registry"),
+    ("listen: [127.0.0.1:1]", "gateways: is missing"),
+    ("gateways: {a: http://b}\nstoer: {}", ":2: stoer: there is no such key; is it store?"),
+    ("gateways: {a: ftp://b}", ":1: gateways.a: "),
+])
+def test_a_wrong_configuration(tmp_path, text, says):
+    path = tmp_path / "node.yaml"
+    path.write_text(text)
+    done = run([binary("swarmgate"), "agent", "run", "--config", path], check=False)
+    assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+def test_a_token_that_ends_is_renewed(tmp_path):
+    made = World(tmp_path, auth={"ttl": {"webseed": "1s"}, "leeway": "0s"})
+    try:
+        with made.agent(tmp_path / "agent", download_rate="1MiB") as agent:
+            assert pull_all(made, agent) == made.size
+    finally:
+        made.stop()
