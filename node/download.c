@@ -314,6 +314,9 @@ void download_renew(struct download *d, const struct offer_blob *offer) {
 
 void download_read(struct download *d, uint32_t piece) {
   bittorrent_read(d->torrent, piece);
+  if (d->fed >= 0) {
+    feeder_want(d->all->feeder, d->fed, piece);
+  }
 }
 
 static void forget(struct download *d) {

@@ -368,6 +368,10 @@ void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
   }
 }
 
+void feeder_want(struct feeder *f, int torrent, uint32_t piece) {
+  plan_want(f->torrents[torrent].plan, piece);
+}
+
 void feeder_renew(struct feeder *f, int torrent, const char *url) {
   f->torrents[torrent].torrent.url = url;
   if (!is_busy(f) && f->trouble.kind != ERROR_NONE) {

@@ -44,6 +44,9 @@ int feeder_add(struct feeder *feeder, const struct feeder_torrent *torrent, stru
 /** A piece is there, wherever it came from, or one that was there was not right. */
 void feeder_landed(struct feeder *feeder, int torrent, uint32_t piece);
 
+/** Somebody reads it in order, and has come to this piece. */
+void feeder_want(struct feeder *feeder, int torrent, uint32_t piece);
+
 /** Another URL of the same blob, whose token is newer. */
 void feeder_renew(struct feeder *feeder, int torrent, const char *url);
 

@@ -17,10 +17,15 @@ struct plan {
   size_t count;
   unsigned char *known; /* bitfield of the pieces that we or live peers have */
   size_t known_size;
+  uint32_t wanted; /* whence somebody reads; UINT32_MAX: nobody */
 };
 
 struct plan *plan_new(void) {
-  return calloc(1, sizeof(struct plan));
+  struct plan *plan = calloc(1, sizeof *plan);
+  if (plan != NULL) {
+    plan->wanted = UINT32_MAX;
+  }
+  return plan;
 }
 
 void plan_free(struct plan *plan) {
@@ -136,6 +141,10 @@ static int find_known(struct plan *plan, const struct plan_view *view, uint64_t 
   return 0;
 }
 
+void plan_want(struct plan *plan, uint32_t piece) {
+  plan->wanted = piece;
+}
+
 int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned char *taken,
                 uint64_t now_ms, uint64_t patience_ms, uint64_t *seed, struct plan_choice *out,
                 struct error *e) {
@@ -148,6 +157,7 @@ int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned 
     return -1;
   }
   uint32_t orphan = 0;
+  uint32_t first = UINT32_MAX; /* of our own, from where somebody reads */
   for (uint32_t p = 0; p < view->piece_count; p++) {
     if (bitfield_has(plan->known, p) || bitfield_has(taken, p)) {
       continue;
@@ -157,15 +167,14 @@ int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned 
       if (plan_roll(seed, ++out->own) == 0) {
         out->piece = p;
       }
+      first = first == UINT32_MAX && p >= plan->wanted ? p : first;
     } else if (now_ms - owner->came_on_ms > patience_ms) {
       if (plan_roll(seed, ++out->orphaned) == 0) {
         orphan = p;
       }
     }
   }
-  if (out->own == 0) {
-    out->piece = orphan;
-  }
+  out->piece = out->own == 0 ? orphan : first != UINT32_MAX ? first : out->piece;
   free(owners.sorted);
   return 0;
 }

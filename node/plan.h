@@ -44,8 +44,8 @@ struct plan_view {
 struct plan_choice {
   uint32_t own;      /**< candidates that are ours to fetch */
   uint32_t orphaned; /**< candidates whose owners have not come on for a while */
-  uint32_t piece;    /**< one of the own at random, of the orphaned where there are none; undefined
-                          where there are neither */
+  uint32_t piece;    /**< one of the own, at random or as plan_want() says; of the orphaned where
+                          there are none; undefined where there are neither */
 };
 
 /** Remembers since when each peer of a torrent has not come on. */
@@ -55,6 +55,10 @@ struct plan;
 struct plan *plan_new(void);
 /** NULL is fine. */
 void plan_free(struct plan *plan);
+
+/** Somebody reads the torrent in order, and has come to \p piece: of our own pieces the first from
+ *  there on is chosen, in place of a random one. */
+void plan_want(struct plan *plan, uint32_t piece);
 
 /**
  * Chooses.

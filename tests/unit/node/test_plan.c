@@ -100,6 +100,21 @@ static void nodes_share_the_pieces_in_the_order_of_their_ids(void **state) {
   }
 }
 
+static void who_reads_in_order_has_the_next_of_our_own_first(void **state) {
+  const struct plan_peer peers[] = {peer('z', nothing), peer('a', nothing)};
+  const struct plan_view v = view('m', nothing, peers, 2);
+  struct fixture *f = *state;
+  static const uint32_t next[][2] = {{0, 1}, {1, 1}, {2, 4}, {19, 19}};
+  for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
+    plan_want(f->plan, next[i][0]);
+    struct plan_choice choice = choose(f, &v, nothing, 0);
+    assert_int_equal(choice.own, 7);
+    assert_int_equal(choice.piece, next[i][1]);
+  }
+  plan_want(f->plan, PIECES); /* none of ours is behind it: any will do */
+  assert_int_equal(choose(f, &v, nothing, 0).piece % 3, 1);
+}
+
 static void who_does_not_plan_or_is_complete_owns_nothing(void **state) {
   unsigned char all[8];
   struct plan_peer peers[] = {peer('a', nothing), peer('b', bits(all, "11111111111111111110"))};
@@ -213,6 +228,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_anybody_has_or_is_coming_is_no_candidate, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(nodes_share_the_pieces_in_the_order_of_their_ids, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(who_reads_in_order_has_the_next_of_our_own_first, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(who_does_not_plan_or_is_complete_owns_nothing, set_up,
                                       tear_down),
