@@ -1,6 +1,7 @@
 #include "node_args.h"
 
 #include "base/units.h"
+#include "config/node.h"
 
 #include <stdlib.h>
 
@@ -43,14 +44,32 @@ static int read_ports(const char *lower, const char *upper, struct bittorrent_op
              : 0;
 }
 
+/* The machine's own, where it has one. */
+static int find_configured(struct node_args *a, struct error *e) {
+  struct node_config config;
+  struct error why = {0};
+  if (node_config_load(NODE_CONFIG_FILE, &config, &why) != 0) {
+    return why.kind == ERROR_NOT_FOUND ? 0 : error_set(e, why.kind, "%s", why.text);
+  }
+  const char *url = node_config_gateway(&config, a->reference.host);
+  a->gateway = url == NULL ? NULL : arena_copy(&a->arena, slice_str(url));
+  node_config_free(&config);
+  return 0;
+}
+
 static int find_gateway(struct node_args *a, struct error *e) {
   if (a->gateway == NULL) {
     a->gateway = getenv("SWARMGATE_GATEWAY");
   }
+  if (a->gateway == NULL && find_configured(a, e) != 0) {
+    return -1;
+  }
   return a->gateway != NULL && a->gateway[0] != '\0'
              ? 0
              : error_set(e, ERROR_USAGE,
-                         "no gateway is known: give --gateway URL, or set SWARMGATE_GATEWAY");
+                         "no gateway of %s is known: give --gateway URL, set SWARMGATE_GATEWAY, or "
+                         "name it in `gateways` of " NODE_CONFIG_FILE,
+                         a->reference.host);
 }
 
 int node_args_check(struct node_args *a, const char *image, struct error *e) {

@@ -36,7 +36,7 @@ struct node_args {
 
 /**
  * Reads what was given, and \p image, `HOST/NAME[:TAG][@DIGEST]` with or without `docker://`. The
- * gateway is that of the option, or else of `$SWARMGATE_GATEWAY`.
+ * gateway is that of the option, or else of `$SWARMGATE_GATEWAY`, or of the node's configuration.
  *
  * \return 0, or -1 with ERROR_USAGE.
  */
