@@ -184,14 +184,15 @@ def test_many_askers_share_one_download(world, tmp_path):
 
 
 def test_an_answer_begins_before_the_swarm_is_done(world, tmp_path):
-    with world.agent(tmp_path / "agent", download_rate="2MiB") as agent:
+    with world.agent(tmp_path / "agent", download_rate="1MiB") as agent:
         agent.ask(world.path("manifests/1"))
         blob = world.blobs[1]
         connection = http.client.HTTPConnection(agent.address, timeout=60)
         connection.request("GET", world.path("blobs/" + blob["digest"]))
         answer = connection.getresponse()
         first = answer.read(1000)
-        assert agent.status()["fetching"] == 1
+        # What is read next is fetched next, else the half of it would have to be there for the first.
+        assert agent.status()["fetching"] == 1 and agent.status()["swarms"][0]["done"] < blob["size"] / 2
         assert digest_of(first + answer.read()) == blob["digest"]
         connection.close()
 
@@ -371,7 +372,20 @@ def test_skopeo(world, agent, tmp_path):
     assert taken(world, agent) == world.size
 
 
-# --- install ---
+# --- configuration ---
+
+def test_pull_finds_its_gateway(world, agent, tmp_path):
+    argv = [binary("swarmgate"), "pull", world.image(), "--authfile", world.private.auth_file("alice"), "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "SWARMGATE_GATEWAY"}
+    # In a mount namespace, where /etc is the test's own.
+    inside = ["unshare", "-m", "sh", "-c",
+              'mount -t tmpfs none /etc && mkdir /etc/swarmgate && cat > /etc/swarmgate/node.yaml && exec "$@"', "sh"]
+    with open(agent.config, encoding="utf-8") as config:
+        done = run([*inside, *argv, "--to", f"oci:{tmp_path}/layout"], input=config.read(), env=environment)
+    assert json.loads(done.stdout)["digest"] == world.digest and "going on" not in done.stderr
+    done = run([*inside, *argv, "--to", f"oci:{tmp_path}/other"], input="gateways: {a.example: http://b}", env=environment, check=False)
+    assert done.returncode == 2 and "/etc/swarmgate/node.yaml" in done.stderr
+
 
 def test_install_touches_no_file_of_others(world, agent, tmp_path):
     root = tmp_path / "root"

@@ -106,6 +106,26 @@ def test_every_key_is_in_the_manual(keys):
     assert refused - {"keys", "store"} == {name for name, supported in keys.items() if not supported}
 
 
+@pytest.fixture(scope="module")
+def node_keys():
+    """The keys of config/node.c."""
+    tables = dict(re.findall(r"struct setting (\w+)\[\] = \{\n(.*?)\n\};", read("config", "node.c"), re.S))
+    found = set(keys_of(tables, "node"))
+    assert len(found) > 10 and "store.max_size" in found
+    return found
+
+
+def test_every_key_of_a_node_is_in_its_manual_and_sample(node_keys):
+    heads = re.findall(r"^\*.*", sections(page("swarmgate-node.yaml.5"), "#")["KEYS"], re.M)
+    described = set(re.findall(r"\*([a-z_.]+)\*", "\n".join(heads)))
+    assert described == node_keys
+    sample = read("deploy", "node.yaml")
+    full = re.sub(r"^# ([a-z_]+:(?: .*)?)$", r"\1", sample, flags=re.M)
+    for text, named in (sample, False), (full, True):
+        found = {path.replace("gateways.registry.example", "gateways") for path in paths(yaml.safe_load(text))}
+        assert found == node_keys if named else found < node_keys
+
+
 def paths(node, prefix=""):
     if isinstance(node, list):
         rows = [row for row in node if isinstance(row, dict)]
