@@ -69,9 +69,9 @@ static void on_abandoned(void *arg) {
 static void fail(struct sending *s, const char *why) {
   struct http_exchange *x = s->x;
   bool started = s->started;
-  log_write(s->log, LOG_LEVEL_WARN, "%s/%s %s: %s: %s", s->image->key.host->name,
-            s->image->key.repository, s->blob->digest, started ? "cut off" : "left to the registry",
-            why);
+  log_write(s->log, LOG_LEVEL_WARN, "%s/%s %s: %s: %s", s->image->asked.key.host->name,
+            s->image->asked.key.repository, s->blob->digest,
+            started ? "cut off" : "left to the registry", why);
   http_exchange_on_abandoned(x, NULL, NULL);
   close_all(s);
   if (started) {
@@ -188,7 +188,8 @@ static void begin(struct sending *s) {
   s->reader = (struct stock_reader){.told = on_told, .arg = s};
   if (stock_begin(s->stock, s->image, s->blob, &s->reader, &e) != 0) {
     log_write(s->log, LOG_LEVEL_WARN, "%s/%s %s: left to the registry: %s",
-              s->image->key.host->name, s->image->key.repository, s->blob->digest, e.text);
+              s->image->asked.key.host->name, s->image->asked.key.repository, s->blob->digest,
+              e.text);
     answer_problem(s->x, 404, "BLOB_UNKNOWN");
     return;
   }

@@ -26,7 +26,7 @@ struct images_wait {
 struct question {
   struct question *next;
   struct images *images;
-  struct images_key key; /* strings are its own */
+  struct images_kept_key asked;
   struct registry *registry;
   struct ask *ask;
   struct images_wait *waits;
@@ -41,21 +41,19 @@ struct images {
 
 /* --- keys --- */
 
-static bool copy_key(const struct images_key *from, struct images_key *to) {
-  *to = (struct images_key){.host = from->host,
-                            .repository = strdup(from->repository),
-                            .reference = strdup(from->reference)};
-  if (from->authorization != NULL) {
-    to->authorization = strdup(from->authorization);
-  }
-  return to->repository != NULL && to->reference != NULL &&
+static bool copy_key(const struct images_key *from, struct images_kept_key *to) {
+  to->key.host = from->host;
+  to->key.repository = arena_copy(&to->arena, slice_str(from->repository));
+  to->key.reference = arena_copy(&to->arena, slice_str(from->reference));
+  to->authorization = from->authorization == NULL ? NULL : strdup(from->authorization);
+  to->key.authorization = to->authorization;
+  return to->key.repository != NULL && to->key.reference != NULL &&
          (from->authorization == NULL || to->authorization != NULL);
 }
 
-static void free_key(struct images_key *key) {
-  free((char *)(uintptr_t)key->repository);
-  free((char *)(uintptr_t)key->reference);
-  image_secret_free((char *)(uintptr_t)key->authorization);
+static void free_key(struct images_kept_key *key) {
+  image_secret_free(key->authorization);
+  arena_free(&key->arena);
 }
 
 static bool same_secret(const char *a, const char *b) {
@@ -85,7 +83,7 @@ void image_hold(struct image *image) {
 void image_release(struct image *image) {
   if (image != NULL && --image->holders == 0) {
     offer_free(&image->offer);
-    free_key(&image->key);
+    free_key(&image->asked);
     free(image);
   }
 }
@@ -102,7 +100,7 @@ const struct offer_blob *image_blob(const struct image *image, const char *diges
 struct image *images_find(struct images *images, const struct images_key *key, uint64_t age_ms) {
   uint64_t now = clock_monotonic_ms();
   for (struct image *i = images->known; i != NULL; i = i->next) {
-    if (now - i->got_ms <= age_ms && is_same(&i->key, key)) {
+    if (now - i->got_ms <= age_ms && is_same(&i->asked.key, key)) {
       return i;
     }
   }
@@ -114,7 +112,7 @@ struct image *images_find_blob(struct images *images, const struct images_key *k
                                const struct offer_blob **blob) {
   uint64_t now = clock_monotonic_ms();
   for (struct image *i = images->known; i != NULL; i = i->next) {
-    if (now - i->got_ms <= age_ms && is_beside(&i->key, key) &&
+    if (now - i->got_ms <= age_ms && is_beside(&i->asked.key, key) &&
         (*blob = image_blob(i, digest)) != NULL) {
       return i;
     }
@@ -129,8 +127,8 @@ static void forget_old(struct images *images, const struct image *fresh) {
   struct image **at = &images->known;
   while (*at != NULL) {
     struct image *i = *at;
-    if (i != fresh &&
-        (++count > KNOWN_MAX || now - i->got_ms > KNOWN_MS || is_same(&i->key, &fresh->key))) {
+    if (i != fresh && (++count > KNOWN_MAX || now - i->got_ms > KNOWN_MS ||
+                       is_same(&i->asked.key, &fresh->asked.key))) {
       *at = i->next;
       image_release(i);
     } else {
@@ -142,9 +140,9 @@ static void forget_old(struct images *images, const struct image *fresh) {
 static struct image *add_image(struct images *images, const struct images_key *key,
                                struct offer *offer) {
   struct image *i = calloc(1, sizeof *i);
-  if (i == NULL || !copy_key(key, &i->key)) {
+  if (i == NULL || !copy_key(key, &i->asked)) {
     if (i != NULL) {
-      free_key(&i->key);
+      free_key(&i->asked);
       free(i);
     }
     offer_free(offer);
@@ -177,7 +175,7 @@ static void take_out(struct question *q) {
 static void end_question(struct question *q) {
   take_out(q);
   registry_free(q->registry);
-  free_key(&q->key);
+  free_key(&q->asked);
   uv_close((uv_handle_t *)&q->timer, on_closed);
 }
 
@@ -211,7 +209,7 @@ static void on_answer(void *arg, struct offer *offer, const struct error *e) {
   q->ask = NULL;
   take_out(q); /* who asks from now on asks anew */
   if (offer != NULL) {
-    image = add_image(q->images, &q->key, offer);
+    image = add_image(q->images, &q->asked.key, offer);
     error_set(&why, ERROR_FAILED, "out of memory");
   }
   if (image != NULL) {
@@ -254,7 +252,7 @@ static int check_way(const struct images *images, const struct route_host *host,
 /* Our own credentials, or what a runtime gave; a registry's token service wants them apart. */
 static int open_registry(struct question *q, const char *creds, struct error *e) {
   const struct images_options *o = &q->images->options;
-  const struct images_key *key = &q->key;
+  const struct images_key *key = &q->asked.key;
   struct image_credentials credentials = {0};
   struct registry_options options = {
       .url = key->host->gateway, .api = "v1", .tls = o->tls, .credentials = &credentials};
@@ -273,7 +271,7 @@ static int open_registry(struct question *q, const char *creds, struct error *e)
 }
 
 static int begin(struct question *q, struct error *e) {
-  const struct images_key *key = &q->key;
+  const struct images_key *key = &q->asked.key;
   char *creds = key->authorization == NULL ? NULL : basic_of(key->authorization);
   int result = open_registry(q, creds, e);
   const struct ask_options options = {.loop = q->images->options.loop,
@@ -303,7 +301,7 @@ static struct question *start(struct images *images, const struct images_key *ke
   q->timer.data = q;
   q->next = images->questions;
   images->questions = q;
-  int result = copy_key(key, &q->key) ? begin(q, e) : error_set(e, ERROR_FAILED, "out of memory");
+  int result = copy_key(key, &q->asked) ? begin(q, e) : error_set(e, ERROR_FAILED, "out of memory");
   if (result != 0) {
     end_question(q);
     return NULL;
@@ -313,7 +311,7 @@ static struct question *start(struct images *images, const struct images_key *ke
 
 static struct question *find_question(struct images *images, const struct images_key *key) {
   for (struct question *q = images->questions; q != NULL; q = q->next) {
-    if (is_same(&q->key, key)) {
+    if (is_same(&q->asked.key, key)) {
       return q;
     }
   }

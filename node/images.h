@@ -31,10 +31,17 @@ struct images_key {
   const char *authorization;
 };
 
+/** A key that somebody keeps; embedded by its owner. */
+struct images_kept_key {
+  struct images_key key; /**< its strings are its own */
+  struct arena arena;
+  char *authorization;
+};
+
 /** An answer that was had. Its holders share it. */
 struct image {
   struct image *next;
-  struct images_key key; /**< its strings are the image's own, but for the host */
+  struct images_kept_key asked; /**< what it is the answer to */
   struct offer offer;
   unsigned holders;
   uint64_t got_ms; /**< clock_monotonic_ms() */

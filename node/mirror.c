@@ -172,9 +172,8 @@ static void handle_status(struct http_exchange *x, void *context) {
   free(text);
 }
 
-void mirror_routes(const struct mirror_options *options, struct http_route out[MIRROR_ROUTES]) {
-  void *context = (void *)(uintptr_t)options;
-  out[0] = (struct http_route){"GET", "/v2/", handle, context};
-  out[1] = (struct http_route){"HEAD", "/v2/", handle, context};
-  out[2] = (struct http_route){"GET", "/v1/status", handle_status, context};
+void mirror_routes(struct mirror_options *options, struct http_route out[MIRROR_ROUTES]) {
+  out[0] = (struct http_route){"GET", "/v2/", handle, options};
+  out[1] = (struct http_route){"HEAD", "/v2/", handle, options};
+  out[2] = (struct http_route){"GET", "/v1/status", handle_status, options};
 }

@@ -21,4 +21,4 @@ struct mirror_options {
 enum { MIRROR_ROUTES = 3 };
 
 /** Its routes, for a server; \p options outlive it. */
-void mirror_routes(const struct mirror_options *options, struct http_route out[MIRROR_ROUTES]);
+void mirror_routes(struct mirror_options *options, struct http_route out[MIRROR_ROUTES]);

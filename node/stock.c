@@ -214,7 +214,7 @@ static void on_renewed(void *arg, struct image *image, const struct error *e) {
 
 static void on_stale(void *arg) {
   struct swarm *w = arg;
-  struct images_key key = w->image->key;
+  struct images_key key = w->image->asked.key;
   uint64_t now = clock_monotonic_ms();
   if (w->renewal == NULL && now - w->renewed_ms >= RENEW_EVERY_MS) {
     key.reference = w->image->offer.digest;
@@ -306,23 +306,23 @@ static int join(struct stock *s, struct image *image, const struct offer_blob *o
   return 0;
 }
 
-int stock_begin(struct stock *s, struct image *image, const struct offer_blob *offer,
+int stock_begin(struct stock *s, struct image *image, const struct offer_blob *blob,
                 struct stock_reader *reader, struct error *e) {
-  struct shelf_blob *blob = shelf_find(s->shelf, offer->digest);
-  if (blob == NULL) {
-    blob = shelf_add(s->shelf, offer->digest, offer->size, e);
-    if (blob == NULL || join(s, image, offer, blob, e) != 0) {
+  struct shelf_blob *kept = shelf_find(s->shelf, blob->digest);
+  if (kept == NULL) {
+    kept = shelf_add(s->shelf, blob->digest, blob->size, e);
+    if (kept == NULL || join(s, image, blob, kept, e) != 0) {
       return -1;
     }
-  } else if (!blob->there && blob->owner == NULL) { /* it has failed, and somebody still reads it */
+  } else if (!kept->there && kept->owner == NULL) { /* it has failed, and somebody still reads it */
     return error_set(e, ERROR_FAILED, "it has just failed to come");
   }
-  shelf_use(s->shelf, blob);
-  reader->blob = blob;
+  shelf_use(s->shelf, kept);
+  reader->blob = kept;
   reader->waits = false;
   reader->next = NULL;
-  if (!blob->there) {
-    struct swarm *w = blob->owner;
+  if (!kept->there) {
+    struct swarm *w = kept->owner;
     reader->next = w->readers;
     w->readers = reader;
   }

@@ -22,8 +22,8 @@ static const char *digest(char letter) {
   static char text[2][sizeof "sha256:" + 64];
   static int turn;
   char *out = text[turn++ % 2];
-  memset(out, letter, sizeof text[0] - 1);
-  memcpy(out, "sha256:", 7);
+  int len = snprintf(out, sizeof text[0], "sha256:");
+  memset(out + len, letter, 64);
   return out;
 }
 
@@ -64,7 +64,7 @@ static void open_it(struct fixture *f, uint64_t max) {
 
 static int set_up(void **state) {
   struct fixture *f = calloc(1, sizeof *f);
-  strcpy(f->folder, "/tmp/shelf-XXXXXX");
+  snprintf(f->folder, sizeof f->folder, "/tmp/shelf-XXXXXX");
   assert_non_null(mkdtemp(f->folder));
   snprintf(f->blobs, sizeof f->blobs, "%s/blobs/sha256", f->folder);
   snprintf(f->unfinished, sizeof f->unfinished, "%s/unfinished", f->folder);
