@@ -133,7 +133,17 @@ static int open_stock(struct agent *a, struct error *e) {
   return stock_new(&stock, &a->stock, e);
 }
 
-static int listen_all(struct agent *a, struct error *e) {
+/* Before anything of the store is touched: another agent that runs has it, and the address. */
+static int find_places(struct agent *a, struct error *e) {
+  for (size_t i = 0; i < a->options->listen_count; i++) {
+    if (http_listen(a->options->listen[i], &a->places, e) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static int open_server(struct agent *a, struct error *e) {
   const struct agent_options *o = a->options;
   a->mirror = (struct mirror_options){.images = a->images,
                                       .stock = a->stock,
@@ -147,11 +157,6 @@ static int listen_all(struct agent *a, struct error *e) {
   a->server = http_server_new(&a->loop, &options);
   if (a->server == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
-  }
-  for (size_t i = 0; i < o->listen_count; i++) {
-    if (http_listen(o->listen[i], &a->places, e) != 0) {
-      return -1;
-    }
   }
   for (size_t i = 0; i < a->places.count; i++) {
     if (http_server_listen(a->server, &a->places.items[i], e) != 0) {
@@ -169,7 +174,8 @@ int agent_run(const struct agent_options *options, struct error *e) {
   }
   raise_limit();
   begin_handles(&a);
-  int result = open_stock(&a, e) != 0 || listen_all(&a, e) != 0 ? -1 : 0;
+  int result =
+      find_places(&a, e) != 0 || open_stock(&a, e) != 0 || open_server(&a, e) != 0 ? -1 : 0;
   if (result == 0) {
     log_write(options->log, LOG_LEVEL_INFO, "ready: swarmgate agent %s, %zu registries",
               SWARMGATE_VERSION, options->host_count);

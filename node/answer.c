@@ -10,16 +10,18 @@
 
 static void answer_error(struct http_exchange *x, int status, const char *code,
                          const struct http_field *more) {
-  const struct http_field fields[] = {
+  struct http_field fields[3] = {
       {SLICE("Content-Type"), SLICE("application/json")},
       {SLICE("Cache-Control"), SLICE("no-store")},
-      more == NULL ? (struct http_field){0} : *more,
   };
   char body[160];
   int len = snprintf(body, sizeof body,
                      "{\"errors\":[{\"code\":\"%s\",\"message\":\"not from the agent; its log "
                      "says why\"}]}",
                      code);
+  if (more != NULL) {
+    fields[2] = *more;
+  }
   http_answer(x, status, fields, more == NULL ? 2 : 3, slice_of(body, (size_t)len));
 }
 

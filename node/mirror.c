@@ -39,6 +39,10 @@ static void answer_manifest(const struct asking *a, const struct image *image) {
     refuse(a, "it is an index");
     return;
   }
+  if (!stock_could_hold(a->options->stock, image)) {
+    refuse(a, "a blob of it is larger than the store may be");
+    return;
+  }
   http_answer(a->x, 200, fields, 2, offer->manifest);
 }
 

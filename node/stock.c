@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
   LOOK_MS = 1000,              /* how often it is looked whether anything comes */
-  STALL_MS = 30 * 1000,        /* so long a reader waits while nothing comes of anybody */
+  STALL_MS = 30 * 1000,        /* so long a reader waits while nothing comes of anybody, */
+  ALONE_MS = 5 * 1000,         /* or while there is no peer and no gateway */
   GIVE_UP_MS = 10 * 60 * 1000, /* so long a download goes on without a reader or anything coming */
   RENEW_EVERY_MS = 2000,       /* as often new tokens are asked for at most */
 };
@@ -133,11 +135,15 @@ bool stock_is_there(const struct stock_reader *reader) {
   return reader->blob->there;
 }
 
-int stock_open_file(const struct stock *s, const struct stock_reader *reader, struct error *e) {
+int stock_open_file(struct stock *s, const struct stock_reader *reader, struct error *e) {
   char *path = layout_path(s->layout, reader->blob->digest);
   int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     error_errno(e, path == NULL ? ENOMEM : errno, "cannot open %s", reader->blob->digest);
+    reader->blob->there = false; /* somebody has removed it */
+    if (reader->blob->owner != NULL) {
+      leave(reader->blob->owner);
+    }
   }
   free(path);
   return fd;
@@ -233,13 +239,14 @@ static void look_at(struct swarm *w, uint64_t now) {
     w->last_done = progress.done;
     w->last_came_ms = now;
   }
-  if (now - w->last_came_ms < STALL_MS) {
+  const char *trouble = downloads_trouble(w->stock->downloads);
+  uint64_t waited = now - w->last_came_ms;
+  if (waited < (trouble != NULL && progress.peers == 0 ? ALONE_MS : STALL_MS)) {
     return;
   }
-  const char *trouble = downloads_trouble(w->stock->downloads);
-  error_set(&e, ERROR_FAILED, "nothing has come for %d seconds: %s", STALL_MS / 1000,
+  error_set(&e, ERROR_FAILED, "nothing has come for %" PRIu64 " seconds: %s", waited / 1000,
             trouble != NULL ? trouble : "no peer has what is missing");
-  if (now - w->last_came_ms >= GIVE_UP_MS) {
+  if (waited >= GIVE_UP_MS) {
     fail(w, &e);
   } else {
     tell(w, UINT32_MAX, STOCK_FAILED, SLICE(""), &e);
@@ -327,6 +334,15 @@ int stock_begin(struct stock *s, struct image *image, const struct offer_blob *b
     w->readers = reader;
   }
   return 0;
+}
+
+bool stock_could_hold(const struct stock *s, const struct image *image) {
+  for (size_t i = 0; i < image->offer.blob_count; i++) {
+    if (image->offer.blobs[i].size > s->options.max_size) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /* --- how it stands --- */

@@ -60,10 +60,15 @@ int stock_begin(struct stock *stock, struct image *image, const struct offer_blo
                 struct stock_reader *reader, struct error *e);
 void stock_end(struct stock *stock, struct stock_reader *reader);
 
+/** Whether each blob of an image could have room: who is given a manifest may have no other way to
+ *  its blobs. */
+bool stock_could_hold(const struct stock *stock, const struct image *image);
+
 /** Whether all of it is there. */
 bool stock_is_there(const struct stock_reader *reader);
-/** Opens a blob that is there. \return the descriptor, the caller's; -1 with ERROR_FAILED. */
-int stock_open_file(const struct stock *stock, const struct stock_reader *reader, struct error *e);
+/** Opens a blob that is there. \return the descriptor, the caller's; -1 with ERROR_FAILED, and the
+ *  blob is fetched anew when it is next begun. */
+int stock_open_file(struct stock *stock, const struct stock_reader *reader, struct error *e);
 /** Wants a piece of one that is not there yet. \return 0, or -1 when it does not come any more. */
 int stock_want(struct stock *stock, struct stock_reader *reader, uint32_t piece);
 

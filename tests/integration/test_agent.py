@@ -226,9 +226,56 @@ def test_the_store_is_bounded(world, tmp_path):
         # The last one had no room beside any other; the one before beside the smallest alone.
         assert agent.blobs() == {world.blobs[1]["digest"]}
     with world.agent(tmp_path / "small", store={"max_size": 1_100_000}) as agent:
+        # Who has a manifest from here may know no other way to its blobs.
+        assert agent.ask(world.path("manifests/1")).status == 404
+        assert "larger than the store" in agent.log()
+
+
+def test_a_blob_in_use_stays(world, tmp_path):
+    with world.agent(tmp_path / "agent", store={"max_size": world.blobs[1]["size"]}, download_rate="2MiB") as agent:
         agent.ask(world.path("manifests/1"))
-        assert agent.ask(world.path("blobs/" + world.blobs[1]["digest"])).status == 404
+        got = []
+        asker = threading.Thread(target=lambda: got.append(agent.ask(world.path("blobs/" + world.blobs[1]["digest"]))))
+        asker.start()
+        wait_for("the download", 20, lambda: agent.status()["fetching"] == 1)
+        assert agent.ask(world.path("blobs/" + world.blobs[2]["digest"])).status == 404
         assert "no room" in agent.log()
+        asker.join()
+        assert digest_of(got[0].body) == world.blobs[1]["digest"]
+
+
+def test_a_blob_that_somebody_removed_is_fetched_anew(world, agent):
+    agent.ask(world.path("manifests/1"))
+    blob = world.blobs[2]["digest"]
+    agent.ask(world.path("blobs/" + blob))
+    wait_for("landed", 20, lambda: agent.status()["blobs"] == 1)
+    os.unlink(os.path.join(agent.folder, "store/blobs/sha256", blob[7:]))
+    assert agent.ask(world.path("blobs/" + blob)).status == 404
+    assert digest_of(agent.ask(world.path("blobs/" + blob)).body) == blob
+
+
+def test_another_agent_keeps_off(world, agent):
+    again = run([binary("swarmgate"), "agent", "run", "--config", agent.config], check=False)
+    assert again.returncode == 1 and agent.address in again.stderr, again.stderr
+
+
+def test_the_gateway_goes_in_the_middle(tmp_path):
+    made = World(tmp_path)
+    try:
+        with made.agent(tmp_path / "agent", download_rate="1MiB") as agent:
+            agent.ask(made.path("manifests/1"))
+            connection = http.client.HTTPConnection(agent.address, timeout=60)
+            connection.request("GET", made.path("blobs/" + made.blobs[1]["digest"]))
+            answer = connection.getresponse()
+            answer.read(1000)
+            made.gate.stop()
+            # What has not begun is a miss, what has is cut off.
+            assert agent.ask(made.path("blobs/" + made.blobs[2]["digest"])).status == 404
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+            connection.close()
+    finally:
+        made.stop()
 
 
 def test_a_restart_keeps_the_store(world, tmp_path):
