@@ -95,7 +95,7 @@ static int by_use(const void *a, const void *b) {
 /* What is no blob is let be. */
 static bool read_entry(DIR *dir, const char *name, struct found *out) {
   struct stat s;
-  snprintf(out->digest, sizeof out->digest, "sha256:%.65s", name);
+  snprintf(out->digest, sizeof out->digest, "sha256:%.64s", name);
   if (strlen(name) != 64 || !image_digest_valid(slice_str(out->digest)) ||
       fstatat(dirfd(dir), name, &s, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(s.st_mode)) {
     return false;
