@@ -24,6 +24,7 @@ struct reading {
   struct slice digest;           /**< of the manifest that is wanted now; followed by a NUL */
   const struct image_descriptor *entry; /**< what the index says of it, once one was read */
   unsigned depth;                       /**< indexes that were read */
+  struct pull_index index;              /**< the first of them */
   struct errand_wait *wait;             /**< while it is read */
   unsigned tries;
 };
@@ -45,6 +46,7 @@ static void fail(const struct reading *g, const struct error *e) {
 static void hand_out(const struct reading *g, struct pull_manifest *m) {
   const struct request *r = g->request;
   m->digest = g->digest;
+  m->index = g->index;
   m->etag = etag_of(g->digest, http_exchange_arena(r->x));
   if (m->etag.ptr == NULL) {
     problem_answer(r->x, 500, "UNKNOWN", "the gateway is out of memory");
@@ -61,8 +63,11 @@ static void hand_out(const struct reading *g, struct pull_manifest *m) {
 
 static void read_manifest(struct reading *g);
 
-static void choose(struct reading *g, const struct image_manifest *index) {
+static void choose(struct reading *g, struct slice bytes, const struct image_manifest *index) {
   struct error e = {0};
+  if (g->depth == 0) {
+    g->index = (struct pull_index){g->digest, bytes, index->media_type};
+  }
   const struct image_descriptor *entry = image_index_select(index, &g->platform, &e);
   if (entry == NULL) {
     refuse(g, 404, "MANIFEST_UNKNOWN", &e);
@@ -105,7 +110,7 @@ static void on_manifest(struct reading *g, const struct manifest_text *text) {
   } else if (image_manifest_parse(text->bytes, text->media_type, arena, &m->image, &e) != 0) {
     refuse(g, 502, "MANIFEST_INVALID", &e);
   } else if (m->image.is_index) {
-    choose(g, &m->image);
+    choose(g, text->bytes, &m->image);
   } else {
     m->bytes = text->bytes;
     hand_out(g, m);

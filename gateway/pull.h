@@ -15,6 +15,11 @@ struct pull_manifest {
   struct slice etag;
   struct slice bytes;
   struct image_manifest image; /**< no index */
+  struct pull_index {
+    struct slice digest;
+    struct slice bytes;
+    const char *media_type;
+  } index; /**< what was asked for, where that is an index; else empty */
 };
 
 /**

@@ -159,12 +159,22 @@ static int add_tokens(const struct pull *p, json_t *json, json_t *tokens) {
   return failed;
 }
 
+/* Who asked for an index may want to hand it on as it is. */
+static int add_index(const struct pull_index *index, json_t *json) {
+  return index->bytes.ptr == NULL
+             ? 0
+             : json_object_set_new(json, "index",
+                                   json_pack("{s:s%, s:s, s:o}", "digest", index->digest.ptr,
+                                             index->digest.len, "mediaType", index->media_type,
+                                             "manifest", base64(index->bytes)));
+}
+
 static int render(struct pull *p, json_t *tokens, struct error *e) {
   const struct pull_manifest *m = p->manifest;
   json_t *json = json_pack("{s:s%, s:s, s:o, s:o, s:o}", "digest", m->digest.ptr, m->digest.len,
                            "mediaType", m->image.media_type, "manifest", base64(m->bytes), "config",
                            describe(p, &m->image.config), "layers", describe_layers(p));
-  if (json != NULL && add_tokens(p, json, tokens) == 0) {
+  if (json != NULL && add_tokens(p, json, tokens) == 0 && add_index(&m->index, json) == 0) {
     p->answer = json_dumps(json, JSON_COMPACT);
   }
   json_decref(json);

@@ -38,39 +38,61 @@ static int bytes_of(const json_t *object, const char *key, struct arena *arena, 
   return 0;
 }
 
-static int check_digest(const struct offer *o, struct error *e) {
+static int check_digest(struct slice bytes, const char *digest, struct error *e) {
   unsigned char sha256[SHA256_SIZE];
   char text[sizeof "sha256:" + sizeof sha256 * 2] = "sha256:";
-  if (EVP_Digest(o->manifest.ptr, o->manifest.len, sha256, NULL, EVP_sha256(), NULL) != 1) {
+  if (EVP_Digest(bytes.ptr, bytes.len, sha256, NULL, EVP_sha256(), NULL) != 1) {
     return error_set(e, ERROR_FAILED, "cannot hash the manifest");
   }
   hex_encode(sha256, sizeof sha256, text + sizeof "sha256:" - 1);
-  return strcmp(text, o->digest) == 0
+  return strcmp(text, digest) == 0
              ? 0
              : error_set(e, ERROR_MISMATCH, "the manifest is %s, but it should be %.80s", text,
-                         o->digest);
+                         digest);
+}
+
+/* Digest and bytes, which are its. */
+static int read_bytes(const json_t *object, struct arena *arena, const char **digest,
+                      struct slice *bytes, struct error *e) {
+  struct slice text = slice_str(text_of(object, "digest"));
+  if (!image_digest_valid(text)) {
+    return error_set(e, ERROR_FAILED, "digest is missing or no digest");
+  }
+  *digest = arena_copy(arena, text);
+  if (*digest == NULL) {
+    return out_of_memory(e);
+  }
+  return bytes_of(object, "manifest", arena, bytes, e) != 0 ? -1 : check_digest(*bytes, *digest, e);
+}
+
+/* An index has to be one. */
+static int read_index(const json_t *answer, struct offer *o, struct error *e) {
+  const json_t *object = json_object_get(answer, "index");
+  struct image_manifest index;
+  if (object == NULL) {
+    return 0;
+  }
+  if (read_bytes(object, &o->arena, &o->index.digest, &o->index.manifest, e) != 0 ||
+      image_manifest_parse(o->index.manifest, text_of(object, "mediaType"), &o->arena, &index, e) !=
+          0) {
+    return error_context(e, "index");
+  }
+  o->index.media_type = index.media_type;
+  return index.is_index ? 0 : error_set(e, ERROR_FAILED, "index is none");
 }
 
 static int read_manifest(const json_t *answer, struct offer *o, struct image_manifest *manifest,
                          struct error *e) {
-  struct slice digest = slice_str(text_of(answer, "digest"));
-  const char *media_type = text_of(answer, "mediaType");
-  if (!image_digest_valid(digest)) {
-    return error_set(e, ERROR_FAILED, "digest is missing or no digest");
-  }
-  o->digest = arena_copy(&o->arena, digest);
-  if (o->digest == NULL) {
-    return out_of_memory(e);
-  }
-  if (bytes_of(answer, "manifest", &o->arena, &o->manifest, e) != 0 || check_digest(o, e) != 0 ||
-      image_manifest_parse(o->manifest, media_type, &o->arena, manifest, e) != 0) {
+  if (read_bytes(answer, &o->arena, &o->digest, &o->manifest, e) != 0 ||
+      image_manifest_parse(o->manifest, text_of(answer, "mediaType"), &o->arena, manifest, e) !=
+          0) {
     return -1;
   }
   if (manifest->is_index) {
     return error_set(e, ERROR_FAILED, "an image's manifest is wanted, and this is an index");
   }
   o->media_type = manifest->media_type;
-  return 0;
+  return read_index(answer, o, e);
 }
 
 /* What the answer says of a blob: its config, or one of its layers. */

@@ -24,7 +24,13 @@ struct offer {
   struct arena arena;
   const char *digest; /**< of the manifest */
   const char *media_type;
-  struct slice manifest;    /**< the exact bytes */
+  struct slice manifest; /**< the exact bytes */
+  struct offer_index {
+    const char *digest;
+    const char *media_type;
+    struct slice manifest;
+  } index; /**< what was asked for, where that is an index which names the manifest; digest is NULL
+                where it is not */
   struct offer_blob *blobs; /**< config first, then layers, each digest once, no foreign layers */
   size_t blob_count;
   uint64_t size;    /**< of all blobs, bytes */
@@ -37,7 +43,8 @@ struct offer {
  * digest, the blobs are those that it names, and each torrent is private and of one file with the
  * blob's name and size.
  *
- * \return 0, or -1: ERROR_MISMATCH when the manifest is not that of its digest, else ERROR_FAILED.
+ * \return 0, or -1: ERROR_MISMATCH when manifest or index is not that of its digest, else
+ * ERROR_FAILED.
  */
 int offer_parse(struct slice json, struct offer *out, struct error *e);
 

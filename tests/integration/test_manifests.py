@@ -137,6 +137,9 @@ def test_an_index(place):
     for entry in entries:
         status, headers, body = ask(place, "team/both", f"1?platform=linux/{entry['platform']['architecture']}")
         assert status == 200 and json.loads(body)["digest"] == entry["digest"] == headers["ETag"].strip('"')
+        told = json.loads(body)["index"]
+        assert (told["digest"], told["mediaType"], base64.b64decode(told["manifest"])) == ("sha256:" + name, INDEX, index)
+        assert "index" not in json.loads(ask(place, "team/both", entry["digest"])[2])
     status, _, body = ask(place, "team/both", "1?platform=linux/riscv64")
     assert status == 404 and "linux/amd64, linux/arm64" in json.loads(body)["errors"][0]["message"]
 

@@ -146,6 +146,38 @@ static void another_manifest_is_refused(void **state) {
   refused(a, ERROR_FAILED, "no digest");
 }
 
+static json_t *make_index(struct slice text) {
+  char digest[72];
+  digest_of(text.ptr, text.len, digest);
+  return json_pack("{s:s, s:s, s:o}", "digest", digest, "mediaType",
+                   "application/vnd.oci.image.index.v1+json", "manifest", base64(text));
+}
+
+static void an_index_is_read(void **state) {
+  struct answer *a = *state;
+  struct offer offer;
+  struct slice text =
+      arena_printf(&a->arena,
+                   "{\"schemaVersion\":2,\"mediaType\":"
+                   "\"application/vnd.oci.image.index.v1+json\",\"manifests\":[{\"mediaType\":"
+                   "\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"%s\",\"size\":1}]}",
+                   json_string_value(json_object_get(a->json, "digest")));
+  assert_int_equal(parse(a, &offer, NULL), 0);
+  assert_null(offer.index.digest);
+  offer_free(&offer);
+  json_object_set_new(a->json, "index", make_index(text));
+  assert_int_equal(parse(a, &offer, NULL), 0);
+  assert_true(slice_equal(offer.index.manifest, text));
+  assert_string_equal(offer.index.media_type, "application/vnd.oci.image.index.v1+json");
+  offer_free(&offer);
+  json_object_set_new(json_object_get(a->json, "index"), "manifest", base64(SLICE("{}")));
+  refused(a, ERROR_MISMATCH, "index: the manifest is sha256:");
+  json_object_set_new(a->json, "index", json_copy(a->json)); /* an image's manifest */
+  refused(a, ERROR_FAILED, "index is none");
+  json_object_set_new(a->json, "index", json_integer(1));
+  refused(a, ERROR_FAILED, "index: digest is missing");
+}
+
 static void a_torrent_of_something_else_is_refused(void **state) {
   struct answer *a = *state;
   json_t *layer = json_array_get(json_object_get(a->json, "layers"), 0);
@@ -180,6 +212,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_good_answer_is_read, set_up, tear_down),
       cmocka_unit_test_setup_teardown(another_manifest_is_refused, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(an_index_is_read, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_torrent_of_something_else_is_refused, set_up, tear_down),
       cmocka_unit_test(what_is_no_answer_is_refused),
   };
