@@ -100,7 +100,9 @@ const struct offer_blob *image_blob(const struct image *image, const char *diges
 struct image *images_find(struct images *images, const struct images_key *key, uint64_t age_ms) {
   uint64_t now = clock_monotonic_ms();
   for (struct image *i = images->known; i != NULL; i = i->next) {
-    if (now - i->got_ms <= age_ms && is_same(&i->asked.key, key)) {
+    if (now - i->got_ms <= age_ms && is_beside(&i->asked.key, key) &&
+        (strcmp(i->asked.key.reference, key->reference) == 0 ||
+         strcmp(i->offer.digest, key->reference) == 0)) {
       return i;
     }
   }

@@ -52,8 +52,8 @@ struct images *images_new(const struct images_options *options);
 /** Cancels all questions without telling; images that are held stay. NULL is fine. */
 void images_free(struct images *images);
 
-/** \return an image that was offered for that very key not longer ago than \p age_ms; NULL: none.
- */
+/** \return an image that was offered for that very key, or is of the digest that the key names, not
+ * longer ago than \p age_ms; NULL: none. */
 struct image *images_find(struct images *images, const struct images_key *key, uint64_t age_ms);
 
 /**

@@ -28,22 +28,29 @@ static void refuse(const struct asking *a, const char *why) {
   answer_problem(a->x, 404, a->route.kind == ROUTE_BLOB ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN");
 }
 
-static void answer_manifest(const struct asking *a, const struct image *image) {
-  const struct offer *offer = &image->offer;
+static void send_manifest(const struct asking *a, const char *digest, const char *media_type,
+                          struct slice bytes) {
   const struct http_field fields[] = {
-      {SLICE("Content-Type"), slice_str(offer->media_type)},
-      {SLICE("Docker-Content-Digest"), slice_str(offer->digest)},
+      {SLICE("Content-Type"), slice_str(media_type)},
+      {SLICE("Docker-Content-Digest"), slice_str(digest)},
   };
-  /* A gateway takes of an index the image that fits us; who asks for the index wants all of it. */
-  if (strchr(a->key.reference, ':') != NULL && strcmp(a->key.reference, offer->digest) != 0) {
-    refuse(a, "it is an index");
-    return;
-  }
+  http_answer(a->x, 200, fields, 2, bytes);
+}
+
+/* Of an index a gateway offers the image that fits us, and the index: who asked for it chooses. */
+static void answer_manifest(const struct asking *a, const struct image *image) {
+  const struct offer *o = &image->offer;
+  const char *reference = a->key.reference;
+  bool is_tag = strchr(reference, ':') == NULL;
   if (!stock_could_hold(a->options->stock, image)) {
     refuse(a, "a blob of it is larger than the store may be");
-    return;
+  } else if (o->index.digest != NULL && (is_tag || strcmp(reference, o->index.digest) == 0)) {
+    send_manifest(a, o->index.digest, o->index.media_type, o->index.manifest);
+  } else if (is_tag || strcmp(reference, o->digest) == 0) {
+    send_manifest(a, o->digest, o->media_type, o->manifest);
+  } else {
+    refuse(a, "the gateway offers another manifest");
   }
-  http_answer(a->x, 200, fields, 2, offer->manifest);
 }
 
 static void on_told(void *arg, struct image *image, const struct error *e) {

@@ -12,7 +12,7 @@ import threading
 import pytest
 from support.agent import Agent
 from support.gate import Gate
-from support.image import small_image
+from support.image import MANIFEST, small_image
 from support.process import binary, free_port, run, wait_for
 from support.registry import Registry, basic
 from support.registry_clients import Containerd, Podman, Skopeo
@@ -26,19 +26,18 @@ def digest_of(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def make_index(folder, architecture="amd64"):
-    """Lists the image of a layout in an index, as image number two, beside one that is not there; returns its digest."""
-    with open(os.path.join(folder, "index.json"), encoding="utf-8") as f:
-        image = json.load(f)["manifests"][0]
-    entries = [{**{key: image[key] for key in ("mediaType", "digest", "size")},
-                "platform": {"os": "linux", "architecture": architecture}}]
+def many_platforms(folder, platforms=("amd64", "arm64")):
+    """An index of an image for each platform, in a layout; returns the digests of the index and of the images."""
+    entries = []
+    for architecture in platforms:
+        digest = small_image(str(folder), architecture, LAYERS[1:])
+        size = os.path.getsize(folder / "blobs/sha256" / digest[7:])
+        entries.append({"mediaType": MANIFEST, "digest": digest, "size": size, "platform": {"os": "linux", "architecture": architecture}})
     data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
-    with open(os.path.join(folder, "blobs/sha256", digest_of(data)[7:]), "wb") as f:
-        f.write(data)
-    with open(os.path.join(folder, "index.json"), "w", encoding="utf-8") as f:
-        json.dump({"schemaVersion": 2, "manifests": [{"mediaType": INDEX, "digest": digest_of(data), "size": len(data), "annotations": {
-            "org.opencontainers.image.ref.name": "1"}}]}, f)
-    return digest_of(data)
+    (folder / "blobs/sha256" / digest_of(data)[7:]).write_bytes(data)
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [{
+        "mediaType": INDEX, "digest": digest_of(data), "size": len(data), "annotations": {"org.opencontainers.image.ref.name": "1"}}]}))
+    return digest_of(data), dict(zip(platforms, (entry["digest"] for entry in entries)))
 
 
 class World:
@@ -53,8 +52,7 @@ class World:
         self.private.push(f"oci:{self.layout}:1", "team/app:1", "alice")
         self.public.push(f"oci:{self.layout}:1", "team/app:1", None)
         self.many = folder / "many"
-        small_image(str(self.many), "platforms", LAYERS[1:])
-        self.index = make_index(str(self.many))
+        self.index, self.platforms = many_platforms(self.many)
         self.private.push(f"oci:{self.many}:1", "team/many:1", "alice", "--all")
         os.makedirs(folder / "gate")
         secret = folder / "gate" / "gateway.pass"
@@ -151,7 +149,6 @@ def test_what_is_not_a_clean_yes_is_a_404(world, agent):
     blob = world.blobs[1]["digest"]
     for path in (world.path("blobs/" + blob),  # before its manifest
                  world.path("manifests/none"), world.path("manifests/1", "team/none"),
-                 world.path("manifests/" + world.index, "team/many"),  # the index itself
                  "/v2/team/app/manifests/1?ns=elsewhere.example", "/v2/team/app/manifests/1",  # there are two registries
                  "/v2/team/app/tags/list", "/v2/team/app/blobs/md5:1", "/v2/UPPER/manifests/1"):
         for method in ("GET", "HEAD"):
@@ -161,6 +158,19 @@ def test_what_is_not_a_clean_yes_is_a_404(world, agent):
     agent.ask(world.path("manifests/1"))
     assert agent.ask(world.path("blobs/" + blob, registry=world.public)).status == 404  # of another registry
     assert agent.ask(world.path("blobs/" + blob, "team/many")).status == 404
+
+
+def test_an_index(world, agent):
+    for reference in "1", world.index:
+        for method in "GET", "HEAD":
+            answer = agent.ask(world.path(f"manifests/{reference}", "team/many"), method)
+            assert (answer.status, answer.headers["content-type"], answer.headers["docker-content-digest"]) == (200, INDEX, world.index)
+        assert digest_of(agent.ask(world.path(f"manifests/{reference}", "team/many")).body) == world.index
+    for digest in world.platforms.values():
+        answer = agent.ask(world.path(f"manifests/{digest}", "team/many"))
+        assert digest_of(answer.body) == answer.headers["docker-content-digest"] == digest
+        layer = json.loads(answer.body)["layers"][0]["digest"]
+        assert digest_of(agent.ask(world.path(f"blobs/{layer}", "team/many")).body) == layer
 
 
 def test_a_path_that_names_the_registry(world, agent):
@@ -421,7 +431,11 @@ def test_skopeo(world, agent, tmp_path):
     with Skopeo() as client:
         client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
         assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-    assert taken(world, agent) == world.size
+        assert taken(world, agent) == world.size
+        # What it takes of an index is its own choice.
+        client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, "--override-arch", "arm64", *argv, **more)
+        assert client.pull(world.image("team/many:1"), "alice", USERS["alice"]).digest == world.platforms["arm64"]
+        assert taken(world, agent) > world.size + sum(LAYERS[1:])
 
 
 # --- configuration ---
