@@ -410,6 +410,23 @@ def test_podman_cold_and_warm(world, agent, tmp_path, monkeypatch, of, image):
     assert taken(world, agent) > (sum(LAYERS[1:]) if "many" in image else sum(LAYERS))
 
 
+def test_podman_fails_and_goes_on_the_next_time(world, tmp_path, monkeypatch):
+    """It asks nobody else for a blob that is cut off."""
+    agent = world.agent(tmp_path / "agent", download_rate="2MiB").start()
+    _, conf = install(agent, tmp_path / "root")
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
+    with Podman() as client:
+        argv = ("pull", "-q", "--tls-verify=false", "--authfile", world.private.auth_file("alice"), world.image())
+        got = []
+        pulling = threading.Thread(target=lambda: got.append(client.command(*argv)))
+        pulling.start()
+        wait_for("a part", 60, lambda: taken(world, agent) > 1_500_000)
+        agent.process.popen.send_signal(signal.SIGKILL)
+        agent.process.popen.wait()
+        pulling.join()
+        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
+
+
 def test_podman_without_an_agent(world, agent, tmp_path, monkeypatch):
     _, conf = install(agent, tmp_path / "root")
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
