@@ -11,6 +11,7 @@ import threading
 
 import pytest
 from support.agent import Agent
+from support.cri import CriContainerd
 from support.gate import Gate
 from support.image import MANIFEST, small_image
 from support.process import binary, free_port, run, wait_for
@@ -366,6 +367,27 @@ def test_containerd_cold_and_warm(world, agent, tmp_path, of):
         assert taken(world, agent) == world.size
         # Of the registry it has asked tag and manifest, and blobs the gateway alone, once at most.
         assert registry.bytes_sent() - before < world.size + 10_000
+
+
+@pytest.mark.parametrize("image", ["team/app:1", "team/many:1"])
+def test_kubernetes(world, agent, tmp_path, image):
+    """containerd's CRI plugin, with the credentials of a pod."""
+    hosts, _ = install(agent, tmp_path / "root")
+    with CriContainerd(hosts) as client:
+        for _ in "cold", "warm":
+            got = client.pull(world.image(image), "alice", USERS["alice"])
+            assert got.digest == (world.digest if image == "team/app:1" else world.index)
+        if image == "team/app:1":
+            assert taken(world, agent) == world.size
+        assert taken(world, agent) > sum(LAYERS[1:])
+
+
+def test_kubernetes_with_the_credentials_of_pods(world, tmp_path):
+    with world.agent(tmp_path / "agent", user=None, require_credentials=True) as agent:
+        hosts, _ = install(agent, tmp_path / "root")
+        with CriContainerd(hosts) as client:
+            assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
+        assert taken(world, agent) == world.size
 
 
 def test_containerd_of_many_platforms(world, agent, tmp_path):
