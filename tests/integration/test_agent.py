@@ -209,6 +209,29 @@ def test_an_answer_begins_before_the_swarm_is_done(world, tmp_path):
         connection.close()
 
 
+@pytest.mark.parametrize("rate, whole", [("3MiB", True), ("300KiB", False)])
+def test_it_ends_in_order(world, tmp_path, rate, whole):
+    """An answer is finished when that takes seconds, else cut; either way the end is a good one."""
+    agent = world.agent(tmp_path / "agent", download_rate=rate).start()
+    agent.ask(world.path("manifests/1"))
+    blob = world.blobs[1]
+    connection = http.client.HTTPConnection(agent.address, timeout=60)
+    connection.request("GET", world.path("blobs/" + blob["digest"]))
+    answer = connection.getresponse()
+    got = answer.read(1000)
+    agent.process.popen.send_signal(signal.SIGTERM)
+    agent.process.wait_line("stopping")
+    with pytest.raises(ConnectionRefusedError):
+        agent.ask("/v2/")
+    if whole:
+        assert digest_of(got + answer.read()) == blob["digest"]
+    else:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+    connection.close()
+    agent.stop()
+
+
 def test_credentials_of_the_runtime(world, tmp_path):
     with world.agent(tmp_path / "agent", user=None, require_credentials=True) as agent:
         challenge = agent.ask("/v2/")
@@ -420,12 +443,14 @@ def test_containerd_without_a_gateway(world, tmp_path):
         assert "left to the registry" in agent.log() and taken(world, agent) == 0
 
 
-@pytest.mark.parametrize("of, image", [("private", "team/app:1"), ("public", "team/app:1"), ("private", "team/many:1")])
-def test_podman_cold_and_warm(world, agent, tmp_path, monkeypatch, of, image):
+@pytest.mark.parametrize("of, image, driver", [("private", "team/app:1", "vfs"), ("private", "team/app:1", "overlay"),
+                                               ("public", "team/app:1", "vfs"), ("private", "team/many:1", "vfs")])
+def test_podman_cold_and_warm(world, agent, tmp_path, monkeypatch, of, image, driver):
     registry = getattr(world, of)
     _, conf = install(agent, tmp_path / "root")
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
     with Podman() as client:
+        client.driver = driver
         for _ in "cold", "warm":
             got = client.pull(world.image(image, registry), *alice(registry, world))
             assert got.digest == world.digest or image != "team/app:1"

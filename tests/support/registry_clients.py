@@ -154,6 +154,7 @@ class Skopeo(_ContainersImage):
 
 class Podman(_ContainersImage):
     name = "podman"
+    driver = "vfs"
 
     @staticmethod
     def version():
@@ -161,7 +162,7 @@ class Podman(_ContainersImage):
 
     def command(self, *argv, **more):
         return run([*self.prefix, "podman", "--root", self.path("root"), "--runroot", self.path("run"), "--tmpdir",
-                    self.path("tmp"), "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc",
+                    self.path("tmp"), "--storage-driver", self.driver, "--cgroup-manager", "cgroupfs", "--runtime", "runc",
                     *argv], check=False, **more)
 
     def start(self):
