@@ -340,6 +340,20 @@ def test_the_second_agent_takes_it_from_the_first(world, tmp_path):
         assert seen["from_peers"] > 0.5 * world.size, seen
 
 
+def test_agents_that_begin_at_once_share_a_copy(world, tmp_path):
+    with contextlib.ExitStack() as stack:
+        agents = [stack.enter_context(world.agent(tmp_path / str(number), download_rate="2MiB")) for number in range(4)]
+        got = []
+        pulls = [threading.Thread(target=lambda one=agent: got.append(pull_all(world, one))) for agent in agents]
+        for pull in pulls:
+            pull.start()
+        for pull in pulls:
+            pull.join()
+        assert got == [world.size] * 4
+        # Four, were each alone. How near to one it comes is measured where nodes have links of their own.
+        assert sum(agent.status()["from_gateway"] for agent in agents) < 2 * world.size
+
+
 def test_seeding_ends(world, tmp_path):
     with world.agent(tmp_path / "agent", seed_for="1s") as agent:
         pull_all(world, agent)
