@@ -22,7 +22,9 @@ enum stage {
 struct download {
   struct downloads *all;
   struct download *next;
-  const struct offer_blob *offer;
+  const struct offer_blob *offer;     /* not for other threads: it may be renewed, or go */
+  char digest[sizeof "sha256:" + 64]; /* the same of every offer of it */
+  uint64_t size;
   struct download_events events;
   void *arg;
   bool seed, kept;
@@ -72,17 +74,17 @@ static int give_unfinished_name(const struct download *d, struct error *e) {
 
 static void look(uv_work_t *work) {
   struct download *d = work->data;
-  d->result = layout_check(d->path, d->offer->digest, d->offer->size, &d->error);
-  if (d->result == 0 && d->seed && d->offer->size > 0) {
+  d->result = layout_check(d->path, d->digest, d->size, &d->error);
+  if (d->result == 0 && d->seed && d->size > 0) {
     d->result = give_unfinished_name(d, &d->error);
   }
 }
 
 static void land(uv_work_t *work) {
   struct download *d = work->data;
-  d->result = layout_check(d->unfinished, d->offer->digest, d->offer->size, &d->error);
+  d->result = layout_check(d->unfinished, d->digest, d->size, &d->error);
   if (d->result == 0) {
-    d->result = layout_link(d->all->options.layout, d->unfinished, d->offer->digest, &d->error);
+    d->result = layout_link(d->all->options.layout, d->unfinished, d->digest, &d->error);
   }
 }
 
@@ -178,7 +180,7 @@ static int feed(struct download *d) {
   struct bittorrent_progress progress;
   const struct feeder_torrent fed = {.torrent = d->torrent,
                                      .tag = d,
-                                     .digest = d->offer->digest,
+                                     .digest = d->digest,
                                      .url = d->offer->webseed,
                                      .size = d->offer->size,
                                      .piece_length = d->offer->metainfo.piece_length};
@@ -291,6 +293,8 @@ struct download *download_start(struct downloads *all, const struct offer_blob *
   }
   d->all = all;
   d->offer = offer;
+  snprintf(d->digest, sizeof d->digest, "%s", offer->digest);
+  d->size = offer->size;
   d->events = *events;
   d->arg = arg;
   d->seed = seed;
