@@ -268,7 +268,7 @@ def test_the_store_is_bounded(world, tmp_path):
     with world.agent(tmp_path / "small", store={"max_size": 1_100_000}) as agent:
         # Who has a manifest from here may know no other way to its blobs.
         assert agent.ask(world.path("manifests/1")).status == 404
-        assert "larger than the store" in agent.log()
+        agent.process.wait_line("larger than the store")
 
 
 def test_a_blob_in_use_stays(world, tmp_path):
@@ -279,7 +279,7 @@ def test_a_blob_in_use_stays(world, tmp_path):
         asker.start()
         wait_for("the download", 20, lambda: agent.status()["fetching"] == 1)
         assert agent.ask(world.path("blobs/" + world.blobs[2]["digest"])).status == 404
-        assert "no room" in agent.log()
+        agent.process.wait_line("no room")
         asker.join()
         assert digest_of(got[0].body) == world.blobs[1]["digest"]
 
@@ -459,7 +459,8 @@ def test_containerd_without_a_gateway(world, tmp_path):
         hosts, _ = install(agent, tmp_path / "root")
         with containerd(hosts) as client:
             assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-        assert "left to the registry" in agent.log() and taken(world, agent) == 0
+        agent.process.wait_line("left to the registry")
+        assert taken(world, agent) == 0
 
 
 @pytest.mark.parametrize("of, image, driver", [("private", "team/app:1", "vfs"), ("private", "team/app:1", "overlay"),
