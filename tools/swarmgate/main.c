@@ -37,8 +37,8 @@ static const struct command commands[] = {
      "  --cert-dir DIR          *.crt, *.cert and *.key for the gateway\n"},
     {"seed", NULL, command_seed, "give an image to other nodes",
      "IMAGE [--from SOURCE] [--duration TIME] [OPTION]...\n\n"
-     "Seeds IMAGE, HOST/NAME[:TAG][@DIGEST], out of SOURCE, or after it was pulled into\n"
-     "a folder of its own, until TIME is over, it is interrupted or the registry's\n"
+     "Seeds IMAGE, HOST/NAME[:TAG][@DIGEST], out of SOURCE, or after a pull into a\n"
+     "folder of its own, until TIME is over, it is interrupted or the registry's\n"
      "decision ends it.\n\n"
      "  --from SOURCE           oci:DIR[:TAG], which is seeded from where it lies, or\n"
      "                          oci-archive:FILE, dir:DIR; default: pull it first\n"
