@@ -328,6 +328,30 @@ def test_what_is_no_registry_takes_nothing_away(evil):
     assert evil.registered() == dict.fromkeys(DIGESTS, {"team/app"})
 
 
+def test_a_registry_that_is_taken_away_meanwhile(evil):
+    """Once the tags are read something else answers in its place, which has nothing: no registry says so, either."""
+    evil.sync()
+    evil.evil.routes = {path: send for path, send in evil.evil.routes.items() if "/blobs/" not in path}
+    evil.evil.on("/v2/team/app/blobs/*", answer(404, b"default backend - 404"))
+    assert counts(evil.sync("team/app", status=1)) == only(failed=3)
+    assert evil.registered() == dict.fromkeys(DIGESTS, {"team/app"})
+
+
+def test_a_registry_that_contradicts_itself(evil):
+    """Not to be had by HEAD but by GET: it is there, and not read for that."""
+    evil.sync()
+
+    def send(wire, request):
+        if request.method == "HEAD":
+            answer(404)(wire, request)
+        else:
+            answer(200, BLOBS[0])(wire, request)
+
+    evil.evil.on(f"/v2/team/app/blobs/{DIGESTS[0]}", send)
+    assert counts(evil.sync("team/app", status=1)) == only(failed=1)
+    assert evil.registered() == dict.fromkeys(DIGESTS, {"team/app"})
+
+
 def test_a_repository_of_too_many_blobs(evil):
     """The blobs are empty, so that none is asked for."""
     def blob(number, layer, media_type=LAYER):

@@ -17,11 +17,23 @@ static int out_of_memory(struct error *e) {
 
 /* --- what the registry has --- */
 
+static int want_none(void *arg, struct slice bytes, struct error *e) {
+  (void)arg, (void)bytes;
+  return error_set(e, ERROR_FAILED, "the registry says 404 to a HEAD of it, and yet sends it");
+}
+
+/* Whoever answers in the registry's place while it is away says 404 to all; and to a HEAD nobody
+ * says who he is. So what is to be taken back is asked for once more: that 404 has a body. */
 static enum sync_answer ask_for_blob(struct sync_repository *r, const struct sync_blob *b,
                                      struct error *e) {
-  const struct registry_get get = {.method = "HEAD", .repository = r->name, .blob = b->digest};
+  struct registry_get get = {.method = "HEAD", .repository = r->name, .blob = b->digest};
   struct registry_reply reply;
-  return sync_ask(r->sync, &get, b->size, NULL, NULL, &r->arena, &reply, e);
+  enum sync_answer answer = sync_ask(r->sync, &get, b->size, NULL, NULL, &r->arena, &reply, e);
+  if (answer != SYNC_GONE || b->registered_count == 0) {
+    return answer;
+  }
+  get.method = "GET";
+  return sync_ask(r->sync, &get, IMAGE_SIZE_UNKNOWN, want_none, NULL, &r->arena, &reply, e);
 }
 
 /* --- hashing --- */
