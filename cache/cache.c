@@ -152,9 +152,10 @@ static char *removed_name(const struct cache_blob *blob, char out[REMOVED_NAME])
   return out;
 }
 
+/* Of max_size bytes at most. */
 static bool has_room(const struct cache *cache, uint64_t bytes) {
   struct statvfs s;
-  if (bytes > cache->max_size || cache->used > cache->max_size - bytes) {
+  if (cache->used > cache->max_size - bytes) {
     return false;
   }
   /* Where the file system does not tell, ENOSPC will. */
@@ -171,6 +172,9 @@ static struct cache_blob *oldest_unheld(struct cache *cache) {
 }
 
 bool cache_make_room(struct cache *cache, uint64_t bytes) {
+  if (bytes > cache->max_size) {
+    return false; /* nor would there be room without all the others */
+  }
   while (!has_room(cache, bytes)) {
     struct cache_blob *blob = oldest_unheld(cache);
     if (blob == NULL) {

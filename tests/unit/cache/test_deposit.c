@@ -230,6 +230,16 @@ static void it_needs_room(void **state) {
   assert_null(cache_deposit_new(w->cache, other, 2 * BLOB));
 }
 
+static void what_there_will_never_be_room_for_drives_nothing_out(void **state) {
+  struct world *w = *state;
+  cache_free(w->cache);
+  open_cache(w, 2 * BLOB);
+  cache_deposit_keep(deposit(w, BLOB));
+  assert_null(cache_deposit_new(w->cache, other, 2 * BLOB + 1));
+  assert_int_equal(cache_used(w->cache), BLOB);
+  assert_int_equal(files(w, false), 1);
+}
+
 static void what_a_kill_left_is_removed(void **state) {
   struct world *w = *state;
   char path[200];
@@ -246,10 +256,14 @@ static void what_a_kill_left_is_removed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(what_is_kept_is_the_blob),        TEST(a_file_that_was_written_to_is_looked_at),
-      TEST(after_a_restart_it_is_looked_at), TEST(what_is_dropped_or_short_leaves_nothing),
-      TEST(who_fills_it_meanwhile_goes_on),  TEST(it_needs_room),
+      TEST(what_is_kept_is_the_blob),
+      TEST(a_file_that_was_written_to_is_looked_at),
+      TEST(after_a_restart_it_is_looked_at),
+      TEST(what_is_dropped_or_short_leaves_nothing),
+      TEST(who_fills_it_meanwhile_goes_on),
+      TEST(it_needs_room),
       TEST(what_a_kill_left_is_removed),
+      TEST(what_there_will_never_be_room_for_drives_nothing_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
