@@ -107,6 +107,7 @@ static void go_on(struct relay *r);
 static void on_turn(void *arg, uint64_t bytes) {
   struct relay *r = arg;
   r->allowed += bytes;
+  http_answer_waits(r->answer.x, false);
   go_on(r);
 }
 
@@ -115,6 +116,7 @@ static void go_on(struct relay *r) {
   while (!may_go_on(r)) {
     uint64_t turn = reader_turn(r->answer.order.reader, r->answer.left - r->allowed, on_turn, r);
     if (turn == 0) {
+      http_answer_waits(r->answer.x, true);
       return;
     }
     r->allowed += turn;

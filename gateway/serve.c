@@ -81,6 +81,7 @@ static void on_turn(void *arg, uint64_t bytes) {
   struct serving *s = arg;
   struct blob_answer *a = &s->answer;
   const uint64_t at = offset_of(a);
+  http_answer_waits(a->x, false);
   if (!a->started) {
     blob_answer_start(a);
   }
@@ -104,6 +105,8 @@ static void go_on(struct serving *s) {
     uint64_t turn = reader_turn(a->order.reader, ready < a->left ? ready : a->left, on_turn, s);
     if (turn > 0) {
       on_turn(s, turn);
+    } else {
+      http_answer_waits(a->x, true);
     }
   }
 }

@@ -241,6 +241,10 @@ void connection_received_end(struct http_connection *c) {
     drop(c);
     return;
   }
+  if (is_answering(c) && c->x->waits) {
+    connection_cut(c);
+    return;
+  }
   settle(c);
 }
 

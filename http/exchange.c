@@ -158,6 +158,15 @@ void http_answer_send_file(struct http_exchange *x, int fd, uint64_t offset, uin
   connection_answered(c);
 }
 
+void http_answer_waits(struct http_exchange *x, bool waits) {
+  struct http_connection *c = x->connection;
+  x->waits = waits;
+  if (waits && c->ended) {
+    c->broken = true;
+    connection_answered(c);
+  }
+}
+
 size_t http_answer_waiting(const struct http_exchange *x) {
   return connection_waiting(x->connection);
 }

@@ -260,6 +260,7 @@ struct http_exchange {
   size_t unsent;         /**< of sending, when the deadline for it was set */
   uint64_t body_left;    /**< bytes announced and not sent yet */
   bool started;          /**< an answer has been composed */
+  bool waits;            /**< for something that takes longer than one may who is gone */
   bool sent_some;        /**< and its first bytes may have left */
   bool head_only;        /**< an answer to HEAD */
   http_proceed *proceed;

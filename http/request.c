@@ -26,7 +26,7 @@ void request_reset(struct http_exchange *x) {
   x->answer_start = x->out.len;
   x->body_left = 0;
   x->file.left = 0;
-  x->started = x->sent_some = x->head_only = false;
+  x->started = x->sent_some = x->head_only = x->waits = false;
   x->proceed = NULL;
   x->abandoned = NULL;
 }

@@ -182,6 +182,13 @@ void http_answer_send(struct http_exchange *x, struct slice piece, http_proceed 
 void http_answer_send_file(struct http_exchange *x, int fd, uint64_t offset, uint64_t length,
                            http_proceed *proceed, void *arg);
 
+/**
+ * Says that the answer waits for something that may take long, or does no more. Who ends his side
+ * meanwhile is taken for gone, which `abandoned` tells from the loop: nothing is sent by which it
+ * would show that he is.
+ */
+void http_answer_waits(struct http_exchange *x, bool waits);
+
 /** Bytes of the answer that the other end has not taken yet: 0 while it keeps up, so that further
  * pieces can be sent at once. */
 size_t http_answer_waiting(const struct http_exchange *x);

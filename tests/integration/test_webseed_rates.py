@@ -207,6 +207,23 @@ def test_revoked_while_waiting(registry, tmp_path, kind):
             reader.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_goes_away_waits_no_longer(registry, tmp_path, kind):
+    """Sixty who would have their turn once a minute, and have no patience: their places are others', and so are their turns."""
+    with Seed(str(tmp_path), registry, kind, max_rate="16KiB", max_readers=60) as seed:
+        path = seed.path()
+        readers = [seed.read(path) for _ in range(60)]
+        take_until(readers, lambda: any(reader.count > 0 for reader in readers))
+        for reader in readers:
+            reader.close()
+        before, bob = time.monotonic(), None
+        while bob is None or bob.status == 503:
+            bob = seed.read(path)
+            take_until([bob], lambda: bob.status is not None)
+            bob.close()
+        assert bob.status == 206 and time.monotonic() - before < 2 * WITHIN
+
+
 def test_what_comes_at_a_rate_is_right(registry, tmp_path):
     """Turns are in the order of the bytes."""
     with Seed(str(tmp_path), registry, max_rate="64MiB", max_rate_per_token="32MiB") as seed:
