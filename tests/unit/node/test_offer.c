@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { CONFIG_SIZE = 20, LAYER_SIZE = 300 * 1024, PIECE = 256 * 1024 };
@@ -20,7 +21,7 @@ struct answer {
 static void digest_of(const void *bytes, size_t len, char out[72]) {
   unsigned char sha256[32];
   assert_int_equal(EVP_Digest(bytes, len, sha256, NULL, EVP_sha256(), NULL), 1);
-  strcpy(out, "sha256:");
+  snprintf(out, 72, "sha256:");
   hex_encode(sha256, sizeof sha256, out + 7);
 }
 

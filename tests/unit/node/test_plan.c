@@ -142,7 +142,7 @@ static void takes_over_from_who_has_not_come_on(void **state) {
   other = peer('a', bits(more, "11000000000000000000")); /* it has come on */
   choice = choose(*state, &v, nothing, PATIENCE + 1);
   assert_int_equal(choice.own + choice.orphaned, 0);
-  choice = choose(*state, &v, nothing, 2 * PATIENCE + 2);
+  choice = choose(*state, &v, nothing, UINT64_C(2) * PATIENCE + 2);
   assert_int_equal(choice.own, 0);
   assert_int_equal(choice.orphaned, 1);
   assert_int_equal(choice.piece, 2);
@@ -157,17 +157,17 @@ static void who_has_what_we_want_and_is_silent_is_not_live(void **state) {
   assert_int_equal(choose(*state, &v, nothing, 0).own, 0);
   other.received = 1; /* it has sent something */
   assert_int_equal(choose(*state, &v, nothing, PATIENCE).own, 0);
-  assert_int_equal(choose(*state, &v, nothing, 2 * PATIENCE).own, 0);
-  assert_int_equal(choose(*state, &v, nothing, 2 * PATIENCE + 1).own, 2);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(2) * PATIENCE).own, 0);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(2) * PATIENCE + 1).own, 2);
   other.received = 2; /* it lives after all */
-  assert_int_equal(choose(*state, &v, nothing, 2 * PATIENCE + 2).own, 0);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(2) * PATIENCE + 2).own, 0);
 }
 
 static void whom_we_want_nothing_of_may_be_silent(void **state) {
   const struct plan_peer other = peer('a', nothing);
   const struct plan_view v = view('m', nothing, &other, 1);
   assert_int_equal(choose(*state, &v, nothing, 0).own, PIECES / 2);
-  struct plan_choice choice = choose(*state, &v, nothing, 10 * PATIENCE);
+  struct plan_choice choice = choose(*state, &v, nothing, UINT64_C(10) * PATIENCE);
   assert_int_equal(choice.own, PIECES / 2);
   assert_int_equal(choice.orphaned, PIECES / 2); /* though it may be taken over from */
 }
@@ -179,7 +179,7 @@ static void what_goes_away_is_forgotten(void **state) {
   v.peer_count = 0;
   assert_int_equal(choose(*state, &v, nothing, 10).own, PIECES);
   v.peer_count = 1;
-  assert_int_equal(choose(*state, &v, nothing, 10 * PATIENCE).orphaned, 0);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(10) * PATIENCE).orphaned, 0);
 }
 
 /* Everybody sees everybody, and has at once what anybody has fetched. */
