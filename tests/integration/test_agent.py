@@ -234,6 +234,8 @@ def test_it_ends_in_order(world, tmp_path, rate, whole):
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             answer.read()
     connection.close()
+    # Not told once more: a second signal is for whoever does not want to wait.
+    assert agent.process.popen.wait(20) == 0, agent.process.output()
     agent.stop()
 
 
