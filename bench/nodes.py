@@ -201,9 +201,10 @@ def sent_by_gateway(swarm):
 
 def measure(swarm, count, name, command, trouble=None):
     before = swarm.registry.bytes_sent()
+    sent_before = sent_by_gateway(swarm)
     ends, told = at_once(swarm, count, command, trouble)
     registry = (swarm.registry.bytes_sent() - before) / swarm.size
-    gateway = sent_by_gateway(swarm) / swarm.size
+    gateway = (sent_by_gateway(swarm) - sent_before) / swarm.size
     peers = sum(node["from_peers"] for node in told)
     share = peers / (count * swarm.size)
     ideal = swarm.size * 8 / (REGISTRY_RATE * 1e6)

@@ -2,6 +2,7 @@
 
 #include "image/certificates.h"
 #include "image/platform.h"
+#include "image/reference.h"
 #include "node/mirror.h"
 
 #include <signal.h>
@@ -167,6 +168,20 @@ static int open_server(struct agent *a, struct error *e) {
   return 0;
 }
 
+/* Such a one is asked nothing, which the runtimes do not notice, as they go to the registry. */
+static void warn_of_plain_gateways(const struct agent_options *o) {
+  for (size_t i = 0; i < o->host_count && !o->insecure; i++) {
+    struct slice url = slice_str(o->hosts[i].gateway);
+    if (slice_starts(url, SLICE("http://")) &&
+        !image_host_is_loopback(url.ptr + sizeof "http://" - 1)) {
+      log_write(o->log, LOG_LEVEL_WARN,
+                "the gateway %s is on plain http: it gets no credentials, and nothing comes from "
+                "it, unless `insecure: true` is set",
+                o->hosts[i].gateway);
+    }
+  }
+}
+
 int agent_run(const struct agent_options *options, struct error *e) {
   struct agent a = {.options = options, .certificates.bundle = -1};
   if (uv_loop_init(&a.loop) != 0) {
@@ -177,6 +192,7 @@ int agent_run(const struct agent_options *options, struct error *e) {
   int result =
       find_places(&a, e) != 0 || open_stock(&a, e) != 0 || open_server(&a, e) != 0 ? -1 : 0;
   if (result == 0) {
+    warn_of_plain_gateways(options);
     log_write(options->log, LOG_LEVEL_INFO, "ready: swarmgate agent %s, %zu registries",
               SWARMGATE_VERSION, options->host_count);
   } else {

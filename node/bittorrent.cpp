@@ -66,6 +66,8 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   s.set_str(sp::user_agent, "swarmgate/" SWARMGATE_VERSION);
   s.set_str(sp::listen_interfaces, listen_on(o.lower_port, o.tls));
   s.set_int(sp::max_retry_port_bind, o.upper_port - o.lower_port);
+  s.set_bool(sp::listen_system_port_fallback,
+             false); // a port that was asked for may be the open one
   for (int off : {sp::enable_dht, sp::enable_lsd, sp::enable_upnp, sp::enable_natpmp,
                   sp::enable_incoming_utp, sp::enable_outgoing_utp}) {
     s.set_bool(off, false);
@@ -168,6 +170,11 @@ int bittorrent_start(const bittorrent_options *o, bittorrent **out, error *e) {
     b->session = std::make_unique<lt::session>(make_params(*o, b->peer_id));
     const auto wake = o->wake;
     const auto arg = o->arg;
+    if (!b->session->is_listening()) {
+      return error_set(e, ERROR_FAILED,
+                       "cannot listen for peers on port %d to %d: somebody else does",
+                       o->lower_port, o->upper_port);
+    }
     b->session->set_alert_notify([wake, arg] { wake(arg); });
     *out = b.release();
     return 0;

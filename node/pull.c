@@ -176,7 +176,13 @@ static void on_landed(void *arg, const struct error *e) {
   struct blob *b = arg;
   struct pull *p = b->pull;
   if (e != NULL) {
-    end(p, e);
+    struct error why = *e;
+    p->out->here = e->kind == ERROR_FAILED;
+    if (p->out->here && !p->options->there) {
+      snprintf(why.text, sizeof why.text, "%.600s; what was fetched is kept in %.300s", e->text,
+               p->options->unfinished);
+    }
+    end(p, &why);
   } else if (++p->landed == p->offer.blob_count) {
     finish(p);
   }
@@ -264,9 +270,12 @@ static int begin_blobs(struct pull *p, const struct bittorrent_certificate *cert
   return 0;
 }
 
+/* Nothing is made at the destination before there is something to put there. */
 static void begin_swarms(struct pull *p, const struct bittorrent_certificate *certificate) {
   struct error e = {0};
-  if (begin_blobs(p, certificate, &e) != 0) {
+  if (layout_open(p->options->folder, &p->layout, &e) != 0 ||
+      begin_blobs(p, certificate, &e) != 0) {
+    p->out->here = true;
     end(p, &e);
     return;
   }
@@ -432,8 +441,7 @@ static int begin(struct pull *p, struct error *e) {
   if (p->client == NULL || p->stop < 0) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
-  if (layout_open(p->options->folder, &p->layout, e) != 0 ||
-      image_credentials_find(from->creds, from->authfile, image->host, image->repository,
+  if (image_credentials_find(from->creds, from->authfile, image->host, image->repository,
                              &p->credentials, e) != 0 ||
       open_gateway(p, e) != 0 || open_origin(p, e) != 0) {
     return -1;

@@ -61,6 +61,7 @@ struct pull_result {
   struct pull_progress progress;
   size_t blobs, kept; /**< blobs of the image, and how many of them were there already */
   bool interrupted;   /**< by a signal */
+  bool here;          /**< it failed for want of something on this machine, such as disk */
 };
 
 /**

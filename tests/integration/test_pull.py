@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 
 import pytest
 
@@ -110,6 +111,19 @@ def test_when_the_gateway_dies_the_registry_gives_what_is_missing(tmp_path):
         made.stop()
 
 
+def test_a_port_that_somebody_has_is_not_taken_for_another(world, tmp_path):
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
+        port = other.getsockname()[1]
+        done = run(world.command(tmp_path / "layout", "--lower-port", port), check=False)
+    assert done.returncode == 1 and f"cannot listen for peers on port {port}" in done.stderr, done.stderr
+
+
+def test_what_fails_here_is_not_asked_of_the_registry(world, tmp_path):
+    (tmp_path / "layout").write_text("in the way")
+    done = run(world.command(tmp_path / "layout"), check=False)
+    assert done.returncode == 1 and "registry itself" not in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("image, user, status", [
     ("team/app:1", None, 3),  # the registry wants to know who asks
     ("team/none:1", "alice", 4),
@@ -118,6 +132,7 @@ def test_refusals(world, tmp_path, image, user, status):
     done = run(world.command(tmp_path / "layout", image=image, user=user), check=False)
     assert done.returncode == status, done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
+    assert not os.path.exists(tmp_path / "layout")  # nothing has come, so nothing is made
 
 
 def test_a_token_that_ends_is_renewed(tmp_path):

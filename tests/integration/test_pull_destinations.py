@@ -428,7 +428,7 @@ def test_a_kill_leaves_the_old_or_the_new(world, tmp_path):
 
 def test_what_is_delivered_is_seeded(world, tmp_path):
     with Process(world.argv(f"oci-archive:{tmp_path}/image.tar", "--seed-for", "10m")) as pull:
-        pull.wait_line("seeding: ")
+        pull.wait_line("seeding for")
         assert inspect(f"oci-archive:{tmp_path}/image.tar:1")["Digest"] == world.digest()
         assert pull.stop(signal.SIGINT) == 0, pull.output()
     assert left_over(tmp_path) == []

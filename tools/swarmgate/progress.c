@@ -74,7 +74,11 @@ static void draw(const struct progress *p, uint64_t now) {
   units_print_size(p->done, done);
   units_print_size(p->total, total);
   units_print_size(rate, rate_text);
-  units_print_duration(rate == 0 ? 0 : (p->total - p->done) / rate, left);
+  if (rate == 0) {
+    snprintf(left, sizeof left, "?");
+  } else {
+    units_print_duration((p->total - p->done) / rate, left);
+  }
   if (p->terminal) {
     /* Padded to the usual lengths, so that the bar keeps its own. */
     snprintf(figures, sizeof figures, "%8s of %s  %8s/s  %s left%*s%s%s", done, total, rate_text,

@@ -26,6 +26,9 @@ struct pulling {
   struct progress progress;
   char note[64];
   bool begun;
+  struct pull_result result;
+  bool switched; /* to the registry, and said so */
+  bool told;     /* what came of it, before the seeding */
 };
 
 static int read_destination(struct pulling *p, struct error *e) {
@@ -65,10 +68,47 @@ static int open_unfinished(struct pulling *p, struct error *e) {
   return result;
 }
 
+static void print_result(const struct pulling *p, const struct pull_result *r);
+
+/* The image is there: what is still to come is for others. */
+static void show_seeding(struct pulling *p) {
+  char left[UNITS_TEXT_MAX];
+  if (p->begun) {
+    progress_end(&p->progress);
+  }
+  p->begun = false;
+  if (p->told || p->json) {
+    return;
+  }
+  p->told = true;
+  print_result(p, &p->result);
+  units_print_duration(p->options.seed_ms / 1000, left);
+  fprintf(stderr, "swarmgate: %s: seeding for %s\n", p->image, left);
+}
+
+/* Once, when the registry is first asked for pieces. */
+static void show_switch(struct pulling *p) {
+  if (!p->switched) {
+    p->switched = true;
+    if (p->begun) {
+      progress_end(&p->progress);
+    }
+    fprintf(stderr, "swarmgate: %s: the gateway is away; going on with the registry itself\n",
+            p->image);
+  }
+}
+
 static void show(void *arg, const struct pull_progress *now) {
-  static const char *const labels[] = {"hashing", "pulling", "seeding"};
+  static const char *const labels[] = {"hashing", "pulling"};
   struct pulling *p = arg;
-  uint64_t came = now->from_gateway + now->from_peers;
+  uint64_t came = now->from_gateway + now->from_peers + now->from_registry;
+  if (now->phase == PULL_SEEDING) {
+    show_seeding(p);
+    return;
+  }
+  if (now->from_registry > 0) {
+    show_switch(p);
+  }
   if (!p->begun || p->progress.label != labels[now->phase]) {
     if (p->begun) {
       progress_end(&p->progress);
@@ -120,18 +160,27 @@ static int deliver_image(void *arg, const struct pull_result *so_far, int stop, 
 
 /* --- what came of it --- */
 
+/* `, 1.2 GiB from peers`, of what has come at all. */
+static void print_part(uint64_t bytes, const char *whom) {
+  char size[UNITS_TEXT_MAX];
+  if (bytes > 0) {
+    units_print_size(bytes, size);
+    fprintf(stderr, ", %s from %s", size, whom);
+  }
+}
+
 static void print_result(const struct pulling *p, const struct pull_result *r) {
   const struct pull_progress *sum = &r->progress;
   char size[UNITS_TEXT_MAX];
-  char parts[3][UNITS_TEXT_MAX];
   units_print_size(sum->size, size);
-  units_print_size(sum->from_peers, parts[0]);
-  units_print_size(sum->from_gateway, parts[1]);
-  units_print_size(sum->from_registry, parts[2]);
   fprintf(p->destination.kind == DESTINATION_OUTPUT ? stderr : stdout, "%s\n", r->digest);
-  fprintf(stderr, "swarmgate: %s: %zu blobs, %s; %zu were there; %s from peers, %s from the %s\n",
-          p->image, r->blobs, size, r->kept, parts[0], sum->from_registry > 0 ? parts[2] : parts[1],
-          sum->from_registry > 0 ? "registry" : "gateway");
+  fflush(stdout);
+  fprintf(stderr, "swarmgate: %s: %zu blobs, %s, of which %zu there already", p->image, r->blobs,
+          size, r->kept);
+  print_part(sum->from_peers, "peers");
+  print_part(sum->from_gateway, "the gateway");
+  print_part(sum->from_registry, "the registry");
+  fputc('\n', stderr);
 }
 
 static int print_json(const struct pulling *p, const struct pull_result *r, struct error *e) {
@@ -189,7 +238,8 @@ static int fall_back(struct pulling *p, struct pull_result *out, struct error *e
 /* What another way may do better: not what was denied, and not what was asked wrongly. */
 static bool may_fall_back(const struct pulling *p, const struct pull_result *r,
                           const struct error *e) {
-  return !r->interrupted && !p->delivering && e->kind != ERROR_DENIED && e->kind != ERROR_USAGE;
+  return !r->interrupted && !r->here && !p->delivering && e->kind != ERROR_DENIED &&
+         e->kind != ERROR_USAGE;
 }
 
 /* A second pull has only that left to do. */
@@ -200,28 +250,30 @@ static int blame_delivery(const struct pulling *p, struct error *e) {
 }
 
 static int run(struct pulling *p, struct error *e) {
-  struct pull_result result;
   p->options.progress = show;
   p->options.deliver = p->destination.kind == DESTINATION_OCI ? NULL : deliver_image;
   p->options.arg = p;
-  int status = pull_run(&p->options, &result, e);
+  int status = pull_run(&p->options, &p->result, e);
   if (p->begun) {
     progress_end(&p->progress);
   }
-  if (status != 0 && may_fall_back(p, &result, e)) {
-    status = fall_back(p, &result, e);
+  if (status != 0 && may_fall_back(p, &p->result, e)) {
+    status = fall_back(p, &p->result, e);
     if (p->begun) {
       progress_end(&p->progress);
     }
   }
   if (status != 0) {
-    return p->delivering && !p->delivered && !result.interrupted ? blame_delivery(p, e)
-                                                                 : error_context(e, "%s", p->image);
+    return p->delivering && !p->delivered && !p->result.interrupted
+               ? blame_delivery(p, e)
+               : error_context(e, "%s", p->image);
   }
   if (p->json) {
-    return print_json(p, &result, e);
+    return print_json(p, &p->result, e);
   }
-  print_result(p, &result);
+  if (!p->told) {
+    print_result(p, &p->result);
+  }
   return 0;
 }
 
