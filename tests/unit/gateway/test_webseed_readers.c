@@ -11,7 +11,7 @@
 #define TURN  (64 * KIB)
 #define LARGE (5 * TURN + 100)
 
-static uint64_t now = 1000000;
+static _Atomic uint64_t now = 1000000; /* the database looks at it from a thread of its own */
 
 /* The linker's --wrap makes the name. NOLINTBEGIN(cert-dcl51-cpp) */
 uint64_t __wrap_clock_monotonic_ms(void);
