@@ -67,12 +67,12 @@ struct registry_get {
   const char *blob;       /**< a digest; or NULL: */
   const char *action;     /**< of a gateway, such as `certificates`: behind the repository alone */
   struct slice body;      /**< of a POST: JSON; copied. A redirect is not followed then. */
+  const char *page;       /**< which of its pages: struct registry_answer.next; NULL: the first */
+  const char *query; /**< of one of them: what comes behind a `?`, encoded; NULL or "": nothing */
   /** Neither of them, but a list: the repository's tags, or where there is no repository the
    *  registry's repositories. */
   bool list;
-  const char *page;  /**< which of its pages: struct registry_answer.next; NULL: the first */
-  const char *query; /**< of one of them: what comes behind a `?`, encoded; NULL or "": nothing */
-  bool ranged;       /**< GET of a blob: ask for `Range: bytes=first-last` */
+  bool ranged; /**< GET of a blob: ask for `Range: bytes=first-last` */
   uint64_t first, last;
   /**
    * When set, this very Authorization is sent to the registry's own URL and nowhere else, neither
