@@ -17,12 +17,6 @@ enum { YEAR = 366 * 24 * 3600, PORT_MIN = 1024 };
 #define MIB (UINT64_C(1024) * 1024)
 
 static const struct setting_word truths[] = {{"true", true}, {"false", false}, {0}};
-static const struct setting_word levels[] = {{"error", LOG_LEVEL_ERROR},
-                                             {"warn", LOG_LEVEL_WARN},
-                                             {"info", LOG_LEVEL_INFO},
-                                             {"debug", LOG_LEVEL_DEBUG},
-                                             {0}};
-static const struct setting_word log_formats[] = {{"text", false}, {"json", true}, {0}};
 
 static const struct setting store[] = {
     {"path", SETTING_PATH, OF(store), .preset = "/var/lib/swarmgate-node"},
@@ -35,8 +29,8 @@ static const struct setting ports[] = {
 };
 
 static const struct setting log_keys[] = {
-    {"level", SETTING_WORD, OF(log.level), .preset = "info", .words = levels},
-    {"format", SETTING_WORD, OF(log.json), .preset = "text", .words = log_formats},
+    {"level", SETTING_WORD, OF(log.level), .preset = "info", .words = settings_levels},
+    {"format", SETTING_WORD, OF(log.json), .preset = "text", .words = settings_log_formats},
 };
 
 static const struct setting node[] = {

@@ -19,12 +19,12 @@ static const struct setting_word formats[] = {
     {"v1", CONFIG_V1}, {"v2", CONFIG_V2}, {"hybrid", CONFIG_HYBRID}, {0}};
 static const struct setting_word algorithms[] = {{"ES256", 0}, {"RS256", 0}, {"EdDSA", 0}, {0}};
 static const struct setting_word kinds[] = {{"swarm", 0}, {"registry", 0}, {"webseed", 0}, {0}};
-static const struct setting_word levels[] = {{"error", LOG_LEVEL_ERROR},
-                                             {"warn", LOG_LEVEL_WARN},
-                                             {"info", LOG_LEVEL_INFO},
-                                             {"debug", LOG_LEVEL_DEBUG},
-                                             {0}};
-static const struct setting_word log_formats[] = {{"text", false}, {"json", true}, {0}};
+const struct setting_word settings_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                               {"warn", LOG_LEVEL_WARN},
+                                               {"info", LOG_LEVEL_INFO},
+                                               {"debug", LOG_LEVEL_DEBUG},
+                                               {0}};
+const struct setting_word settings_log_formats[] = {{"text", false}, {"json", true}, {0}};
 
 static const struct setting tracker_tls[] = {
     {NULL, SETTING_LINE, OF(tracker.tls.line)},
@@ -175,8 +175,8 @@ static const struct setting admin[] = {
 };
 
 static const struct setting log_keys[] = {
-    {"level", SETTING_WORD, OF(log.level), .preset = "info", .words = levels},
-    {"format", SETTING_WORD, OF(log.json), .preset = "json", .words = log_formats},
+    {"level", SETTING_WORD, OF(log.level), .preset = "info", .words = settings_levels},
+    {"format", SETTING_WORD, OF(log.json), .preset = "json", .words = settings_log_formats},
 };
 
 const struct setting settings_top[] = {

@@ -46,6 +46,9 @@ struct setting {
   size_t row_size;
 };
 
+/** What `log:` takes in every configuration: `level`, and `format`. */
+extern const struct setting_word settings_levels[], settings_log_formats[];
+
 /** Most keys of a mapping. */
 enum { SETTINGS_MAX = 32 };
 
