@@ -70,11 +70,6 @@ static bool on_head(void *arg, const struct registry_answer *answer) {
   return true;
 }
 
-static bool on_data(void *arg, struct slice bytes) {
-  (void)arg, (void)bytes;
-  return true;
-}
-
 static void on_answered(void *arg, const struct error *e) {
   struct job *j = arg;
   struct preparing *p = j->preparing;
@@ -98,7 +93,7 @@ static void on_answered(void *arg, const struct error *e) {
 
 /* Whether the repository has it: the torrent may have been made of another's. */
 static void ask(struct job *j) {
-  static const struct registry_events events = {on_head, on_data, on_answered};
+  static const struct registry_events events = {.head = on_head, .done = on_answered};
   const struct registry_get get = {
       .method = "HEAD", .repository = j->wanted.repository.ptr, .blob = blob_of(j)->digest};
   struct error e = {0};

@@ -34,11 +34,6 @@ static bool on_head(void *arg, const struct registry_answer *answer) {
   return true;
 }
 
-static bool on_data(void *arg, struct slice bytes) {
-  (void)arg, (void)bytes;
-  return true;
-}
-
 static void on_answered(void *arg, const struct error *e) {
   struct job *j = arg;
   struct error why = {0};
@@ -58,7 +53,7 @@ static void on_answered(void *arg, const struct error *e) {
 }
 
 bool preparing_see_to_registration(struct job *j) {
-  static const struct registry_events events = {on_head, on_data, on_answered};
+  static const struct registry_events events = {.head = on_head, .done = on_answered};
   struct preparing *p = j->preparing;
   struct error e = {0};
   if (db_read(p->options.db, find, j, &e) != 0) {
