@@ -361,13 +361,19 @@ class Qbittorrent(Client):
                     "WebUI\\UseUPnP=false\n")
         process = Process([*self.prefix, "qbittorrent-nox", f"--profile={home}"],
                           env=self.environment("SSL_CERT_FILE"))
-        wait_for("qbittorrent's API", 30, lambda: self.api("app/version").returncode == 0)
+        wait_for("qbittorrent's API", 30, lambda: self.ask("app/version").returncode == 0)
         for torrent in self.torrents:
             self.add(torrent)
         return process
 
-    def api(self, method, *argv):
+    def ask(self, method, *argv):
         return self.curl(*argv, "http://127.0.0.1:8081/api/v2/" + method)
+
+    def api(self, method, *argv):
+        """Asked again for a while, for now and then it closes a connection without an answer."""
+        answer = self.ask(method, "--retry", "5", "--retry-all-errors", "--retry-delay", "1", *argv)
+        assert answer.returncode == 0, f"qbittorrent, {method}: {answer.stderr}\n{self.process.output() if self.process else ''}"
+        return answer
 
     def listed(self):
         return json.loads(self.api("torrents/info").stdout)
