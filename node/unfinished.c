@@ -117,9 +117,18 @@ static enum hold hold(struct unfinished *u, struct error *e) {
   return got;
 }
 
-/* In a folder where everybody may write: it is ours, and ours alone. */
+/* Ours, and ours alone: in a folder where others may write too they could have made it before us,
+ * with links in it to what they would have us remove or write to. */
 static int make_private(const char *path, struct error *e) {
   struct stat s;
+  const char *slash = strrchr(path, '/');
+  CLEANUP_FREE char *above = slash == NULL ? NULL : strndup(path, (size_t)(slash - path));
+  if (slash != NULL && above == NULL) {
+    return out_of_memory(e);
+  }
+  if (slash > path && file_make_folders(above, e) != 0) {
+    return -1;
+  }
   if (mkdir(path, 0700) != 0 && errno != EEXIST) {
     return error_errno(e, errno, "cannot make folder %s", path);
   }
@@ -129,14 +138,15 @@ static int make_private(const char *path, struct error *e) {
   return S_ISDIR(s.st_mode) && s.st_uid == geteuid() && (s.st_mode & 077) == 0
              ? 0
              : error_set(e, ERROR_FAILED,
-                         "%s is no folder of ours alone: remove it, or set TMPDIR to another place",
+                         "%s is no folder of ours alone: somebody else has made it, or may look "
+                         "into it; remove it",
                          path);
 }
 
-static enum hold take(struct unfinished *u, bool alone, struct error *e) {
+static enum hold take(struct unfinished *u, struct error *e) {
   enum hold got = GONE;
   for (int i = 0; i < TRIES_MAX && got == GONE; i++) {
-    if ((alone ? make_private(u->folder, e) : file_make_folders(u->folder, e)) != 0) {
+    if (make_private(u->folder, e) != 0) {
       return FAILED;
     }
     got = hold(u, e);
@@ -173,9 +183,8 @@ static struct unfinished *make(char *folder) {
 }
 
 /* Frees \p u unless it is held. */
-static enum hold take_or_say(struct unfinished *u, bool alone, struct unfinished **out,
-                             struct error *e) {
-  enum hold got = take(u, alone, e);
+static enum hold take_or_say(struct unfinished *u, struct unfinished **out, struct error *e) {
+  enum hold got = take(u, e);
   if (got == HELD) {
     remove_made(u); /* by one that was killed */
     *out = u;
@@ -216,7 +225,7 @@ int unfinished_beside(const char *path, struct unfinished **out, struct error *e
   if (u == NULL) {
     return out_of_memory(e);
   }
-  return take_or_say(u, false, out, e) == HELD ? 0 : -1;
+  return take_or_say(u, out, e) == HELD ? 0 : -1;
 }
 
 static int name_of(const char *key, char out[2 * KEY_SIZE + 1], struct error *e) {
@@ -250,7 +259,7 @@ int unfinished_private(const char *key, bool several, struct unfinished **out, s
     if (u == NULL) {
       return out_of_memory(e);
     }
-    got = take_or_say(u, true, out, &why);
+    got = take_or_say(u, out, &why);
   }
   return got == HELD ? 0 : error_set(e, why.kind, "%s", why.text);
 }
