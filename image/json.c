@@ -20,9 +20,13 @@ static bool too_many_values(struct slice text) {
 }
 
 json_t *image_json_read(struct slice text, struct error *e) {
+  return image_json_read_long(text, IMAGE_MANIFEST_MAX, e);
+}
+
+json_t *image_json_read_long(struct slice text, size_t limit, struct error *e) {
   json_error_t why;
-  if (text.len > IMAGE_MANIFEST_MAX) {
-    error_set(e, ERROR_FAILED, "it is larger than %d bytes", IMAGE_MANIFEST_MAX);
+  if (text.len > limit) {
+    error_set(e, ERROR_FAILED, "it is larger than %zu bytes", limit);
     return NULL;
   }
   if (too_many_values(text)) {

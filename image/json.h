@@ -18,6 +18,9 @@ enum {
  */
 json_t *image_json_read(struct slice text, struct error *e);
 
+/** The same of at most \p limit bytes, for what has long strings in it. */
+json_t *image_json_read_long(struct slice text, size_t limit, struct error *e);
+
 /**
  * Appends \p json to \p out, by jansson's \p flags. Whole or not at all: json_dumps() leaves out a
  * member's name when there is no memory for it, and says nothing.

@@ -1,12 +1,13 @@
 #include "node/ask.h"
 
+#include "base/cleanup.h"
 #include "http/url.h"
+#include "image/json.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 enum {
-  RETRY_MS = 1000, /* when the answer does not say */
+  RETRY_MS = 1000, /* when the answer does not say, or says at once */
   RETRY_MAX_MS = 30 * 1000,
 };
 
@@ -47,9 +48,9 @@ static bool on_head(void *arg, const struct registry_answer *answer) {
   struct ask *a = arg;
   uint64_t seconds;
   a->status = answer->status;
-  a->retry_ms = !slice_u64(answer->retry_after, &seconds) ? RETRY_MS
-                : seconds > RETRY_MAX_MS / 1000           ? RETRY_MAX_MS
-                                                          : seconds * 1000;
+  a->retry_ms = !slice_u64(answer->retry_after, &seconds) || seconds == 0 ? RETRY_MS
+                : seconds > RETRY_MAX_MS / 1000                           ? RETRY_MAX_MS
+                                                                          : seconds * 1000;
   return true;
 }
 
@@ -70,12 +71,13 @@ static void on_time(uv_timer_t *timer) {
 }
 
 static void wait_on(struct ask *a) {
-  json_t *json = json_loadb(a->body.ptr, a->body.len, 0, NULL);
-  json_int_t done = json_integer_value(json_object_get(json, "done"));
+  CLEANUP(image_json_release) json_t *json = image_json_read(buf_view(&a->body), NULL);
   json_int_t size = json_integer_value(json_object_get(json, "size"));
-  json_decref(json);
+  json_int_t done = json_integer_value(json_object_get(json, "done"));
+  size = size < 0 ? 0 : size;
+  done = done < 0 ? 0 : done > size ? size : done;
   uv_timer_start(&a->timer, on_time, a->retry_ms, 0);
-  a->waits(a->arg, done < 0 ? 0 : (uint64_t)done, size < 0 ? 0 : (uint64_t)size);
+  a->waits(a->arg, (uint64_t)done, (uint64_t)size);
 }
 
 static void refuse(struct ask *a) {

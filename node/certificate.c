@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 enum {
-  ANSWER_MAX = 256 * 1024, /* bytes */
-  RETRY_MS = 5000,         /* of a gateway that gives no clear answer */
+  ANSWER_MAX = 256 * 1024,        /* bytes */
+  RETRY_MS = 5000,                /* of a gateway that gives no clear answer */
+  LIFETIME_MAX = 366 * 24 * 3600, /* seconds that are believed */
 };
 
 struct certificate {
@@ -64,6 +65,7 @@ static int read_answer(struct certificate *c, int64_t *seconds, struct error *e)
   const char *text = json_string_value(json_object_get(json, "certificate"));
   char *pem = text == NULL ? NULL : strdup(text);
   *seconds = (int64_t)json_integer_value(json_object_get(json, "expires_in"));
+  *seconds = *seconds > LIFETIME_MAX ? LIFETIME_MAX : *seconds;
   json_decref(json);
   if (pem == NULL || *seconds < 1) {
     free(pem);

@@ -1,17 +1,25 @@
 #include "node/offer.h"
 
 #include "base/base64.h"
+#include "base/cleanup.h"
 #include "base/hex.h"
+#include "image/json.h"
 #include "image/reference.h"
 
-#include <jansson.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
 enum { SHA256_SIZE = 32 };
+static const int64_t TIME_MAX = INT64_C(1) << 40;
 
 static int out_of_memory(struct error *e) {
   return error_set(e, ERROR_FAILED, "out of memory");
+}
+
+/* Seconds, from 0 on, and so few that nobody's sums of them run over. */
+static int64_t time_of(const json_t *object, const char *key) {
+  json_int_t seconds = json_integer_value(json_object_get(object, key));
+  return seconds < 0 ? 0 : seconds > TIME_MAX ? TIME_MAX : (int64_t)seconds;
 }
 
 static const char *text_of(const json_t *object, const char *key) {
@@ -169,19 +177,17 @@ static int read_blobs(const json_t *answer, const struct image_manifest *manifes
 
 int offer_parse(struct slice json, struct offer *out, struct error *e) {
   struct image_manifest manifest;
-  json_error_t why;
   *out = (struct offer){0};
-  json_t *answer = json_loadb(json.ptr, json.len, JSON_REJECT_DUPLICATES, &why);
+  CLEANUP(image_json_release) json_t *answer = image_json_read_long(json, OFFER_MAX, e);
   if (answer == NULL) {
-    return error_set(e, ERROR_FAILED, "the gateway's answer is not JSON: %s", why.text);
+    return error_context(e, "the gateway's answer");
   }
-  out->lifetime = (int64_t)json_integer_value(json_object_get(answer, "expires_in"));
-  out->session = (int64_t)json_integer_value(json_object_get(answer, "session"));
+  out->lifetime = time_of(answer, "expires_in");
+  out->session = time_of(answer, "session");
   int result = read_manifest(answer, out, &manifest, e);
   if (result == 0) {
     result = read_blobs(answer, &manifest, out, e);
   }
-  json_decref(answer);
   if (result != 0) {
     offer_free(out);
     return error_context(e, "the gateway's answer");
