@@ -135,7 +135,7 @@ static void on_told(void *arg, enum stock_news news, struct slice bytes, const s
   }
   if (news == STOCK_PIECE) {
     uint64_t at = s->range.offset + s->range.length - s->left;
-    struct slice rest = slice_from(bytes, at % s->blob->metainfo.piece_length);
+    struct slice rest = slice_from(bytes, at % s->reader.piece_length);
     rest.len = rest.len < s->left ? rest.len : (size_t)s->left;
     s->piece.len = 0;
     s->piece_at = 0;
@@ -160,7 +160,7 @@ static void go_on(struct sending *s) {
   } else if (stock_is_there(&s->reader)) {
     send_file(s, at);
   } else {
-    uint32_t piece = (uint32_t)(at / s->blob->metainfo.piece_length);
+    uint32_t piece = (uint32_t)(at / s->reader.piece_length);
     if (stock_want(s->stock, &s->reader, piece) != 0) {
       fail(s, "it does not come");
     }

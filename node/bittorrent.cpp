@@ -37,6 +37,8 @@ constexpr int stop_seconds = 2;
 constexpr int connect_seconds = 5;
 constexpr int failures_max = 20; // in a row, until a peer is given up
 constexpr int announce_seconds_min = 5;
+constexpr int announce_seconds = 10; // until a tracker is taken to be away
+constexpr int announces_max = 1000;  // at once
 
 // The whole of the peer id is chosen here, for libtorrent never tells what it would have chosen.
 std::string make_peer_id() {
@@ -86,6 +88,11 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   s.set_int(sp::upload_rate_limit, rate(o.upload_rate));
   s.set_int(sp::download_rate_limit, rate(o.download_rate));
   s.set_int(sp::stop_tracker_timeout, stop_seconds);
+  // An image of a hundred blobs announces all at once, and a tracker that is away holds up no
+  // other.
+  s.set_int(sp::max_concurrent_http_announces, announces_max);
+  s.set_int(sp::tracker_completion_timeout, announce_seconds);
+  s.set_int(sp::tracker_receive_timeout, announce_seconds);
   // A piece is told of by an alert; the view is what counts, should any be dropped.
   s.set_int(sp::alert_mask, static_cast<int>(static_cast<std::uint32_t>(
                                 lt::alert_category::status | lt::alert_category::error |
@@ -198,8 +205,8 @@ void bittorrent_stop(bittorrent *b) {
   delete b;
 }
 
-int bittorrent_add(bittorrent *b, slice torrent, const char *folder, void *tag,
-                   bittorrent_torrent **out, error *e) {
+int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *folder, bool whole,
+                   void *tag, bittorrent_torrent **out, error *e) {
   try {
     lt::error_code bad;
     const lt::span<const char> bytes(torrent.ptr, static_cast<std::ptrdiff_t>(torrent.len));
@@ -209,12 +216,22 @@ int bittorrent_add(bittorrent *b, slice torrent, const char *folder, void *tag,
       return error_set(e, ERROR_FAILED, "libtorrent does not take the torrent: %.200s",
                        bad.message().c_str());
     }
+    // Two who read one file may read different things in it, such as a key that is there twice.
+    if (p.ti->num_files() != 1 || p.ti->total_size() != static_cast<std::int64_t>(m->size) ||
+        p.ti->piece_length() != static_cast<int>(m->piece_length)) {
+      return error_set(e, ERROR_FAILED, "libtorrent sees something else in the torrent");
+    }
+    // The name above all, which `name.utf-8` replaces: it would be another blob's file.
+    p.ti->rename_file(lt::file_index_t(0), std::string(m->name.ptr, m->name.len));
     auto t = std::make_unique<bittorrent_torrent>();
     t->tag = tag;
     t->session = b;
     p.save_path = folder;
     p.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
     p.flags |= lt::torrent_flags::override_web_seeds | lt::torrent_flags::disable_pex;
+    if (whole) {
+      p.flags |= lt::torrent_flags::upload_mode;
+    }
     if (!p.ti->ssl_cert().empty()) {
       p.extensions.emplace_back(watch_torrent);
     }

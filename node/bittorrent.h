@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "node/plan.h"
+#include "torrent/metainfo.h"
 
 /** A session: one peer id, one listening port. */
 struct bittorrent;
@@ -62,11 +63,13 @@ void bittorrent_poll(struct bittorrent *b, bittorrent_told *told, void *arg);
  * Adds a torrent, whose data is the file of its name in \p folder; what is there already is looked
  * through first, and only what is missing is fetched.
  *
- * \param torrent the metainfo file; one that metainfo_read() takes.
- * \return 0, or -1 with ERROR_FAILED.
+ * \param torrent the metainfo file. \param metainfo what metainfo_read() says of it.
+ * \param whole the file is whole, and never written to: what does not fit the torrent stays
+ * missing. \return 0, or -1 with ERROR_FAILED.
  */
-int bittorrent_add(struct bittorrent *b, struct slice torrent, const char *folder, void *tag,
-                   struct bittorrent_torrent **out, struct error *e);
+int bittorrent_add(struct bittorrent *b, struct slice torrent, const struct metainfo *metainfo,
+                   const char *folder, bool whole, void *tag, struct bittorrent_torrent **out,
+                   struct error *e);
 
 /** By what a node shows its peers that it may have a torrent; all PEM. */
 struct bittorrent_certificate {

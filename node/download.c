@@ -15,6 +15,7 @@ enum stage {
   STAGE_SWARM,    /* its pieces come */
   STAGE_FLUSHING, /* they are there, and are being written to the file */
   STAGE_LANDING,  /* the file is read and hashed, and takes the blob's name */
+  STAGE_CHECKING, /* it is in the layout, and libtorrent looks whether the torrent is of it */
   STAGE_LANDED,
   STAGE_FAILED,
 };
@@ -32,7 +33,8 @@ struct download {
   bool stopped; /* meanwhile */
   enum stage stage;
   struct bittorrent_torrent *torrent;
-  unsigned char infohash[20];    /* of it */
+  unsigned char infohash[20];    /* of it, */
+  uint32_t piece_length;         /* and its own, whatever later offers say */
   int fed;                       /* its number at the feeder; -1: none, or no more */
   struct feeder_fetched fetched; /* of the feeder, when it was done */
   char *path;                    /* in the layout */
@@ -97,11 +99,12 @@ static void landed(struct download *d, const struct error *e) {
 
 static int join(struct download *d, struct error *e) {
   const struct bittorrent_certificate *certificate = d->all->options.certificate;
-  if (bittorrent_add(d->all->bittorrent, d->offer->torrent, d->all->options.unfinished, d,
-                     &d->torrent, e) != 0) {
+  if (bittorrent_add(d->all->bittorrent, d->offer->torrent, &d->offer->metainfo,
+                     d->all->options.unfinished, d->kept, d, &d->torrent, e) != 0) {
     return -1;
   }
   memcpy(d->infohash, d->offer->metainfo.infohash, sizeof d->infohash);
+  d->piece_length = d->offer->metainfo.piece_length;
   if (certificate != NULL) {
     bittorrent_certify(d->torrent, certificate);
   }
@@ -131,10 +134,11 @@ static void end_look(struct download *d) {
     return;
   }
   d->kept = true;
-  if (d->seed && d->offer->size > 0 && join(d, &e) != 0) {
-    landed(d, &e);
-  } else {
+  d->stage = STAGE_CHECKING;
+  if (!d->seed || d->offer->size == 0) {
     landed(d, NULL);
+  } else if (join(d, &e) != 0) {
+    landed(d, &e);
   }
 }
 
@@ -183,7 +187,7 @@ static int feed(struct download *d) {
                                      .digest = d->digest,
                                      .url = d->offer->webseed,
                                      .size = d->offer->size,
-                                     .piece_length = d->offer->metainfo.piece_length};
+                                     .piece_length = d->piece_length};
   bittorrent_progress_of(d->torrent, &progress);
   if (d->stage != STAGE_SWARM || d->fed >= 0 || progress.complete || d->all->options.skip_webseed) {
     return 0;
@@ -208,7 +212,26 @@ static void on_tracker(struct download *d, const char *reason) {
   }
 }
 
+/* A torrent's hashes are the gateway's word alone. Were they of other bytes, nothing of what is
+ * whole and right would be changed, but nobody could have it of us either. */
+static void check_kept(struct download *d) {
+  struct error e = {0};
+  struct bittorrent_progress progress;
+  bittorrent_progress_of(d->torrent, &progress);
+  if (!progress.complete) {
+    error_set(&e, ERROR_FAILED,
+              "the gateway's torrent of %s is not of its bytes: have it made anew, by `torrent "
+              "create --register` where the gateway is",
+              d->digest);
+  }
+  landed(d, progress.complete ? NULL : &e);
+}
+
 static void on_checked(struct download *d) {
+  if (d->stage == STAGE_CHECKING) {
+    check_kept(d);
+    return;
+  }
   check_complete(d);
   if (feed(d) == 0 && d->events.ready != NULL &&
       (d->stage == STAGE_SWARM || d->stage == STAGE_FLUSHING)) {
@@ -248,7 +271,7 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
     on_tracker(d, text.ptr);
     break;
   case BITTORRENT_FAILED:
-    if (d->stage == STAGE_SWARM) {
+    if (d->stage == STAGE_SWARM || d->stage == STAGE_CHECKING) {
       error_set(&e, ERROR_FAILED, "%s: %s", d->offer->digest, text.ptr);
       landed(d, &e);
     }

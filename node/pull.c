@@ -398,9 +398,11 @@ static int find_trust(struct pull *p, const char *host, struct image_certificate
 }
 
 static int open_gateway(struct pull *p, struct error *e) {
+  struct slice url = slice_str(p->options->gateway);
   const char *host = strstr(p->options->gateway, "://");
-  if (host == NULL) {
-    return error_set(e, ERROR_USAGE, "the gateway %s is no URL", p->options->gateway);
+  if (!slice_starts(url, SLICE("http://")) && !slice_starts(url, SLICE("https://"))) {
+    return error_set(e, ERROR_USAGE, "the gateway %s is no URL of http:// or https://",
+                     p->options->gateway);
   }
   if (check_gateway(p, e) != 0 || find_trust(p, host + 3, &p->certificates, &p->tls, e) != 0) {
     return -1;

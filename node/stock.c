@@ -1,5 +1,6 @@
 #include "node/stock.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 
@@ -8,6 +9,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 enum {
   LOOK_MS = 1000,              /* how often it is looked whether anything comes */
@@ -25,7 +28,9 @@ struct swarm {
   struct image *image;     /* held: of this the download has its tokens */
   struct download *download;
   struct stock_reader *readers; /* until it is there */
+  uint32_t piece_length;
   bool ready;
+  bool lost; /* somebody has removed what was there: it is in use again, and is left soon */
   uint64_t last_done, last_came_ms;
   uint64_t seed_until_ms; /* 0: it is not there yet */
   struct images_wait *renewal;
@@ -35,6 +40,7 @@ struct swarm {
 struct stock {
   struct stock_options options;
   char *unfinished;
+  int lock; /* of the folder; -1 */
   struct layout *layout;
   struct shelf *shelf;
   struct downloads *downloads;
@@ -69,7 +75,7 @@ static void leave(struct swarm *w) {
     images_cancel(w->renewal);
   }
   w->blob->owner = NULL;
-  if (w->seed_until_ms == 0) {
+  if (w->seed_until_ms == 0 || w->lost) {
     shelf_release(s->shelf, w->blob);
   }
   image_release(w->image);
@@ -135,24 +141,36 @@ bool stock_is_there(const struct stock_reader *reader) {
   return reader->blob->there;
 }
 
+static void plan_look(struct stock *s);
+
+/* Its swarm is not left at once, for it may just be telling its readers. */
+static void lose(struct stock *s, struct shelf_blob *blob) {
+  struct swarm *w = blob->owner;
+  blob->there = false;
+  if (w != NULL) {
+    w->lost = true;
+    shelf_use(s->shelf, blob);
+    plan_look(s);
+  }
+}
+
 int stock_open_file(struct stock *s, const struct stock_reader *reader, struct error *e) {
-  char *path = layout_path(s->layout, reader->blob->digest);
+  CLEANUP_FREE char *path = layout_path(s->layout, reader->blob->digest);
   int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    error_errno(e, path == NULL ? ENOMEM : errno, "cannot open %s", reader->blob->digest);
-    reader->blob->there = false; /* somebody has removed it */
-    if (reader->blob->owner != NULL) {
-      leave(reader->blob->owner);
+    int number = path == NULL ? ENOMEM : errno;
+    error_errno(e, number, "cannot open %s", reader->blob->digest);
+    if (number == ENOENT && reader->blob->there) {
+      lose(s, reader->blob);
     }
   }
-  free(path);
   return fd;
 }
 
 int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
   struct swarm *w = reader->blob->owner;
   (void)s;
-  if (w == NULL) {
+  if (w == NULL || w->lost) {
     return -1;
   }
   reader->piece = piece;
@@ -164,8 +182,6 @@ int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
 }
 
 /* --- what is told of a download --- */
-
-static void plan_look(struct stock *s);
 
 static void on_landed(void *arg, const struct error *e) {
   struct swarm *w = arg;
@@ -261,7 +277,7 @@ static void on_time(uv_timer_t *timer) {
     next = w->next;
     if (w->seed_until_ms == 0) {
       look_at(w, now);
-    } else if (now >= w->seed_until_ms) {
+    } else if (w->lost || now >= w->seed_until_ms) {
       leave(w);
     }
   }
@@ -273,9 +289,9 @@ static void plan_look(struct stock *s) {
   uint64_t now = clock_monotonic_ms();
   uint64_t wait = UINT64_MAX;
   for (const struct swarm *w = s->swarms; w != NULL; w = w->next) {
-    uint64_t of_this = w->seed_until_ms == 0    ? LOOK_MS
-                       : w->seed_until_ms > now ? w->seed_until_ms - now
-                                                : 0;
+    uint64_t of_this = w->seed_until_ms == 0                ? LOOK_MS
+                       : !w->lost && w->seed_until_ms > now ? w->seed_until_ms - now
+                                                            : 0;
     wait = of_this < wait ? of_this : wait;
   }
   if (wait == UINT64_MAX) {
@@ -300,6 +316,7 @@ static int join(struct stock *s, struct image *image, const struct offer_blob *o
                       .stock = s,
                       .blob = blob,
                       .image = image,
+                      .piece_length = offer->metainfo.piece_length,
                       .last_came_ms = clock_monotonic_ms()};
   s->swarms = w;
   blob->owner = w;
@@ -316,13 +333,17 @@ static int join(struct stock *s, struct image *image, const struct offer_blob *o
 int stock_begin(struct stock *s, struct image *image, const struct offer_blob *blob,
                 struct stock_reader *reader, struct error *e) {
   struct shelf_blob *kept = shelf_find(s->shelf, blob->digest);
+  const struct swarm *its = kept == NULL ? NULL : kept->owner;
   if (kept == NULL) {
     kept = shelf_add(s->shelf, blob->digest, blob->size, e);
     if (kept == NULL || join(s, image, blob, kept, e) != 0) {
       return -1;
     }
-  } else if (!kept->there && kept->owner == NULL) { /* it has failed, and somebody still reads it */
+  } else if (!kept->there &&
+             (its == NULL || its->lost)) { /* it has failed, and somebody still reads it */
     return error_set(e, ERROR_FAILED, "it has just failed to come");
+  } else if (kept->size != blob->size) {
+    return error_set(e, ERROR_FAILED, "it has another size than its manifest says");
   }
   shelf_use(s->shelf, kept);
   reader->blob = kept;
@@ -330,6 +351,7 @@ int stock_begin(struct stock *s, struct image *image, const struct offer_blob *b
   reader->next = NULL;
   if (!kept->there) {
     struct swarm *w = kept->owner;
+    reader->piece_length = w->piece_length;
     reader->next = w->readers;
     w->readers = reader;
   }
@@ -382,6 +404,19 @@ bool stock_next_swarm(const struct stock *s, size_t at, struct stock_swarm *out)
 
 /* --- all of it --- */
 
+/* Two would remove each other's unfinished files. */
+static int lock_folder(struct stock *s, struct error *e) {
+  const char *folder = s->options.folder;
+  s->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) == 0) {
+    return 0;
+  }
+  return errno == EWOULDBLOCK
+             ? error_set(e, ERROR_FAILED,
+                         "cannot use %s as a store: another agent does; give each its own", folder)
+             : error_errno(e, errno, "cannot lock %s", folder);
+}
+
 static int open_all(struct stock *s, struct error *e) {
   const struct stock_options *o = &s->options;
   const struct shelf_options shelving = {.folder = o->folder,
@@ -389,7 +424,8 @@ static int open_all(struct stock *s, struct error *e) {
                                          .max_size = o->max_size,
                                          .removes = on_shelf_removes,
                                          .arg = s};
-  if (layout_open(o->folder, &s->layout, e) != 0 || shelf_open(&shelving, &s->shelf, e) != 0) {
+  if (layout_open(o->folder, &s->layout, e) != 0 || lock_folder(s, e) != 0 ||
+      shelf_open(&shelving, &s->shelf, e) != 0) {
     return -1;
   }
   const struct downloads_options options = {.loop = o->loop,
@@ -407,6 +443,7 @@ int stock_new(const struct stock_options *options, struct stock **out, struct er
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   s->options = *options;
+  s->lock = -1;
   uv_timer_init(options->loop, &s->timer);
   s->timer.data = s;
   if (asprintf(&s->unfinished, "%s/unfinished", options->folder) < 0) {
@@ -433,6 +470,9 @@ void stock_free(struct stock *s) {
   if (s != NULL) {
     shelf_close(s->shelf);
     layout_close(s->layout);
+    if (s->lock >= 0) {
+      close(s->lock);
+    }
     free(s->unfinished);
     free(s);
   }

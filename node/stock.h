@@ -42,7 +42,7 @@ enum stock_news {
 struct stock_reader {
   struct stock_reader *next;
   struct shelf_blob *blob;
-  uint32_t piece;
+  uint32_t piece, piece_length; /* of its swarm, whose torrent may be another than the reader's */
   bool waits;
   /** Told on the loop, once for each stock_want(). \p bytes of STOCK_PIECE is the piece, valid
    *  within. \p e of STOCK_FAILED says why. stock_end() may be called within. */
