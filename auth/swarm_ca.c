@@ -278,6 +278,13 @@ const struct swarm_ca_pair *swarm_ca_find(const struct swarm_ca *ca, struct slic
   return NULL;
 }
 
+int64_t swarm_ca_ends(const struct swarm_ca *ca) {
+  struct tm tm;
+  return ASN1_TIME_to_tm(X509_get0_notAfter(ca->pairs[0].certificate), &tm) == 1
+             ? (int64_t)timegm(&tm)
+             : 0;
+}
+
 unsigned swarm_ca_ttl(const struct swarm_ca *ca) {
   return ca->ttl;
 }

@@ -58,6 +58,9 @@ struct slice swarm_ca_certificate(const struct swarm_ca *ca);
 /** The pair of that certificate; NULL: it is none of these. \param pem empty: today's. */
 const struct swarm_ca_pair *swarm_ca_find(const struct swarm_ca *ca, struct slice pem);
 
+/** When the certificate of today's CA runs out, NumericDate. */
+int64_t swarm_ca_ends(const struct swarm_ca *ca);
+
 /** Seconds for which certificates hold. */
 unsigned swarm_ca_ttl(const struct swarm_ca *ca);
 

@@ -11,3 +11,6 @@
  * \return 0, or -1 with file:line and the key of the configuration.
  */
 int swarm_load(const struct config *config, struct swarm_ca **out, struct error *e);
+
+/** Logs whether swarms have a CA, and until when it holds. \param ca NULL: they have none. */
+void swarm_log(const struct swarm_ca *ca, const struct log *log);

@@ -19,6 +19,11 @@ from support.swarm_tls import HELLO, Peer, Trap, make_dh, steal, steal_plainly
 from test_gateway import bytes_of, create
 
 
+def said(ca):
+    """What the log says of that CA."""
+    return f"swarm TLS is on: the CA of gateway.swarm_tls holds until {ca.x509.not_valid_after:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def swarm_tls(ca, **more):
     return {"ca_certificate": ca.cert, "ca_key": ca.write_key(), **more}
 
@@ -175,6 +180,7 @@ def test_a_ca_comes_later_and_is_replaced(registry, tmp_path, ca, format_):
         assert first[b"info"] == {**plain[b"info"], b"ssl-cert": text_of(ca.cert).encode()}
         certify(gate, registry, tmp_path, [layer["digest"]], "first")
         run(["openssl", "verify", "-CAfile", ca.cert, tmp_path / "first.crt"])
+        gate.process.wait_line(said(ca))
 
         new = Authority(str(tmp_path / "ca"), "successor")
         replace(files["ca_certificate"], text_of(new.cert) + text_of(ca.cert))
@@ -182,7 +188,7 @@ def test_a_ca_comes_later_and_is_replaced(registry, tmp_path, ca, format_):
         gate.reload("reloading changed nothing")
         assert bdecode(fetch(gate, registry, layer))[b"info"] == first[b"info"]
         replace(files["ca_key"], text_of(new.write_key()) + text_of(ca.write_key()))
-        gate.reload()
+        gate.reload(said(new))
         second = bdecode(fetch(gate, registry, layer))
         assert second[b"info"] == {**plain[b"info"], b"ssl-cert": text_of(new.cert).encode()}
         certify(gate, registry, tmp_path, [layer["digest"]], "second")

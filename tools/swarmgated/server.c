@@ -219,6 +219,7 @@ static int start_gateway(struct server *s, struct error *e) {
   if (audit_open(c->data_dir.text, &s->audit, e) != 0) {
     return -1;
   }
+  swarm_log(s->swarm_ca, &c->log);
   s->swarm_authority = swarm_authority_new(s->swarm_ca);
   if (s->swarm_authority == NULL) {
     return error_set(e, ERROR_FAILED, "cannot start: out of memory");
@@ -337,6 +338,7 @@ static const char *replace_keys(struct server *s, struct server *fresh, char tex
 static void replace_swarm_ca(struct server *s, struct server *fresh) {
   if (s->swarm_authority != NULL) {
     swarm_authority_replace(s->swarm_authority, fresh->swarm_ca);
+    swarm_log(fresh->swarm_ca, &s->config.log); /* which only the next reload takes away */
     fresh->swarm_ca = NULL;
   }
 }
