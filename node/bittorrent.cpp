@@ -52,9 +52,15 @@ std::string make_peer_id() {
   return id;
 }
 
-std::string listen_on(unsigned port, bool tls) {
-  const std::string what = std::to_string(port) + (tls ? "s" : "");
-  return "0.0.0.0:" + what + ",[::]:" + what;
+std::string listen_on(unsigned port, bool plain, bool tls) {
+  std::string all;
+  for (const char *kind : {plain ? "" : nullptr, tls ? "s" : nullptr}) {
+    if (kind != nullptr) {
+      const std::string what = std::to_string(port) + kind;
+      all += (all.empty() ? "" : ",") + ("0.0.0.0:" + what) + ",[::]:" + what;
+    }
+  }
+  return all;
 }
 
 int rate(std::uint64_t bytes) {
@@ -66,7 +72,7 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   sp s;
   s.set_str(sp::peer_fingerprint, peer_id);
   s.set_str(sp::user_agent, "swarmgate/" SWARMGATE_VERSION);
-  s.set_str(sp::listen_interfaces, listen_on(o.lower_port, o.tls));
+  s.set_str(sp::listen_interfaces, ""); // see listen_for()
   s.set_int(sp::max_retry_port_bind, o.upper_port - o.lower_port);
   s.set_bool(sp::listen_system_port_fallback,
              false); // a port that was asked for may be the open one
@@ -166,6 +172,8 @@ struct bittorrent_torrent {
 
 struct bittorrent {
   std::string peer_id;
+  std::uint16_t lower_port, upper_port;
+  bool plain, tls; // which ports are open
   std::unique_ptr<lt::session> session;
   std::vector<std::unique_ptr<bittorrent_torrent>> torrents;
 };
@@ -174,14 +182,11 @@ int bittorrent_start(const bittorrent_options *o, bittorrent **out, error *e) {
   try {
     auto b = std::make_unique<bittorrent>();
     b->peer_id = make_peer_id();
+    b->lower_port = o->lower_port;
+    b->upper_port = o->upper_port;
     b->session = std::make_unique<lt::session>(make_params(*o, b->peer_id));
     const auto wake = o->wake;
     const auto arg = o->arg;
-    if (!b->session->is_listening()) {
-      return error_set(e, ERROR_FAILED,
-                       "cannot listen for peers on port %d to %d: somebody else does",
-                       o->lower_port, o->upper_port);
-    }
     b->session->set_alert_notify([wake, arg] { wake(arg); });
     *out = b.release();
     return 0;
@@ -205,6 +210,36 @@ void bittorrent_stop(bittorrent *b) {
   delete b;
 }
 
+namespace {
+
+// Torrents under a CA have a port that speaks TLS alone, the others one without. Each is opened
+// when the first of them comes.
+int listen_for(bittorrent &b, bool tls, error *e) {
+  using sp = lt::settings_pack;
+  bool &is_open = tls ? b.tls : b.plain;
+  if (is_open) {
+    return 0;
+  }
+  is_open = true;
+  sp s;
+  s.set_str(sp::listen_interfaces, listen_on(b.lower_port, b.plain, b.tls));
+  b.session->apply_settings(s);
+  if ((tls ? b.session->ssl_listen_port() : b.session->listen_port()) != 0) {
+    return 0;
+  }
+  is_open = false;
+  s.set_str(sp::listen_interfaces, listen_on(b.lower_port, b.plain, b.tls));
+  b.session->apply_settings(s);
+  return error_set(e, ERROR_FAILED,
+                   "cannot listen for peers on port %d to %d: somebody else does%s", b.lower_port,
+                   b.upper_port,
+                   b.plain || b.tls ? ", or we ourselves: torrents under a CA want another port "
+                                      "than those under none"
+                                    : "");
+}
+
+} // namespace
+
 int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *folder, bool whole,
                    void *tag, bittorrent_torrent **out, error *e) {
   try {
@@ -223,6 +258,10 @@ int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *
     }
     // The name above all, which `name.utf-8` replaces: it would be another blob's file.
     p.ti->rename_file(lt::file_index_t(0), std::string(m->name.ptr, m->name.len));
+    const bool tls = !p.ti->ssl_cert().empty();
+    if (listen_for(*b, tls, e) != 0) {
+      return -1;
+    }
     auto t = std::make_unique<bittorrent_torrent>();
     t->tag = tag;
     t->session = b;
@@ -232,7 +271,7 @@ int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *
     if (whole) {
       p.flags |= lt::torrent_flags::upload_mode;
     }
-    if (!p.ti->ssl_cert().empty()) {
+    if (tls) {
       p.extensions.emplace_back(watch_torrent);
     }
     t->handle = b->session->add_torrent(std::move(p));

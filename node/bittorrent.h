@@ -14,16 +14,17 @@
 #include "node/plan.h"
 #include "torrent/metainfo.h"
 
-/** A session: one peer id, one listening port. */
+/** A session: one peer id, and a listening port each for torrents under a CA and for others. */
 struct bittorrent;
 /** One torrent of it. */
 struct bittorrent_torrent;
 
 struct bittorrent_options {
-  uint16_t lower_port, upper_port; /**< to listen on, one of these; both 0: any that is free */
+  uint16_t lower_port, upper_port; /**< to listen on, one of these for torrents that are under a CA,
+                                        where peers speak TLS alone, and another for those that are
+                                        not, once there are any; both 0: any that is free */
   uint64_t upload_rate;            /**< bytes a second; 0: as fast as it goes */
   uint64_t download_rate;          /**< of what peers send; likewise. The feeder keeps to it too. */
-  bool tls; /**< the torrents are under a CA: peers speak TLS alone, and the port is for that */
   void (*wake)(void *arg); /**< from a thread of libtorrent's: bittorrent_poll() has something */
   void *arg;
 };
@@ -61,11 +62,12 @@ void bittorrent_poll(struct bittorrent *b, bittorrent_told *told, void *arg);
 
 /**
  * Adds a torrent, whose data is the file of its name in \p folder; what is there already is looked
- * through first, and only what is missing is fetched.
+ * through first, and only what is missing is fetched. Of one under a CA bittorrent_certify() is
+ * to follow.
  *
  * \param torrent the metainfo file. \param metainfo what metainfo_read() says of it.
  * \param whole the file is whole, and never written to: what does not fit the torrent stays
- * missing. \return 0, or -1 with ERROR_FAILED.
+ * missing. \return 0, or -1 with ERROR_FAILED, such as when no port to listen on is free.
  */
 int bittorrent_add(struct bittorrent *b, struct slice torrent, const struct metainfo *metainfo,
                    const char *folder, bool whole, void *tag, struct bittorrent_torrent **out,

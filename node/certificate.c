@@ -1,5 +1,6 @@
 #include "node/certificate.h"
 
+#include "base/clock.h"
 #include "http/url.h"
 #include "node/identity.h"
 
@@ -18,13 +19,14 @@ struct certificate {
   struct registry_request *request;
   uv_timer_t timer;
   char *repository;
-  struct buf query; /* terminated */
-  char *body;       /* of the question, the same each time */
-  struct certificate_events events;
-  void *arg;
-  char *pem; /* the certificate; NULL: none yet */
+  char *authorization; /* secret; NULL: our own */
+  struct buf query;    /* terminated */
+  char *body;          /* of the question, the same each time */
+  struct certificate_user *users;
+  char *pem; /* the certificate; NULL: none */
   struct bittorrent_certificate shown;
-  int status; /* 0: no answer */
+  uint64_t renew_at_ms; /* another is asked for then */
+  int status;           /* 0: no answer */
   struct buf answer;
 };
 
@@ -41,6 +43,7 @@ static void on_closed(uv_handle_t *handle) {
   struct certificate *c = handle->data;
   identity_free(&c->identity);
   free(c->repository);
+  image_secret_free(c->authorization);
   buf_free(&c->query);
   free(c->body);
   free(c->pem);
@@ -50,11 +53,46 @@ static void on_closed(uv_handle_t *handle) {
 
 static void on_time(uv_timer_t *timer);
 
+static void forget(struct certificate *c) {
+  free(c->pem);
+  c->pem = NULL;
+}
+
+/* A gateway that is away may come back; one that says no has the last word. */
 static void refuse(struct certificate *c, const struct error *e) {
-  if (c->pem == NULL || e->kind == ERROR_DENIED || e->kind == ERROR_NOT_FOUND) {
-    c->events.refused(c->arg, e);
-  } else {
+  bool ended = c->pem != NULL;
+  struct error why = *e;
+  struct certificate_user *u;
+  if (ended && e->kind != ERROR_DENIED && e->kind != ERROR_NOT_FOUND) {
     uv_timer_start(&c->timer, on_time, RETRY_MS, 0);
+    return;
+  }
+  if (ended) {
+    why.kind = ERROR_DENIED;
+    error_context(&why, "the right to this image has ended");
+  }
+  forget(c);
+  while ((u = c->users) != NULL) {
+    certificate_leave(u);
+    u->refused(u->arg, ended, &why);
+  }
+}
+
+/* Any of them may leave within, so the list is begun anew after each. */
+static void tell(struct certificate *c) {
+  struct certificate_user *u;
+  for (u = c->users; u != NULL; u = u->next) {
+    u->waits = true;
+  }
+  u = c->users;
+  while (u != NULL) {
+    if (u->waits) {
+      u->waits = false;
+      u->issued(u->arg, &c->shown);
+      u = c->users;
+    } else {
+      u = u->next;
+    }
   }
 }
 
@@ -71,7 +109,7 @@ static int read_answer(struct certificate *c, int64_t *seconds, struct error *e)
     free(pem);
     return error_set(e, ERROR_FAILED, "the gateway's answer has no certificate");
   }
-  free(c->pem);
+  forget(c);
   c->pem = pem;
   c->shown = (struct bittorrent_certificate){pem, c->identity.key, c->identity.parameters};
   return 0;
@@ -87,6 +125,11 @@ static int judge(const struct certificate *c, struct error *e) {
     return error_set(e, ERROR_NOT_FOUND,
                      "the gateway answered 404 when asked for a certificate: the image is hidden "
                      "from you by now, or its swarms have no CA any more");
+  case 400:
+    return error_set(
+        e, ERROR_NOT_FOUND,
+        "the gateway answered 400 when asked for a certificate: it has the CA of these "
+        "swarms no more");
   default:
     return error_set(e, ERROR_FAILED, "the gateway answered %d when asked for a certificate",
                      c->status);
@@ -116,8 +159,10 @@ static void on_done(void *arg, const struct error *e) {
   } else if (judge(c, &why) != 0 || read_answer(c, &seconds, &why) != 0) {
     refuse(c, &why);
   } else {
-    uv_timer_start(&c->timer, on_time, (uint64_t)seconds * 1000 * 2 / 3, 0);
-    c->events.issued(c->arg, &c->shown);
+    uint64_t ms = (uint64_t)seconds * 1000 * 2 / 3;
+    c->renew_at_ms = clock_monotonic_ms() + ms;
+    uv_timer_start(&c->timer, on_time, ms, 0);
+    tell(c);
   }
 }
 
@@ -129,6 +174,7 @@ static int ask(struct certificate *c, struct error *e) {
                                     .repository = c->repository,
                                     .action = "certificates",
                                     .query = c->query.ptr,
+                                    .authorization = slice_str(c->authorization),
                                     .body = slice_str(c->body)};
   c->status = 0;
   buf_free(&c->answer);
@@ -167,25 +213,25 @@ static int fill(struct certificate *c, const struct certificate_options *o, stru
     return -1;
   }
   c->repository = strdup(o->repository);
+  c->authorization = o->authorization == NULL ? NULL : strdup(o->authorization);
   c->body = make_body(&c->identity, o->offer);
   http_form_append(&c->query, "ns", slice_str(o->host));
   buf_append(&c->query, "", 1);
-  return c->repository == NULL || c->body == NULL || c->query.failed
+  return c->repository == NULL || c->body == NULL || c->query.failed ||
+                 (o->authorization != NULL && c->authorization == NULL)
              ? error_set(e, ERROR_FAILED, "out of memory")
-             : ask(c, e);
+             : 0;
 }
 
-struct certificate *certificate_start(const struct certificate_options *o,
-                                      const struct certificate_events *events, void *arg,
-                                      struct error *e) {
+/* --- what others call --- */
+
+struct certificate *certificate_new(const struct certificate_options *o, struct error *e) {
   struct certificate *c = calloc(1, sizeof *c);
   if (c == NULL) {
     error_set(e, ERROR_FAILED, "out of memory");
     return NULL;
   }
   c->gateway = o->gateway;
-  c->events = *events;
-  c->arg = arg;
   c->answer.limit = ANSWER_MAX;
   uv_timer_init(o->loop, &c->timer);
   c->timer.data = c;
@@ -196,12 +242,55 @@ struct certificate *certificate_start(const struct certificate_options *o,
   return c;
 }
 
+static void rest(struct certificate *c) {
+  uv_timer_stop(&c->timer);
+  if (c->request != NULL) {
+    registry_cancel(c->request);
+    c->request = NULL;
+  }
+}
+
 void certificate_free(struct certificate *c) {
+  if (c != NULL) {
+    rest(c);
+    uv_close((uv_handle_t *)&c->timer, on_closed);
+  }
+}
+
+/* What was had for earlier users is as good as none when it should have been renewed. */
+static void begin(struct certificate *c) {
+  uint64_t now = clock_monotonic_ms();
+  if (c->pem != NULL && now >= c->renew_at_ms) {
+    forget(c);
+  }
+  uv_timer_start(&c->timer, on_time, c->pem == NULL ? 0 : c->renew_at_ms - now, 0);
+}
+
+const struct bittorrent_certificate *certificate_use(struct certificate *c,
+                                                     struct certificate_user *user) {
+  if (c->users == NULL) {
+    begin(c);
+  }
+  user->certificate = c;
+  user->waits = false;
+  user->next = c->users;
+  c->users = user;
+  return c->pem == NULL ? NULL : &c->shown;
+}
+
+void certificate_leave(struct certificate_user *user) {
+  struct certificate *c = user->certificate;
   if (c == NULL) {
     return;
   }
-  if (c->request != NULL) {
-    registry_cancel(c->request);
+  for (struct certificate_user **at = &c->users; *at != NULL; at = &(*at)->next) {
+    if (*at == user) {
+      *at = user->next;
+      break;
+    }
   }
-  uv_close((uv_handle_t *)&c->timer, on_closed);
+  user->certificate = NULL;
+  if (c->users == NULL) {
+    rest(c);
+  }
 }

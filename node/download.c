@@ -33,26 +33,37 @@ struct download {
   bool stopped; /* meanwhile */
   enum stage stage;
   struct bittorrent_torrent *torrent;
-  unsigned char infohash[20];    /* of it, */
-  uint32_t piece_length;         /* and its own, whatever later offers say */
-  int fed;                       /* its number at the feeder; -1: none, or no more */
+  unsigned char infohash[20];      /* of it, */
+  uint32_t piece_length;           /* and its own, whatever later offers say */
+  struct certificate *certificate; /* for it; NULL: it wants none */
+  struct certificate_user shown;
+  struct line *line; /* to its gateway; NULL: it is not fed */
+  struct origin *origin;
+  int fed;                       /* its number there; -1: none, or no more */
   struct feeder_fetched fetched; /* of the feeder, when it was done */
   char *path;                    /* in the layout */
   char *unfinished;              /* before */
+  char tracker[128];             /* why it refuses; "": it does not */
   uv_work_t work;
   int result;
   struct error error;
 };
 
+/* To a gateway. */
+struct line {
+  struct line *next;
+  char *server; /* scheme, host and port */
+  struct feeder *feeder;
+};
+
 struct downloads {
   struct downloads_options options;
   struct bittorrent *bittorrent;
-  struct feeder *feeder;
+  struct line *lines;
   struct download *first;
   uv_async_t awake;
   size_t working; /* downloads on another thread */
   bool ending;
-  char tracker[128]; /* why it refuses; "": it does not */
 };
 
 /* --- on other threads --- */
@@ -97,8 +108,9 @@ static void landed(struct download *d, const struct error *e) {
   d->events.landed(d->arg, e);
 }
 
-static int join(struct download *d, struct error *e) {
-  const struct bittorrent_certificate *certificate = d->all->options.certificate;
+/* \param certificate NULL: its torrent wants none. */
+static int join(struct download *d, const struct bittorrent_certificate *certificate,
+                struct error *e) {
   if (bittorrent_add(d->all->bittorrent, d->offer->torrent, &d->offer->metainfo,
                      d->all->options.unfinished, d->kept, d, &d->torrent, e) != 0) {
     return -1;
@@ -111,6 +123,30 @@ static int join(struct download *d, struct error *e) {
   return 0;
 }
 
+static void on_issued(void *arg, const struct bittorrent_certificate *certificate) {
+  struct download *d = arg;
+  struct error e = {0};
+  if (d->torrent != NULL) {
+    bittorrent_certify(d->torrent, certificate);
+  } else if (join(d, certificate, &e) != 0) {
+    landed(d, &e);
+  }
+}
+
+static void on_refused(void *arg, bool ended, const struct error *e) {
+  struct download *d = arg;
+  d->events.refused(d->arg, ended, e);
+}
+
+/* Where peers want certificates, not before there is one to show. */
+static int enter(struct download *d, struct error *e) {
+  const struct bittorrent_certificate *shown = NULL;
+  if (d->certificate != NULL) {
+    shown = certificate_use(d->certificate, &d->shown);
+  }
+  return d->certificate != NULL && shown == NULL ? 0 : join(d, shown, e);
+}
+
 /* An empty blob has no torrent. */
 static void begin(struct download *d) {
   struct error e = {0};
@@ -118,7 +154,7 @@ static void begin(struct download *d) {
   if (d->offer->size == 0) {
     int result = layout_write(d->all->options.layout, d->offer->digest, SLICE(""), &e);
     landed(d, result == 0 ? NULL : &e);
-  } else if (join(d, &e) != 0) {
+  } else if (enter(d, &e) != 0) {
     landed(d, &e);
   }
 }
@@ -137,7 +173,7 @@ static void end_look(struct download *d) {
   d->stage = STAGE_CHECKING;
   if (!d->seed || d->offer->size == 0) {
     landed(d, NULL);
-  } else if (join(d, &e) != 0) {
+  } else if (enter(d, &e) != 0) {
     landed(d, &e);
   }
 }
@@ -163,8 +199,8 @@ static void on_worked(uv_work_t *work, int status) {
 
 static void stop_feeding(struct download *d) {
   if (d->fed >= 0) {
-    d->fetched = feeder_fetched(d->all->feeder, d->fed);
-    feeder_remove(d->all->feeder, d->fed);
+    d->fetched = feeder_fetched(d->line->feeder, d->fed);
+    feeder_remove(d->line->feeder, d->fed);
     d->fed = -1;
   }
 }
@@ -179,6 +215,54 @@ static void check_complete(struct download *d) {
   }
 }
 
+static void on_denied(void *arg, void *tag) {
+  struct download *d = tag;
+  (void)arg;
+  d->events.stale(d->arg);
+}
+
+static struct slice server_of(const char *url) {
+  const char *host = strstr(url, "://");
+  const char *end = host == NULL ? NULL : strchr(host + 3, '/');
+  return end == NULL ? slice_str(url) : slice_of(url, (size_t)(end - url));
+}
+
+static struct line *add_line(struct downloads *all, struct slice server, struct error *e) {
+  const struct downloads_options *o = &all->options;
+  const struct feeder_options feeding = {.loop = o->loop,
+                                         .client = o->client,
+                                         .rate = o->bittorrent.download_rate,
+                                         .tls = o->tls,
+                                         .denied = on_denied};
+  struct line *line = calloc(1, sizeof *line);
+  if (line != NULL) {
+    line->server = strndup(server.ptr, server.len);
+    line->feeder = line->server == NULL ? NULL : feeder_new(&feeding);
+  }
+  if (line == NULL || line->feeder == NULL) {
+    if (line != NULL) {
+      free(line->server);
+      free(line);
+    }
+    error_set(e, ERROR_FAILED, "out of memory");
+    return NULL;
+  }
+  line->next = all->lines;
+  all->lines = line;
+  return line;
+}
+
+/* Each gateway has one: one that is away does not hold up what comes of others. */
+static struct line *find_line(struct downloads *all, const char *url, struct error *e) {
+  struct slice server = server_of(url);
+  for (struct line *line = all->lines; line != NULL; line = line->next) {
+    if (slice_equal(slice_str(line->server), server)) {
+      return line;
+    }
+  }
+  return add_line(all, server, e);
+}
+
 static int feed(struct download *d) {
   struct error e = {0};
   struct bittorrent_progress progress;
@@ -186,13 +270,15 @@ static int feed(struct download *d) {
                                      .tag = d,
                                      .digest = d->digest,
                                      .url = d->offer->webseed,
+                                     .origin = d->origin,
                                      .size = d->offer->size,
                                      .piece_length = d->piece_length};
   bittorrent_progress_of(d->torrent, &progress);
   if (d->stage != STAGE_SWARM || d->fed >= 0 || progress.complete || d->all->options.skip_webseed) {
     return 0;
   }
-  d->fed = feeder_add(d->all->feeder, &fed, &e);
+  d->line = find_line(d->all, d->offer->webseed, &e);
+  d->fed = d->line == NULL ? -1 : feeder_add(d->line->feeder, &fed, &e);
   if (d->fed < 0) {
     landed(d, &e);
     return -1;
@@ -206,7 +292,7 @@ static bool is_stale(const char *reason) {
 }
 
 static void on_tracker(struct download *d, const char *reason) {
-  snprintf(d->all->tracker, sizeof d->all->tracker, "%s", reason);
+  snprintf(d->tracker, sizeof d->tracker, "%s", reason);
   if (is_stale(reason)) {
     d->events.stale(d->arg);
   }
@@ -241,9 +327,9 @@ static void on_checked(struct download *d) {
 
 static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
                     struct slice text) {
-  struct downloads *all = arg;
   struct download *d = tag;
   struct error e = {0};
+  (void)arg;
   switch (event) {
   case BITTORRENT_CHECKED:
     on_checked(d);
@@ -256,7 +342,7 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
   case BITTORRENT_PIECE:
   case BITTORRENT_BAD_PIECE:
     if (d->fed >= 0) {
-      feeder_landed(all->feeder, d->fed, piece);
+      feeder_landed(d->line->feeder, d->fed, piece);
     }
     check_complete(d);
     break;
@@ -297,7 +383,8 @@ static void download_free(struct download *d) {
   free(d);
 }
 
-struct download *download_start(struct downloads *all, const struct offer_blob *offer, bool seed,
+struct download *download_start(struct downloads *all, const struct offer_blob *offer,
+                                struct certificate *certificate, bool seed,
                                 const struct download_events *events, void *arg, struct error *e) {
   struct download *d = calloc(1, sizeof *d);
   if (d != NULL) {
@@ -318,6 +405,8 @@ struct download *download_start(struct downloads *all, const struct offer_blob *
   d->offer = offer;
   snprintf(d->digest, sizeof d->digest, "%s", offer->digest);
   d->size = offer->size;
+  d->certificate = offer->metainfo.ca.len > 0 ? certificate : NULL;
+  d->shown = (struct certificate_user){.issued = on_issued, .refused = on_refused, .arg = d};
   d->events = *events;
   d->arg = arg;
   d->seed = seed;
@@ -328,21 +417,46 @@ struct download *download_start(struct downloads *all, const struct offer_blob *
   return d;
 }
 
-void download_renew(struct download *d, const struct offer_blob *offer) {
+bool download_is_of(const struct download *d, const struct offer_blob *offer) {
+  return d->torrent == NULL ||
+         memcmp(d->infohash, offer->metainfo.infohash, sizeof d->infohash) == 0;
+}
+
+/* The torrent goes on with what was shown until then. */
+static void take_certificate(struct download *d, struct certificate *certificate) {
+  certificate_leave(&d->shown);
+  d->certificate = certificate;
+  const struct bittorrent_certificate *shown = certificate_use(certificate, &d->shown);
+  if (shown != NULL) {
+    bittorrent_certify(d->torrent, shown);
+  }
+}
+
+void download_renew(struct download *d, const struct offer_blob *offer,
+                    struct certificate *certificate) {
   d->offer = offer;
-  if (d->torrent != NULL &&
-      memcmp(d->infohash, offer->metainfo.infohash, sizeof d->infohash) == 0) {
+  if (d->torrent != NULL && download_is_of(d, offer)) {
     bittorrent_renew(d->torrent, offer->metainfo.announce, offer->metainfo.announce_count);
+    if (d->certificate != NULL && certificate != d->certificate) {
+      take_certificate(d, certificate);
+    }
   }
   if (d->fed >= 0) {
-    feeder_renew(d->all->feeder, d->fed, offer->webseed);
+    feeder_renew(d->line->feeder, d->fed, offer->webseed);
+  }
+}
+
+void download_turn_to(struct download *d, struct origin *origin) {
+  d->origin = origin;
+  if (d->fed >= 0) {
+    feeder_turn_to(d->line->feeder, d->fed, origin);
   }
 }
 
 void download_read(struct download *d, uint32_t piece) {
   bittorrent_read(d->torrent, piece);
   if (d->fed >= 0) {
-    feeder_want(d->all->feeder, d->fed, piece);
+    feeder_want(d->line->feeder, d->fed, piece);
   }
 }
 
@@ -357,6 +471,7 @@ static void forget(struct download *d) {
 }
 
 void download_stop(struct download *d) {
+  certificate_leave(&d->shown);
   stop_feeding(d);
   if (d->torrent != NULL) {
     bittorrent_remove(d->all->bittorrent, d->torrent);
@@ -376,7 +491,7 @@ void download_progress_of(const struct download *d, struct download_progress *ou
     bittorrent_progress_of(d->torrent, &progress);
   }
   if (d->fed >= 0) {
-    fetched = feeder_fetched(d->all->feeder, d->fed);
+    fetched = feeder_fetched(d->line->feeder, d->fed);
   }
   *out = (struct download_progress){
       .done = d->stage == STAGE_LANDED ? d->offer->size : progress.done,
@@ -389,13 +504,18 @@ void download_progress_of(const struct download *d, struct download_progress *ou
   };
 }
 
-/* --- all of them --- */
-
-static void on_denied(void *arg, void *tag) {
-  struct download *d = tag;
-  (void)arg;
-  d->events.stale(d->arg);
+const char *download_trouble(const struct download *d) {
+  const struct error *trouble = NULL;
+  if (d->fed >= 0 && feeder_hopes(d->line->feeder, d->fed)) {
+    return NULL;
+  }
+  if (d->fed >= 0) {
+    trouble = feeder_trouble(d->line->feeder);
+  }
+  return trouble != NULL ? trouble->text : d->tracker[0] != '\0' ? d->tracker : NULL;
 }
+
+/* --- all of them --- */
 
 int downloads_new(const struct downloads_options *options, struct downloads **out,
                   struct error *e) {
@@ -404,24 +524,12 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   all->options = *options;
-  all->options.bittorrent.tls = options->certificate != NULL;
   all->options.bittorrent.wake = wake;
   all->options.bittorrent.arg = all;
-  const struct feeder_options feeding = {.loop = options->loop,
-                                         .client = options->client,
-                                         .rate = options->bittorrent.download_rate,
-                                         .tls = options->tls,
-                                         .origin = options->origin,
-                                         .denied = on_denied};
-  all->feeder = feeder_new(&feeding);
   uv_async_init(options->loop, &all->awake, on_awake);
   all->awake.data = all;
-  int result = all->feeder == NULL ? error_set(e, ERROR_FAILED, "out of memory")
-                                   : file_make_folders(options->unfinished, e);
-  if (result == 0) {
-    result = bittorrent_start(&all->options.bittorrent, &all->bittorrent, e);
-  }
-  if (result != 0) {
+  if (file_make_folders(options->unfinished, e) != 0 ||
+      bittorrent_start(&all->options.bittorrent, &all->bittorrent, e) != 0) {
     downloads_free(all);
     return -1;
   }
@@ -447,27 +555,22 @@ static void downloads_close(struct downloads *all) {
 }
 
 void downloads_free(struct downloads *all) {
+  struct line *line;
   if (all == NULL) {
     return;
   }
   all->ending = true;
-  feeder_free(all->feeder);
+  for (struct download *d = all->first; d != NULL; d = d->next) {
+    certificate_leave(&d->shown);
+  }
+  while ((line = all->lines) != NULL) {
+    all->lines = line->next;
+    feeder_free(line->feeder);
+    free(line->server);
+    free(line);
+  }
   bittorrent_stop(all->bittorrent); /* nothing wakes us after this */
   downloads_close(all);
-}
-
-void downloads_certify(struct downloads *all, const struct bittorrent_certificate *certificate) {
-  all->options.certificate = certificate;
-  for (struct download *d = all->first; d != NULL; d = d->next) {
-    if (d->torrent != NULL) {
-      bittorrent_certify(d->torrent, certificate);
-    }
-  }
-}
-
-const char *downloads_trouble(const struct downloads *all) {
-  const struct error *trouble = feeder_trouble(all->feeder);
-  return trouble != NULL ? trouble->text : all->tracker[0] != '\0' ? all->tracker : NULL;
 }
 
 void downloads_tidy(struct downloads *all) {

@@ -6,11 +6,12 @@
 
 #include "http/client.h"
 #include "node/bittorrent.h"
+#include "node/certificate.h"
 #include "node/layout.h"
 #include "node/offer.h"
 #include "node/origin.h"
 
-/** All of them: one BitTorrent session, one line to the gateway. */
+/** All of them: one BitTorrent session, one line to each gateway. */
 struct downloads;
 /** One. */
 struct download;
@@ -18,17 +19,13 @@ struct download;
 struct downloads_options {
   uv_loop_t *loop;
   struct http_client *client;
-  struct http_client_tls tls;  /**< how the gateway is trusted */
-  struct origin *origin;       /**< the registry, for when the gateway is away; may be NULL */
+  struct http_client_tls tls;  /**< how gateways are trusted */
   const struct layout *layout; /**< where blobs end up; outlives all */
   const char *unfinished;      /**< a folder for what is not there yet, on the same file system;
                                     made when it is missing; outlives all */
   struct bittorrent_options bittorrent; /**< ports and rates; wake and arg are not looked at */
-  /** Of the torrents, where they are under a CA, until downloads_certify(); NULL: they are not.
-   * What it points to outlives all. */
-  const struct bittorrent_certificate *certificate;
-  bool skip_webseed; /**< take pieces of peers alone */
-  bool there;        /**< nothing is fetched: a blob that is not in the layout is an error */
+  bool skip_webseed;                    /**< take pieces of peers alone */
+  bool there; /**< nothing is fetched: a blob that is not in the layout is an error */
 };
 
 /** \return 0, or -1 with ERROR_FAILED. */
@@ -39,9 +36,6 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
  * before it is closed. NULL is fine. */
 void downloads_free(struct downloads *all);
 
-/** Gives all torrents, those to come too, another certificate, which outlives all or the next. */
-void downloads_certify(struct downloads *all, const struct bittorrent_certificate *certificate);
-
 /** Who wants to know of a download. Told on the loop, never from within a call; download_stop() may
  *  be called within. */
 struct download_events {
@@ -49,6 +43,9 @@ struct download_events {
   void (*landed)(void *arg, const struct error *e);
   /** Tracker or gateway do not take its tokens any more: download_renew() is wanted. */
   void (*stale)(void *arg);
+  /** There is no certificate for its swarm, which it has not joined or is about to lose:
+   *  certificate_user. */
+  void (*refused)(void *arg, bool ended, const struct error *e);
   /** download_read() may be called, until `landed`. NULL, as is the next: nobody reads. */
   void (*ready)(void *arg);
   /** What download_read() asked for; empty when it cannot be read. \p bytes is valid within. */
@@ -59,15 +56,26 @@ struct download_events {
  * Begins. A blob that is in the layout already is not fetched again, and is seeded all the same if
  * \p seed says so; what an earlier download had left unfinished is taken up.
  *
- * \param offer outlives the download.
+ * \param offer outlives the download. \param certificate likewise: of that offer, which a torrent
+ * under a CA waits for before it joins its swarm; NULL where none is.
  * \return NULL with ERROR_FAILED.
  */
-struct download *download_start(struct downloads *all, const struct offer_blob *offer, bool seed,
+struct download *download_start(struct downloads *all, const struct offer_blob *offer,
+                                struct certificate *certificate, bool seed,
                                 const struct download_events *events, void *arg, struct error *e);
 
-/** Takes the tokens of another offer of the same blob, which takes the place of the first. Where it
- *  has another torrent, for the swarms' CA is another by now, the swarm token is not for ours. */
-void download_renew(struct download *d, const struct offer_blob *offer);
+/** Takes tokens and certificate of another offer of the same blob, which takes the place of the
+ *  first. Where it has another torrent, for the swarms' CA is another by now, the swarm token is
+ * not for ours. */
+void download_renew(struct download *d, const struct offer_blob *offer,
+                    struct certificate *certificate);
+
+/** Asks this registry while the gateway is away, from now on; NULL, as at first: none. It outlives
+ *  the download, or the next one. */
+void download_turn_to(struct download *d, struct origin *origin);
+
+/** Whether an offer of the same blob has the torrent that is ours. */
+bool download_is_of(const struct download *d, const struct offer_blob *offer);
 
 /** Reads a piece as soon as it is there, before other pieces; `data` follows, unless the download
  * lands or is stopped first. */
@@ -89,9 +97,9 @@ struct download_progress {
 };
 void download_progress_of(const struct download *d, struct download_progress *out);
 
-/** Why nothing comes of the gateway, or else of the tracker, just now; NULL: there is no trouble.
- */
-const char *downloads_trouble(const struct downloads *all);
+/** Why nothing comes of its gateway, or else of the tracker, just now; NULL: there is no trouble,
+ * or the registry itself is still to be asked. */
+const char *download_trouble(const struct download *d);
 
 /** Removes what is left in the folder for unfinished data of blobs that have landed, and the folder
  *  when it is empty. */

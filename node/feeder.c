@@ -38,6 +38,7 @@ struct feeder {
   uint64_t piece_ms;   /* how long a piece takes, smoothed; 0: none has come yet */
   uint64_t trouble_ms; /* how long to wait after the next failure */
   struct error trouble;
+  bool of_origin; /* that was */
 
   unsigned failures;      /* of the gateway, in a row */
   uint64_t gateway_at_ms; /* when it is tried again, of those that follow */
@@ -45,6 +46,7 @@ struct feeder {
   /* What is under way: of the gateway, or of the origin. */
   struct http_fetch *fetch;
   struct registry_request *request;
+  struct origin *asked; /* NULL: the gateway */
   int at;
   uint32_t piece;
   uint64_t begun_ms;
@@ -95,6 +97,7 @@ static void let_go(struct feeder *f) {
 
 static void fail(struct feeder *f, const struct error *e) {
   f->trouble = *e;
+  f->of_origin = f->asked != NULL;
   let_go(f);
   wait_for(f, f->trouble_ms);
   f->trouble_ms = f->trouble_ms * 2 < TROUBLE_MAX_MS ? f->trouble_ms * 2 : TROUBLE_MAX_MS;
@@ -157,9 +160,11 @@ static void on_gateway_done(void *arg, const struct error *e) {
     fed->fetched.from_gateway += len;
   } else if (f->status == 403) {
     f->options.denied(f->options.arg, fed->torrent.tag);
-  } else if (++f->failures >= FAILURES_MAX && f->options.origin != NULL) {
+  } else if (++f->failures >= FAILURES_MAX) {
     f->gateway_at_ms = clock_monotonic_ms() + AWAY_MS;
-    wait_for(f, 0);
+    if (fed->torrent.origin != NULL) {
+      wait_for(f, 0);
+    }
   }
 }
 
@@ -194,21 +199,20 @@ static void on_origin_done(void *arg, const struct error *e) {
   } else if (end_answer(f, "registry", e) == 0) {
     fed->fetched.from_origin += len;
   } else {
-    origin_failed(f->options.origin);
+    origin_failed(f->asked);
   }
 }
 
 static int ask_origin(struct feeder *f, uint64_t first, uint64_t last, struct error *e) {
   static const struct registry_events events = {on_origin_head, on_data, on_origin_done};
-  f->request = origin_start(f->options.origin, f->torrents[f->at].torrent.digest, first, last,
-                            &events, f, e);
+  f->request =
+      origin_start(f->asked, f->torrents[f->at].torrent.digest, first, last, &events, f, e);
   return f->request == NULL ? -1 : 0;
 }
 
 /* Away for longer than it takes to start anew: the registry itself is asked meanwhile. */
 static bool is_gateway_away(const struct feeder *f) {
-  return f->options.origin != NULL && f->failures >= FAILURES_MAX &&
-         clock_monotonic_ms() < f->gateway_at_ms;
+  return f->failures >= FAILURES_MAX && clock_monotonic_ms() < f->gateway_at_ms;
 }
 
 static int fetch(struct feeder *f, int at, uint32_t piece, struct error *e) {
@@ -221,7 +225,8 @@ static int fetch(struct feeder *f, int at, uint32_t piece, struct error *e) {
   f->begun_ms = clock_monotonic_ms();
   f->body.len = 0;
   f->body.failed = false;
-  int result = is_gateway_away(f) ? ask_origin(f, first, last, e) : ask_gateway(f, first, last, e);
+  f->asked = is_gateway_away(f) ? fed->torrent.origin : NULL;
+  int result = f->asked != NULL ? ask_origin(f, first, last, e) : ask_gateway(f, first, last, e);
   if (result == 0) {
     bitfield_set(fed->taken, piece);
   }
@@ -235,6 +240,15 @@ static uint64_t patience(const struct feeder *f) {
   return ms < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : ms;
 }
 
+/* While the gateway is away those that have an origin go on, and the others do not hold them up. */
+static bool is_put_off(const struct feeder *f, const struct fed *fed) {
+  bool any = false;
+  for (int i = 0; i < f->count; i++) {
+    any |= f->torrents[i].torrent.torrent != NULL && f->torrents[i].torrent.origin != NULL;
+  }
+  return any && fed->torrent.origin == NULL && is_gateway_away(f);
+}
+
 /* Chooses among all torrents: a piece of ours, where there are any, each as likely as another. */
 static int choose(struct feeder *f, int *at, uint32_t *piece, struct error *e) {
   uint64_t now = clock_monotonic_ms();
@@ -244,8 +258,9 @@ static int choose(struct feeder *f, int *at, uint32_t *piece, struct error *e) {
   for (int i = 0; i < f->count; i++) {
     struct fed *fed = &f->torrents[i];
     struct plan_choice choice;
-    const struct plan_view *view =
-        fed->torrent.torrent == NULL ? NULL : bittorrent_view(fed->torrent.torrent);
+    const struct plan_view *view = fed->torrent.torrent == NULL || is_put_off(f, fed)
+                                       ? NULL
+                                       : bittorrent_view(fed->torrent.torrent);
     if (view == NULL) {
       continue;
     }
@@ -274,6 +289,7 @@ static void on_time(uv_timer_t *timer) {
   }
   if (choose(f, &at, &piece, &e) != 0 || (at >= 0 && fetch(f, at, piece, &e) != 0)) {
     f->trouble = e;
+    f->of_origin = true; /* or worse */
     wait_for(f, TROUBLE_MS);
   } else if (at < 0) {
     wait_for(f, WAIT_MS);
@@ -379,8 +395,19 @@ void feeder_renew(struct feeder *f, int torrent, const char *url) {
   }
 }
 
+void feeder_turn_to(struct feeder *f, int torrent, struct origin *origin) {
+  f->torrents[torrent].torrent.origin = origin;
+  if (f->request != NULL && f->at == torrent && f->asked != origin) {
+    registry_cancel(f->request);
+    f->request = NULL;
+    let_go(f);
+    wait_for(f, 0);
+  }
+}
+
 void feeder_remove(struct feeder *f, int torrent) {
   struct fed *fed = &f->torrents[torrent];
+  feeder_turn_to(f, torrent, NULL);
   fed->torrent.torrent = NULL;
   f->live--;
   plan_free(fed->plan);
@@ -395,4 +422,9 @@ struct feeder_fetched feeder_fetched(const struct feeder *f, int torrent) {
 
 const struct error *feeder_trouble(const struct feeder *f) {
   return f->trouble.kind == ERROR_NONE ? NULL : &f->trouble;
+}
+
+bool feeder_hopes(const struct feeder *f, int torrent) {
+  return f->torrents[torrent].torrent.origin != NULL &&
+         (f->trouble.kind == ERROR_NONE || !f->of_origin);
 }

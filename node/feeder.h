@@ -16,19 +16,19 @@ struct feeder_options {
   struct http_client *client;
   uint64_t rate;              /**< bytes a second that it fetches on the average; 0: any */
   struct http_client_tls tls; /**< how the gateway is trusted; strings outlive the feeder */
-  struct origin *origin;      /**< asked while the gateway is away; NULL: nobody is */
   /** The gateway answered 403: the URL's token is over. feeder_renew() is wanted. */
   void (*denied)(void *arg, void *tag);
   void *arg;
 };
 
-/** A torrent that is to be fed. */
+/** A torrent that is to be fed, by the gateway of all of the feeder's. */
 struct feeder_torrent {
   struct bittorrent_torrent *torrent;
-  void *tag;          /**< for `denied` */
-  const char *digest; /**< of the blob, for the origin; outlives the feeder */
-  const char *url;    /**< of the blob at the gateway; outlives the feeder. Never in an error. */
-  uint64_t size;      /**< bytes */
+  void *tag;             /**< for `denied` */
+  const char *digest;    /**< of the blob, for the origin; outlives the feeder */
+  const char *url;       /**< of the blob at the gateway; outlives the feeder. Never in an error. */
+  struct origin *origin; /**< asked while the gateway is away; NULL: nobody is */
+  uint64_t size;         /**< bytes */
   uint32_t piece_length;
 };
 
@@ -50,6 +50,9 @@ void feeder_want(struct feeder *feeder, int torrent, uint32_t piece);
 /** Another URL of the same blob, whose token is newer. */
 void feeder_renew(struct feeder *feeder, int torrent, const char *url);
 
+/** Another origin, or none: what is being fetched of the one before is given up. */
+void feeder_turn_to(struct feeder *feeder, int torrent, struct origin *origin);
+
 /** Nothing more is fetched for it; its number may become another's. Without any torrent the feeder
  *  rests. */
 void feeder_remove(struct feeder *feeder, int torrent);
@@ -62,3 +65,6 @@ struct feeder_fetched feeder_fetched(const struct feeder *feeder, int torrent);
 
 /** Why the last fetch failed, since which none has worked; NULL: it has not. */
 const struct error *feeder_trouble(const struct feeder *feeder);
+
+/** Whether a torrent has an origin, from which the last fetch has not failed. */
+bool feeder_hopes(const struct feeder *feeder, int torrent);

@@ -1,9 +1,7 @@
 #include "node/images.h"
 
-#include "base/base64.h"
 #include "base/clock.h"
-#include "image/reference.h"
-#include "image/registry.h"
+#include "node/access.h"
 #include "node/ask.h"
 
 #include <openssl/crypto.h>
@@ -82,10 +80,40 @@ void image_hold(struct image *image) {
 
 void image_release(struct image *image) {
   if (image != NULL && --image->holders == 0) {
+    certificate_free(image->certificate);
+    registry_free(image->gateway);
+    origin_free(image->origin);
+    image_certificates_close(&image->trust);
     offer_free(&image->offer);
     free_key(&image->asked);
     free(image);
   }
+}
+
+int images_certify(struct images *images, struct image *image, struct error *e) {
+  const struct images_key *key = &image->asked.key;
+  struct certificate_options options = {.loop = images->options.loop,
+                                        .repository = key->repository,
+                                        .host = key->host->name,
+                                        .offer = &image->offer};
+  if (image->certificate != NULL || !certificate_is_wanted(&image->offer)) {
+    return 0;
+  }
+  registry_free(image->gateway); /* when this has failed before */
+  image->gateway = access_gateway(&images->options, key, &options.authorization, e);
+  options.gateway = image->gateway;
+  image->certificate = image->gateway == NULL ? NULL : certificate_new(&options, e);
+  return image->certificate == NULL ? -1 : 0;
+}
+
+struct origin *images_origin(struct images *images, struct image *image) {
+  struct error e = {0};
+  if (image->origin == NULL) {
+    image_certificates_close(&image->trust);
+    image->origin =
+        access_origin(&images->options, &image->asked.key, &image->asked.arena, &image->trust, &e);
+  }
+  return image->origin;
 }
 
 const struct offer_blob *image_blob(const struct image *image, const char *digest) {
@@ -151,6 +179,7 @@ static struct image *add_image(struct images *images, const struct images_key *k
     return NULL;
   }
   i->offer = *offer;
+  i->trust.bundle = -1;
   i->holders = 1; /* the list */
   i->got_ms = clock_monotonic_ms();
   i->next = images->known;
@@ -222,71 +251,20 @@ static void on_answer(void *arg, struct offer *offer, const struct error *e) {
   end_question(q);
 }
 
-/* `user:password` of Basic credentials (RFC 7617); NULL of any others. Secret. */
-static char *basic_of(const char *authorization) {
-  struct slice text = slice_str(authorization);
-  struct slice scheme = slice_cut(&text, ' ');
-  size_t len = 0;
-  char *out = malloc(text.len + 1);
-  text = slice_trim(text);
-  if (out == NULL || !slice_equal_nocase(scheme, SLICE("Basic")) ||
-      !base64_decode(BASE64_STANDARD, text, out, &len) || memchr(out, '\0', len) != NULL) {
-    free(out);
-    return NULL;
-  }
-  out[len] = '\0';
-  return out;
-}
-
-/* Who could listen on the way must not have anybody's password. */
-static int check_way(const struct images *images, const struct route_host *host, bool known,
-                     struct error *e) {
-  if (!known || images->options.insecure || strncmp(host->gateway, "http://", 7) != 0 ||
-      image_host_is_loopback(host->gateway + 7)) {
-    return 0;
-  }
-  return error_set(e, ERROR_USAGE,
-                   "the gateway %s is on plain http: credentials do not go there, unless "
-                   "`insecure: true` says so",
-                   host->gateway);
-}
-
-/* Our own credentials, or what a runtime gave; a registry's token service wants them apart. */
-static int open_registry(struct question *q, const char *creds, struct error *e) {
-  const struct images_options *o = &q->images->options;
-  const struct images_key *key = &q->asked.key;
-  struct image_credentials credentials = {0};
-  struct registry_options options = {
-      .url = key->host->gateway, .api = "v1", .tls = o->tls, .credentials = &credentials};
-  if ((creds != NULL || key->authorization == NULL) &&
-      image_credentials_find(creds, o->authfile, key->host->name, key->repository, &credentials,
-                             e) != 0) {
-    return -1;
-  }
-  bool known = key->authorization != NULL || credentials.username != NULL ||
-               credentials.identity_token != NULL;
-  if (check_way(q->images, key->host, known, e) == 0) {
-    q->registry = registry_new(o->client, &options, e);
-  }
-  image_credentials_free(&credentials);
-  return q->registry == NULL ? -1 : 0;
-}
-
 static int begin(struct question *q, struct error *e) {
   const struct images_key *key = &q->asked.key;
-  char *creds = key->authorization == NULL ? NULL : basic_of(key->authorization);
-  int result = open_registry(q, creds, e);
+  const char *authorization;
+  q->registry = access_gateway(&q->images->options, key, &authorization, e);
+  if (q->registry == NULL) {
+    return -1;
+  }
   const struct ask_options options = {.loop = q->images->options.loop,
                                       .gateway = q->registry,
                                       .repository = key->repository,
                                       .reference = key->reference,
                                       .host = key->host->name,
                                       .platform = q->images->options.platform,
-                                      .authorization = creds == NULL ? key->authorization : NULL};
-  image_secret_free(creds);
-  if (result != 0) {
-    return -1;
-  }
+                                      .authorization = authorization};
   q->ask = ask_start(&options, on_waits, on_answer, q, e);
   return q->ask == NULL ? -1 : 0;
 }

@@ -6,7 +6,10 @@
 
 #include "base/log.h"
 #include "http/client.h"
+#include "image/certificates.h"
+#include "node/certificate.h"
 #include "node/offer.h"
+#include "node/origin.h"
 #include "node/route.h"
 
 struct images;
@@ -19,7 +22,6 @@ struct images_options {
                                    read for each question, for it may change. Outlives all. */
   const char *platform;       /**< what to take of an index: `os/arch[/variant]`; outlives all */
   bool insecure; /**< credentials may go to a gateway on plain http that is not on loopback */
-  const struct log *log; /**< outlives all */
 };
 
 /** Who wants which image. */
@@ -44,7 +46,13 @@ struct image {
   struct images_kept_key asked; /**< what it is the answer to */
   struct offer offer;
   unsigned holders;
-  uint64_t got_ms; /**< clock_monotonic_ms() */
+  uint64_t got_ms;                 /**< clock_monotonic_ms() */
+  struct certificate *certificate; /**< images_certify(); NULL: its swarms have no CA, or not yet */
+  struct registry *gateway;        /**< of that */
+  struct origin *origin;           /**< images_origin(); NULL: none, or not yet */
+  struct image_certificates trust; /**< of that */
+  uint64_t from_gateway, from_peers,
+      from_registry; /**< bytes of its blobs, as their owner counts */
 };
 
 /** \return NULL without memory. */
@@ -68,6 +76,14 @@ struct image *images_find_blob(struct images *images, const struct images_key *k
 
 /** \return the blob of that digest; NULL: it has none. */
 const struct offer_blob *image_blob(const struct image *image, const char *digest);
+
+/** Makes the certificate by which peers know us in the image's swarms, for its caller, where they
+ * are under a CA and there is none yet. \return 0, or -1 as access_gateway(). */
+int images_certify(struct images *images, struct image *image, struct error *e);
+
+/** The image's registry itself, asked with what its gateway was asked with: for who asked for it,
+ * and nobody else. \return the image's; NULL: it cannot be asked. */
+struct origin *images_origin(struct images *images, struct image *image);
 
 void image_hold(struct image *image);
 /** NULL is fine. */

@@ -152,12 +152,12 @@ static json_t *list_swarms(const struct stock *stock) {
   struct stock_swarm swarm;
   for (size_t i = 0; stock_next_swarm(stock, i, &swarm); i++) {
     const struct download_progress *p = &swarm.progress;
-    json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "digest",
-                                          swarm.digest, "size", (json_int_t)swarm.size, "done",
-                                          (json_int_t)p->done, "there", swarm.there, "from_gateway",
-                                          (json_int_t)p->from_gateway, "from_peers",
-                                          (json_int_t)p->from_peers, "uploaded",
-                                          (json_int_t)p->uploaded, "peers", (json_int_t)p->peers));
+    json_array_append_new(
+        list, json_pack("{s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "digest", swarm.digest,
+                        "size", (json_int_t)swarm.size, "done", (json_int_t)p->done, "there",
+                        swarm.there, "from_gateway", (json_int_t)p->from_gateway, "from_peers",
+                        (json_int_t)p->from_peers, "from_registry", (json_int_t)p->from_origin,
+                        "uploaded", (json_int_t)p->uploaded, "peers", (json_int_t)p->peers));
   }
   return list;
 }
@@ -168,11 +168,12 @@ static void handle_status(struct http_exchange *x, void *context) {
   struct stock_status s;
   stock_status_of(options->stock, &s);
   json_t *json = json_pack(
-      "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version", SWARMGATE_VERSION,
+      "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version", SWARMGATE_VERSION,
       "blobs", (json_int_t)s.blobs, "size", (json_int_t)s.size, "max_size", (json_int_t)s.max_size,
       "fetching", (json_int_t)s.fetching, "seeding", (json_int_t)s.seeding, "from_gateway",
-      (json_int_t)s.from_gateway, "from_peers", (json_int_t)s.from_peers, "uploaded",
-      (json_int_t)s.uploaded, "peers", (json_int_t)s.peers, "swarms", list_swarms(options->stock));
+      (json_int_t)s.from_gateway, "from_peers", (json_int_t)s.from_peers, "from_registry",
+      (json_int_t)s.from_registry, "uploaded", (json_int_t)s.uploaded, "peers", (json_int_t)s.peers,
+      "swarms", list_swarms(options->stock));
   char *text = json_dumps(json, JSON_COMPACT);
   json_decref(json);
   if (text == NULL) {

@@ -94,12 +94,16 @@ static void tell(struct pull *p, enum pull_phase phase) {
 
 static void check_stall(struct pull *p) {
   struct error e = {0};
-  const char *trouble = downloads_trouble(p->downloads);
-  if (clock_monotonic_ms() - p->last_came_ms >= STALL_MS) {
-    error_set(&e, ERROR_FAILED, "nothing has come for %d seconds: %s", STALL_MS / 1000,
-              trouble != NULL ? trouble : "no peer has what is missing");
-    end(p, &e);
+  const char *trouble = NULL;
+  if (clock_monotonic_ms() - p->last_came_ms < STALL_MS) {
+    return;
   }
+  for (size_t i = 0; i < p->offer.blob_count && trouble == NULL; i++) {
+    trouble = download_trouble(p->blobs[i].download);
+  }
+  error_set(&e, ERROR_FAILED, "nothing has come for %d seconds: %s", STALL_MS / 1000,
+            trouble != NULL ? trouble : "no peer has what is missing");
+  end(p, &e);
 }
 
 static void renew(struct pull *p);
@@ -218,7 +222,8 @@ static void on_renewed(void *arg, struct offer *offer, const struct error *e) {
   p->renewed = *offer;
   plan_renewal(p, offer);
   for (size_t i = 0; i < p->offer.blob_count; i++) {
-    download_renew(p->blobs[i].download, &p->renewed.blobs[i]); /* one manifest, one order */
+    /* One manifest, one order. */
+    download_renew(p->blobs[i].download, &p->renewed.blobs[i], p->certificate);
   }
   offer_free(&old);
 }
@@ -235,19 +240,22 @@ static void on_stale(void *arg) {
   renew(b->pull);
 }
 
-/* \param certificate NULL: the torrents are under no CA. */
-static int begin_blobs(struct pull *p, const struct bittorrent_certificate *certificate,
-                       struct error *e) {
-  static const struct download_events events = {.landed = on_landed, .stale = on_stale};
+static void on_refused(void *arg, bool ended, const struct error *e) {
+  struct blob *b = arg;
+  (void)ended;
+  end(b->pull, e);
+}
+
+static int begin_blobs(struct pull *p, struct error *e) {
+  static const struct download_events events = {
+      .landed = on_landed, .stale = on_stale, .refused = on_refused};
   const struct downloads_options options = {
       .loop = &p->loop,
       .client = p->client,
       .tls = p->tls,
-      .origin = p->origin,
       .layout = p->layout,
       .unfinished = p->options->unfinished,
       .bittorrent = p->options->bittorrent,
-      .certificate = certificate,
       .skip_webseed = p->options->skip_webseed,
       .there = p->options->there,
   };
@@ -261,20 +269,20 @@ static int begin_blobs(struct pull *p, const struct bittorrent_certificate *cert
   for (size_t i = 0; i < p->offer.blob_count; i++) {
     struct blob *b = &p->blobs[i];
     b->pull = p;
-    b->download =
-        download_start(p->downloads, &p->offer.blobs[i], p->options->seed_ms > 0, &events, b, e);
+    b->download = download_start(p->downloads, &p->offer.blobs[i], p->certificate,
+                                 p->options->seed_ms > 0, &events, b, e);
     if (b->download == NULL) {
       return -1;
     }
+    download_turn_to(b->download, p->origin);
   }
   return 0;
 }
 
 /* Nothing is made at the destination before there is something to put there. */
-static void begin_swarms(struct pull *p, const struct bittorrent_certificate *certificate) {
+static void begin_swarms(struct pull *p) {
   struct error e = {0};
-  if (layout_open(p->options->folder, &p->layout, &e) != 0 ||
-      begin_blobs(p, certificate, &e) != 0) {
+  if (layout_open(p->options->folder, &p->layout, &e) != 0 || begin_blobs(p, &e) != 0) {
     p->out->here = true;
     end(p, &e);
     return;
@@ -284,35 +292,18 @@ static void begin_swarms(struct pull *p, const struct bittorrent_certificate *ce
 
 /* --- the gateway --- */
 
-static void on_certificate(void *arg, const struct bittorrent_certificate *certificate) {
-  struct pull *p = arg;
-  if (p->downloads == NULL) {
-    begin_swarms(p, certificate);
-  } else {
-    downloads_certify(p->downloads, certificate);
-  }
-}
-
-static void on_no_certificate(void *arg, const struct error *e) {
-  struct pull *p = arg;
-  struct error why = *e;
-  if (p->downloads != NULL) {
-    why.kind = ERROR_DENIED;
-    error_context(&why, "the right to this image has ended");
-  }
-  end(p, &why);
-}
-
-/* Peers are asked for once there is something to show them. */
-static int get_certificate(struct pull *p, struct error *e) {
-  static const struct certificate_events events = {on_certificate, on_no_certificate};
+/* For all blobs of the image, where its torrents are under a CA. */
+static int make_certificate(struct pull *p, struct error *e) {
   const struct certificate_options options = {.loop = &p->loop,
                                               .gateway = p->gateway,
                                               .repository = p->options->image->repository,
                                               .host = p->options->image->host,
                                               .offer = &p->offer};
-  p->certificate = certificate_start(&options, &events, p, e);
-  return p->certificate == NULL ? -1 : 0;
+  if (certificate_is_wanted(&p->offer)) {
+    p->certificate = certificate_new(&options, e);
+    return p->certificate == NULL ? -1 : 0;
+  }
+  return 0;
 }
 
 static void on_waits(void *arg, uint64_t done, uint64_t size) {
@@ -336,10 +327,10 @@ static void on_offer(void *arg, struct offer *offer, const struct error *e) {
   p->out->blobs = offer->blob_count;
   p->last_came_ms = clock_monotonic_ms();
   plan_renewal(p, offer);
-  if (!certificate_is_wanted(&p->offer)) {
-    begin_swarms(p, NULL);
-  } else if (get_certificate(p, &why) != 0) {
+  if (make_certificate(p, &why) != 0) {
     end(p, &why);
+  } else {
+    begin_swarms(p);
   }
 }
 

@@ -45,8 +45,8 @@ struct stock {
   struct shelf *shelf;
   struct downloads *downloads;
   struct swarm *swarms;
-  uv_timer_t timer;                            /* while there is a swarm */
-  uint64_t from_gateway, from_peers, uploaded; /* of swarms that were left */
+  uv_timer_t timer;                                           /* while there is a swarm */
+  uint64_t from_gateway, from_peers, from_registry, uploaded; /* of swarms that were left */
 };
 
 /* --- leaving a swarm --- */
@@ -54,6 +54,7 @@ struct stock {
 static void count(struct stock *s, const struct download_progress *p) {
   s->from_gateway += p->from_gateway;
   s->from_peers += p->from_peers;
+  s->from_registry += p->from_origin;
   s->uploaded += p->uploaded;
 }
 
@@ -120,10 +121,18 @@ static void fail(struct swarm *w, const struct error *e) {
   leave(w);
 }
 
+/* The registry is asked with credentials of an image that somebody is reading right now. */
+static void choose_origin(struct swarm *w) {
+  struct image *image = w->readers == NULL ? NULL : w->readers->image;
+  download_turn_to(w->download,
+                   image == NULL ? NULL : images_origin(w->stock->options.images, image));
+}
+
 static void take_out(struct swarm *w, const struct stock_reader *reader) {
   for (struct stock_reader **at = &w->readers; *at != NULL; at = &(*at)->next) {
     if (*at == reader) {
       *at = reader->next;
+      choose_origin(w);
       return;
     }
   }
@@ -183,6 +192,45 @@ int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
 
 /* --- what is told of a download --- */
 
+/* An image of which the last blob is there. */
+static void log_image(const struct stock *s, const struct image *image) {
+  const struct images_key *key = &image->asked.key;
+  uint64_t fetched = image->from_gateway + image->from_peers + image->from_registry;
+  for (size_t i = 0; i < image->offer.blob_count; i++) {
+    const struct offer_blob *blob = &image->offer.blobs[i];
+    const struct shelf_blob *kept = shelf_find(s->shelf, blob->digest);
+    if (blob->size > 0 && (kept == NULL || !kept->there)) {
+      return;
+    }
+  }
+  log_write(s->options.log, LOG_LEVEL_INFO,
+            "pulled %s/%s%s%s, %s: %" PRIu64 " bytes, of which %" PRIu64 " were fetched, %" PRIu64
+            " %% of those from peers; %.1f s",
+            key->host->name, key->repository, strchr(key->reference, ':') == NULL ? ":" : "@",
+            key->reference, image->offer.digest, image->offer.size, fetched,
+            fetched == 0 ? 0 : image->from_peers * 100 / fetched,
+            (double)(clock_monotonic_ms() - image->got_ms) / 1000);
+}
+
+/* Those that this blob may have been the last of: whose it is, and who else reads it. */
+static void log_images(struct swarm *w) {
+  struct download_progress progress;
+  download_progress_of(w->download, &progress);
+  w->image->from_gateway += progress.from_gateway;
+  w->image->from_peers += progress.from_peers;
+  w->image->from_registry += progress.from_origin;
+  log_image(w->stock, w->image);
+  for (const struct stock_reader *r = w->readers; r != NULL; r = r->next) {
+    const struct stock_reader *before = w->readers;
+    while (before != r && before->image != r->image) {
+      before = before->next;
+    }
+    if (before == r && r->image != w->image) {
+      log_image(w->stock, r->image);
+    }
+  }
+}
+
 static void on_landed(void *arg, const struct error *e) {
   struct swarm *w = arg;
   struct stock *s = w->stock;
@@ -192,8 +240,10 @@ static void on_landed(void *arg, const struct error *e) {
   }
   w->seed_until_ms = clock_monotonic_ms() + s->options.seed_ms;
   shelf_landed(w->blob);
+  log_images(w);
   tell(w, UINT32_MAX, STOCK_THERE, SLICE(""), NULL);
   w->readers = NULL;
+  choose_origin(w);
   shelf_release(s->shelf, w->blob);
   plan_look(s);
 }
@@ -214,23 +264,40 @@ static void on_data(void *arg, uint32_t piece, struct slice bytes) {
   tell(arg, piece, bytes.len == 0 ? STOCK_FAILED : STOCK_PIECE, bytes, &e);
 }
 
+static void give_up(struct swarm *w, const struct error *e) {
+  if (w->seed_until_ms == 0) {
+    fail(w, e);
+  } else {
+    log_write(w->stock->options.log, LOG_LEVEL_INFO, "%s is no longer seeded: %s", w->blob->digest,
+              e->text);
+    leave(w);
+  }
+}
+
+static void take_offer(struct swarm *w, struct image *image, const struct offer_blob *blob) {
+  struct error e = {0};
+  if (!download_is_of(w->download, blob)) {
+    error_set(&e, ERROR_FAILED, "it has another torrent by now, as the swarms' CA is another");
+    give_up(w, &e);
+  } else if (images_certify(w->stock->options.images, image, &e) != 0) {
+    give_up(w, &e);
+  } else {
+    image_hold(image);
+    download_renew(w->download, blob, image->certificate);
+    image_release(w->image);
+    w->image = image;
+  }
+}
+
+/* A gateway that is away may come back; one that says no has the last word. */
 static void on_renewed(void *arg, struct image *image, const struct error *e) {
   struct swarm *w = arg;
   w->renewal = NULL;
   const struct offer_blob *blob = image == NULL ? NULL : image_blob(image, w->blob->digest);
   if (blob != NULL) {
-    image_hold(image);
-    download_renew(w->download, blob);
-    image_release(w->image);
-    w->image = image;
+    take_offer(w, image, blob);
   } else if (e != NULL && (e->kind == ERROR_DENIED || e->kind == ERROR_NOT_FOUND)) {
-    if (w->seed_until_ms == 0) {
-      fail(w, e); /* a gateway that is away may come back; one that says no has the last word */
-    } else {
-      log_write(w->stock->options.log, LOG_LEVEL_INFO, "%s is no longer seeded: %s",
-                w->blob->digest, e->text);
-      leave(w);
-    }
+    give_up(w, e);
   }
 }
 
@@ -245,6 +312,16 @@ static void on_stale(void *arg) {
   }
 }
 
+/* Of one that had a certificate the gateway is asked anew what it offers, for our credentials may
+ * be others by now. */
+static void on_refused(void *arg, bool ended, const struct error *e) {
+  if (ended) {
+    on_stale(arg);
+  } else {
+    give_up(arg, e);
+  }
+}
+
 /* --- time --- */
 
 static void look_at(struct swarm *w, uint64_t now) {
@@ -255,7 +332,7 @@ static void look_at(struct swarm *w, uint64_t now) {
     w->last_done = progress.done;
     w->last_came_ms = now;
   }
-  const char *trouble = downloads_trouble(w->stock->downloads);
+  const char *trouble = download_trouble(w->download);
   uint64_t waited = now - w->last_came_ms;
   if (waited < (trouble != NULL && progress.peers == 0 ? ALONE_MS : STALL_MS)) {
     return;
@@ -306,7 +383,7 @@ static void plan_look(struct stock *s) {
 /* Takes the blob's use over, after a failure too. */
 static int join(struct stock *s, struct image *image, const struct offer_blob *offer,
                 struct shelf_blob *blob, struct error *e) {
-  static const struct download_events events = {on_landed, on_stale, on_ready, on_data};
+  static const struct download_events events = {on_landed, on_stale, on_refused, on_ready, on_data};
   struct swarm *w = calloc(1, sizeof *w);
   if (w == NULL) {
     shelf_release(s->shelf, blob);
@@ -321,7 +398,10 @@ static int join(struct stock *s, struct image *image, const struct offer_blob *o
   s->swarms = w;
   blob->owner = w;
   image_hold(image);
-  w->download = download_start(s->downloads, offer, s->options.seed_ms > 0, &events, w, e);
+  if (images_certify(s->options.images, image, e) == 0) {
+    w->download = download_start(s->downloads, offer, image->certificate, s->options.seed_ms > 0,
+                                 &events, w, e);
+  }
   if (w->download == NULL) {
     leave(w);
     return -1;
@@ -347,6 +427,7 @@ int stock_begin(struct stock *s, struct image *image, const struct offer_blob *b
   }
   shelf_use(s->shelf, kept);
   reader->blob = kept;
+  reader->image = image;
   reader->waits = false;
   reader->next = NULL;
   if (!kept->there) {
@@ -354,6 +435,7 @@ int stock_begin(struct stock *s, struct image *image, const struct offer_blob *b
     reader->piece_length = w->piece_length;
     reader->next = w->readers;
     w->readers = reader;
+    choose_origin(w);
   }
   return 0;
 }
@@ -374,6 +456,7 @@ void stock_status_of(const struct stock *s, struct stock_status *out) {
                                .max_size = shelf_max(s->shelf),
                                .from_gateway = s->from_gateway,
                                .from_peers = s->from_peers,
+                               .from_registry = s->from_registry,
                                .uploaded = s->uploaded};
   for (const struct shelf_blob *b = NULL; (b = shelf_next(s->shelf, b)) != NULL;) {
     out->blobs += b->there ? 1 : 0;
@@ -383,6 +466,7 @@ void stock_status_of(const struct stock *s, struct stock_status *out) {
     download_progress_of(w->download, &progress);
     out->from_gateway += progress.from_gateway;
     out->from_peers += progress.from_peers;
+    out->from_registry += progress.from_origin;
     out->uploaded += progress.uploaded;
     out->peers += progress.peers;
     *(w->blob->there ? &out->seeding : &out->fetching) += 1;
@@ -458,11 +542,11 @@ void stock_stop(struct stock *s) {
   if (s == NULL) {
     return;
   }
+  downloads_free(s->downloads); /* all at once, who wait for their trackers together */
   while ((w = s->swarms) != NULL) {
-    w->download = NULL; /* it is let go with all others, who wait for their trackers at once */
+    w->download = NULL;
     leave(w);
   }
-  downloads_free(s->downloads);
   uv_close((uv_handle_t *)&s->timer, NULL);
 }
 

@@ -42,6 +42,7 @@ enum stock_news {
 struct stock_reader {
   struct stock_reader *next;
   struct shelf_blob *blob;
+  struct image *image;
   uint32_t piece, piece_length; /* of its swarm, whose torrent may be another than the reader's */
   bool waits;
   /** Told on the loop, once for each stock_want(). \p bytes of STOCK_PIECE is the piece, valid
@@ -52,8 +53,10 @@ struct stock_reader {
 
 /**
  * Begins to read a blob of an image that was offered, and to fetch it unless it is there or on the
- * way. Ended by stock_end().
+ * way. Ended by stock_end(). While the gateway is away the image's registry itself is asked for it,
+ * in the name of one who reads it and of no other.
  *
+ * \param image outlives the reading.
  * \return 0, or -1 with ERROR_FAILED: such as when there is no room for it.
  */
 int stock_begin(struct stock *stock, struct image *image, const struct offer_blob *blob,
@@ -76,7 +79,7 @@ int stock_want(struct stock *stock, struct stock_reader *reader, uint32_t piece)
 struct stock_status {
   size_t blobs, fetching, seeding;
   uint64_t size, max_size;
-  uint64_t from_gateway, from_peers, uploaded;
+  uint64_t from_gateway, from_peers, from_registry, uploaded;
   uint32_t peers; /**< connections to peers, of all blobs */
 };
 void stock_status_of(const struct stock *stock, struct stock_status *out);

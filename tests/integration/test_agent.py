@@ -45,7 +45,7 @@ def many_platforms(folder, platforms=("amd64", "arm64")):
 class World:
     """Registries, private and public, with images, a gateway for both, and agents."""
 
-    def __init__(self, folder, **gate):
+    def __init__(self, folder, swarm_tls=None, **gate):
         self.folder = folder
         self.private = Registry(str(folder / "private"), USERS).start()
         self.public = Registry(str(folder / "public"), {}).start()
@@ -63,7 +63,7 @@ class World:
         rows = [{"name": self.private.address, "url": self.private.url,
                  "credentials": {"username": "gateway", "password_file": "gateway.pass"}},
                 {"name": self.public.address, "url": self.public.url}]
-        self.gate = Gate(str(folder / "gate"), rows, gateway={"cache": {"path": "cache"}}, **gate).start()
+        self.gate = Gate(str(folder / "gate"), rows, gateway={"cache": {"path": "cache"}, "swarm_tls": swarm_tls}, **gate).start()
         self.manifest = json.loads((self.layout / "blobs/sha256" / self.digest[7:]).read_bytes())
         self.blobs = [self.manifest["config"], *self.manifest["layers"]]
         self.size = sum(blob["size"] for blob in self.blobs)
@@ -129,6 +129,10 @@ def test_docker_cold_and_warm(world, agent, of):
     assert (status["from_gateway"], status["size"], status["fetching"]) == (world.size, world.size, 0)
     pull_all(world, agent, registry)
     assert agent.status()["from_gateway"] == world.size
+    pulled = [line for line in agent.log().splitlines() if " pulled " in line]
+    assert len(pulled) == 1 and re.search(
+        rf"{re.escape(world.image(registry=registry))}, {world.digest}: {world.size} bytes, of which {world.size} were fetched, "
+        r"0 % of those from peers; \d+\.\d s$", pulled[0]), agent.log()
 
 
 def test_ranges(world, agent):
@@ -305,21 +309,69 @@ def test_another_agent_keeps_off(world, agent):
     assert os.path.exists(unfinished)
 
 
+@contextlib.contextmanager
+def begun(world, agent, number=1, **headers):
+    """The answer to a question for a blob, of which 1000 bytes have been read."""
+    with contextlib.closing(http.client.HTTPConnection(agent.address, timeout=60)) as connection:
+        connection.request("GET", world.path("blobs/" + world.blobs[number]["digest"]), headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.first = answer.read(1000)
+        yield answer
+
+
 def test_the_gateway_goes_in_the_middle(tmp_path):
+    made = World(tmp_path)
+    try:
+        with made.agent(tmp_path / "agent", download_rate="2MiB") as agent:
+            agent.ask(made.path("manifests/1"))
+            with begun(made, agent) as answer:
+                made.gate.stop()
+                # What has not begun, and what has: it goes on with the registry.
+                assert digest_of(agent.ask(made.path("blobs/" + made.blobs[2]["digest"])).body) == made.blobs[2]["digest"]
+                assert digest_of(answer.first + answer.read()) == made.blobs[1]["digest"]
+            seen = agent.status()
+            assert seen["from_registry"] > 0 and seen["from_registry"] + seen["from_gateway"] == made.blobs[1]["size"] + made.blobs[2]["size"]
+            assert re.search(r"^from registry +[1-9]", run([binary("swarmgate"), "status", "--url", agent.url]).stdout, re.M)
+    finally:
+        made.stop()
+
+
+def test_gateway_and_registry_go_in_the_middle(tmp_path):
     made = World(tmp_path)
     try:
         with made.agent(tmp_path / "agent", download_rate="1MiB") as agent:
             agent.ask(made.path("manifests/1"))
-            connection = http.client.HTTPConnection(agent.address, timeout=60)
-            connection.request("GET", made.path("blobs/" + made.blobs[1]["digest"]))
-            answer = connection.getresponse()
-            answer.read(1000)
-            made.gate.stop()
-            # What has not begun is a miss, what has is cut off.
-            assert agent.ask(made.path("blobs/" + made.blobs[2]["digest"])).status == 404
-            with pytest.raises(http.client.IncompleteRead):
-                answer.read()
-            connection.close()
+            with begun(made, agent) as answer:
+                made.gate.stop()
+                made.private.stop()
+                # What has not begun is a miss, what has is cut off.
+                assert agent.ask(made.path("blobs/" + made.blobs[2]["digest"])).status == 404
+                with pytest.raises(http.client.IncompleteRead):
+                    answer.read()
+    finally:
+        made.stop()
+
+
+def test_the_registry_is_asked_in_the_name_of_who_reads(tmp_path):
+    """Without credentials of the node's, while the gateway is away."""
+    made = World(tmp_path)
+    alice_ = basic("alice", USERS["alice"])
+    try:
+        with made.agent(tmp_path / "agent", user=None, require_credentials=True, download_rate="1MiB") as agent:
+            agent.ask(made.path("manifests/1"), **alice_)
+            with begun(made, agent, **alice_) as answer:
+                made.gate.stop()
+                assert digest_of(answer.first + answer.read()) == made.blobs[1]["digest"]
+            assert agent.status()["from_registry"] > 0
+            before = agent.status()
+            with begun(made, agent, 2, **alice_):
+                pass
+            # Nobody reads it any more, and so it waits for the gateway.
+            made.gate.start()
+            after = wait_for("the rest", 60, lambda: (s := agent.status())["blobs"] == 2 and s)
+            assert after["from_registry"] > before["from_registry"] and after["from_gateway"] > before["from_gateway"]
+            assert USERS["alice"] not in agent.log() and alice_["Authorization"].split()[1] not in agent.log()
     finally:
         made.stop()
 

@@ -77,7 +77,7 @@ static uint64_t number(const json_t *json, const char *key) {
 
 static double share(const json_t *json) {
   uint64_t from_peers = number(json, "from_peers");
-  uint64_t came = from_peers + number(json, "from_gateway");
+  uint64_t came = from_peers + number(json, "from_gateway") + number(json, "from_registry");
   return came == 0 ? 0.0 : 100.0 * (double)from_peers / (double)came;
 }
 
@@ -112,6 +112,7 @@ static void print(const json_t *json) {
   printf("%-14s %" PRIu64 "\n", "peers", number(json, "peers"));
   print_size(json, "from_peers", "from peers");
   print_size(json, "from_gateway", "from gateway");
+  print_size(json, "from_registry", "from registry");
   printf("%-14s %.0f %%\n", "share", share(json));
   print_size(json, "uploaded", "sent to peers");
   for (size_t i = 0; i < json_array_size(swarms); i++) {
