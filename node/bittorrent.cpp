@@ -53,14 +53,17 @@ std::string make_peer_id() {
 }
 
 std::string listen_on(unsigned port, bool plain, bool tls) {
+  const std::string at = std::to_string(port);
   std::string all;
-  for (const char *kind : {plain ? "" : nullptr, tls ? "s" : nullptr}) {
-    if (kind != nullptr) {
-      const std::string what = std::to_string(port) + kind;
-      all += (all.empty() ? "" : ",") + ("0.0.0.0:" + what) + ",[::]:" + what;
+  for (const char *host : {"0.0.0.0:", "[::]:"}) {
+    if (plain) {
+      all.append(host).append(at).append(",");
+    }
+    if (tls) {
+      all.append(host).append(at).append("s,");
     }
   }
-  return all;
+  return all.substr(0, all.empty() ? 0 : all.size() - 1);
 }
 
 int rate(std::uint64_t bytes) {

@@ -2,7 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "node/feeder.h"
+#include "node/feeders.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +37,7 @@ struct download {
   uint32_t piece_length;           /* and its own, whatever later offers say */
   struct certificate *certificate; /* for it; NULL: it wants none */
   struct certificate_user shown;
-  struct line *line; /* to its gateway; NULL: it is not fed */
+  struct feeder *feeder; /* of its gateway; NULL: it has not been fed */
   struct origin *origin;
   int fed;                       /* its number there; -1: none, or no more */
   struct feeder_fetched fetched; /* of the feeder, when it was done */
@@ -49,17 +49,10 @@ struct download {
   struct error error;
 };
 
-/* To a gateway. */
-struct line {
-  struct line *next;
-  char *server; /* scheme, host and port */
-  struct feeder *feeder;
-};
-
 struct downloads {
   struct downloads_options options;
   struct bittorrent *bittorrent;
-  struct line *lines;
+  struct feeders *feeders;
   struct download *first;
   uv_async_t awake;
   size_t working; /* downloads on another thread */
@@ -199,8 +192,8 @@ static void on_worked(uv_work_t *work, int status) {
 
 static void stop_feeding(struct download *d) {
   if (d->fed >= 0) {
-    d->fetched = feeder_fetched(d->line->feeder, d->fed);
-    feeder_remove(d->line->feeder, d->fed);
+    d->fetched = feeder_fetched(d->feeder, d->fed);
+    feeder_remove(d->feeder, d->fed);
     d->fed = -1;
   }
 }
@@ -213,54 +206,6 @@ static void check_complete(struct download *d) {
     stop_feeding(d);
     bittorrent_flush(d->torrent);
   }
-}
-
-static void on_denied(void *arg, void *tag) {
-  struct download *d = tag;
-  (void)arg;
-  d->events.stale(d->arg);
-}
-
-static struct slice server_of(const char *url) {
-  const char *host = strstr(url, "://");
-  const char *end = host == NULL ? NULL : strchr(host + 3, '/');
-  return end == NULL ? slice_str(url) : slice_of(url, (size_t)(end - url));
-}
-
-static struct line *add_line(struct downloads *all, struct slice server, struct error *e) {
-  const struct downloads_options *o = &all->options;
-  const struct feeder_options feeding = {.loop = o->loop,
-                                         .client = o->client,
-                                         .rate = o->bittorrent.download_rate,
-                                         .tls = o->tls,
-                                         .denied = on_denied};
-  struct line *line = calloc(1, sizeof *line);
-  if (line != NULL) {
-    line->server = strndup(server.ptr, server.len);
-    line->feeder = line->server == NULL ? NULL : feeder_new(&feeding);
-  }
-  if (line == NULL || line->feeder == NULL) {
-    if (line != NULL) {
-      free(line->server);
-      free(line);
-    }
-    error_set(e, ERROR_FAILED, "out of memory");
-    return NULL;
-  }
-  line->next = all->lines;
-  all->lines = line;
-  return line;
-}
-
-/* Each gateway has one: one that is away does not hold up what comes of others. */
-static struct line *find_line(struct downloads *all, const char *url, struct error *e) {
-  struct slice server = server_of(url);
-  for (struct line *line = all->lines; line != NULL; line = line->next) {
-    if (slice_equal(slice_str(line->server), server)) {
-      return line;
-    }
-  }
-  return add_line(all, server, e);
 }
 
 static int feed(struct download *d) {
@@ -277,8 +222,8 @@ static int feed(struct download *d) {
   if (d->stage != STAGE_SWARM || d->fed >= 0 || progress.complete || d->all->options.skip_webseed) {
     return 0;
   }
-  d->line = find_line(d->all, d->offer->webseed, &e);
-  d->fed = d->line == NULL ? -1 : feeder_add(d->line->feeder, &fed, &e);
+  d->feeder = feeders_find(d->all->feeders, d->offer->webseed, &e);
+  d->fed = d->feeder == NULL ? -1 : feeder_add(d->feeder, &fed, &e);
   if (d->fed < 0) {
     landed(d, &e);
     return -1;
@@ -342,7 +287,7 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
   case BITTORRENT_PIECE:
   case BITTORRENT_BAD_PIECE:
     if (d->fed >= 0) {
-      feeder_landed(d->line->feeder, d->fed, piece);
+      feeder_landed(d->feeder, d->fed, piece);
     }
     check_complete(d);
     break;
@@ -442,21 +387,21 @@ void download_renew(struct download *d, const struct offer_blob *offer,
     }
   }
   if (d->fed >= 0) {
-    feeder_renew(d->line->feeder, d->fed, offer->webseed);
+    feeder_renew(d->feeder, d->fed, offer->webseed);
   }
 }
 
 void download_turn_to(struct download *d, struct origin *origin) {
   d->origin = origin;
   if (d->fed >= 0) {
-    feeder_turn_to(d->line->feeder, d->fed, origin);
+    feeder_turn_to(d->feeder, d->fed, origin);
   }
 }
 
 void download_read(struct download *d, uint32_t piece) {
   bittorrent_read(d->torrent, piece);
   if (d->fed >= 0) {
-    feeder_want(d->line->feeder, d->fed, piece);
+    feeder_want(d->feeder, d->fed, piece);
   }
 }
 
@@ -491,7 +436,7 @@ void download_progress_of(const struct download *d, struct download_progress *ou
     bittorrent_progress_of(d->torrent, &progress);
   }
   if (d->fed >= 0) {
-    fetched = feeder_fetched(d->line->feeder, d->fed);
+    fetched = feeder_fetched(d->feeder, d->fed);
   }
   *out = (struct download_progress){
       .done = d->stage == STAGE_LANDED ? d->offer->size : progress.done,
@@ -506,16 +451,22 @@ void download_progress_of(const struct download *d, struct download_progress *ou
 
 const char *download_trouble(const struct download *d) {
   const struct error *trouble = NULL;
-  if (d->fed >= 0 && feeder_hopes(d->line->feeder, d->fed)) {
+  if (d->fed >= 0 && feeder_hopes(d->feeder, d->fed)) {
     return NULL;
   }
   if (d->fed >= 0) {
-    trouble = feeder_trouble(d->line->feeder);
+    trouble = feeder_trouble(d->feeder);
   }
   return trouble != NULL ? trouble->text : d->tracker[0] != '\0' ? d->tracker : NULL;
 }
 
 /* --- all of them --- */
+
+static void on_denied(void *arg, void *tag) {
+  struct download *d = tag;
+  (void)arg;
+  d->events.stale(d->arg);
+}
 
 int downloads_new(const struct downloads_options *options, struct downloads **out,
                   struct error *e) {
@@ -528,8 +479,18 @@ int downloads_new(const struct downloads_options *options, struct downloads **ou
   all->options.bittorrent.arg = all;
   uv_async_init(options->loop, &all->awake, on_awake);
   all->awake.data = all;
-  if (file_make_folders(options->unfinished, e) != 0 ||
-      bittorrent_start(&all->options.bittorrent, &all->bittorrent, e) != 0) {
+  const struct feeder_options feeding = {.loop = options->loop,
+                                         .client = options->client,
+                                         .rate = options->bittorrent.download_rate,
+                                         .tls = options->tls,
+                                         .denied = on_denied};
+  all->feeders = feeders_new(&feeding);
+  int result = all->feeders == NULL ? error_set(e, ERROR_FAILED, "out of memory")
+                                    : file_make_folders(options->unfinished, e);
+  if (result == 0) {
+    result = bittorrent_start(&all->options.bittorrent, &all->bittorrent, e);
+  }
+  if (result != 0) {
     downloads_free(all);
     return -1;
   }
@@ -555,7 +516,6 @@ static void downloads_close(struct downloads *all) {
 }
 
 void downloads_free(struct downloads *all) {
-  struct line *line;
   if (all == NULL) {
     return;
   }
@@ -563,12 +523,7 @@ void downloads_free(struct downloads *all) {
   for (struct download *d = all->first; d != NULL; d = d->next) {
     certificate_leave(&d->shown);
   }
-  while ((line = all->lines) != NULL) {
-    all->lines = line->next;
-    feeder_free(line->feeder);
-    free(line->server);
-    free(line);
-  }
+  feeders_free(all->feeders);
   bittorrent_stop(all->bittorrent); /* nothing wakes us after this */
   downloads_close(all);
 }

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 from support.agent import Agent
+from support.certificates import Authority
 from support.cri import CriContainerd
 from support.gate import Gate
 from support.image import MANIFEST, small_image
@@ -320,8 +321,11 @@ def begun(world, agent, number=1, **headers):
         yield answer
 
 
-def test_the_gateway_goes_in_the_middle(tmp_path):
-    made = World(tmp_path)
+def test_the_gateway_goes_in_the_middle(tmp_path, monkeypatch):
+    """Where swarms are under a CA, and a certificate is due meanwhile."""
+    ca = Authority(str(tmp_path / "ca"), "swarm")
+    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=0")  # as in test_agent_tls.py
+    made = World(tmp_path, swarm_tls={"ca_certificate": ca.cert, "ca_key": ca.write_key(), "ttl": "2s"})
     try:
         with made.agent(tmp_path / "agent", download_rate="2MiB") as agent:
             agent.ask(made.path("manifests/1"))
