@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from datetime import datetime
 
 import pytest
 
@@ -68,6 +69,37 @@ def test_ends_when_it_is_revoked(world):
             assert "the right to this image has ended" in seed.output()
         finally:
             world.gate.tool("revoke", "remove", "--config", world.gate.config, "--sub", f"{world.registry.address}/alice")
+
+
+def test_a_killed_seed_is_forgotten(world):
+    with Process(seed_command(world, "--from", f"oci:{world.folder}/image:1")) as seed:
+        wait_for("the seed at the tracker", 20, lambda: seeds(world) == 1)
+        seed.popen.send_signal(signal.SIGKILL)
+        seed.popen.wait(20)
+    assert seeds(world) == 1  # it could not say that it leaves
+    wait_for("the peer time-out, two and a half intervals", 60, lambda: seeds(world) == 0)
+
+
+def test_renews_its_tokens_long_before_the_session_ends(tmp_path):
+    made = World(tmp_path, tracker={"interval": "5s", "min_interval": "5s"},
+                 auth={"ttl": {"swarm": "1s", "session": "12s"}, "leeway": "0s"})
+
+    def issued(sub):
+        """(when, until when one may stay) of the tokens that were given to a user, seconds since 1970."""
+        lines = made.gate.tool("audit", "--config", made.gate.config, "--sub", sub, "--json").stdout.splitlines()
+        events = [event for event in map(json.loads, lines) if event.get("kind") == "swarm"]
+        return [(datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp(), event["session"]) for event in events]
+
+    try:
+        alice = f"{made.registry.address}/alice"
+        with Process(seed_command(made, "--from", f"oci:{made.folder}/image:1")) as seed:
+            (_, session), (renewed, _) = wait_for("a renewal", 60, lambda: issued(alice)[:2] if len(issued(alice)) > 1 else None)
+            assert renewed < session - 3  # half-way, give or take
+            wait_for("a token after the first one's session", 60, lambda: issued(alice)[-1][0] > session)
+            wait_for("the seed at the tracker", 20, lambda: seeds(made) == 1)
+            assert seed.popen.poll() is None, seed.output()
+    finally:
+        made.stop()
 
 
 def test_what_is_not_there_cannot_be_seeded(world, tmp_path):
