@@ -25,6 +25,7 @@ void image_credentials_free(struct image_credentials *c) {
   image_secret_free(c->username);
   image_secret_free(c->password);
   image_secret_free(c->identity_token);
+  free(c->place);
   *c = (struct image_credentials){0};
 }
 
@@ -41,7 +42,8 @@ int image_credentials_copy(const struct image_credentials *from, struct image_cr
                            struct error *e) {
   *to = (struct image_credentials){0};
   if (!copy_text(from->username, &to->username) || !copy_text(from->password, &to->password) ||
-      !copy_text(from->identity_token, &to->identity_token)) {
+      !copy_text(from->identity_token, &to->identity_token) ||
+      !copy_text(from->place, &to->place)) {
     image_credentials_free(to);
     return no_memory(e);
   }
@@ -225,6 +227,9 @@ static int search_file(const char *path, struct search *s, struct error *e) {
   /* Its errors would quote the text, which holds secrets. */
   json_t *root = image_json_read(buf_view(&text), NULL);
   int result = root == NULL ? broken(path, "not JSON", e) : search_root(path, root, s, e);
+  if (result == 0 && found(s->out) && !copy_text(path, &s->out->place)) {
+    result = no_memory(e);
+  }
   json_decref(root);
   if (text.len > 0) {
     explicit_bzero(text.ptr, text.len);
@@ -268,16 +273,22 @@ static int search_default(const char *variable, const char *fallback, const char
   return 0;
 }
 
+/** The file that is the only one; NULL: there is none. */
+static const char *named(const char *authfile) {
+  if (authfile == NULL) {
+    authfile = getenv("REGISTRY_AUTH_FILE");
+  }
+  return authfile == NULL || *authfile == '\0' ? NULL : authfile;
+}
+
 static int search_files(const char *authfile, struct search *s, struct error *e) {
   static const struct {
     const char *variable, *fallback, *name;
   } places[] = {{"XDG_RUNTIME_DIR", NULL, "containers/auth.json"},
                 {"XDG_CONFIG_HOME", ".config", "containers/auth.json"},
                 {"DOCKER_CONFIG", ".docker", "config.json"}};
-  if (authfile == NULL) {
-    authfile = getenv("REGISTRY_AUTH_FILE");
-  }
-  if (authfile != NULL && *authfile != '\0') {
+  authfile = named(authfile);
+  if (authfile != NULL) {
     return search_named(authfile, s, e);
   }
   for (size_t i = 0; i < sizeof places / sizeof places[0] && !found(s->out); i++) {
@@ -295,7 +306,10 @@ int image_credentials_find(const char *creds, const char *authfile, const char *
     if (creds[0] == '\0' || creds[0] == ':') {
       return error_set(e, ERROR_USAGE, "--creds: not user:password");
     }
-    return split(slice_str(creds), out, e);
+    if (split(slice_str(creds), out, e) != 0) {
+      return -1;
+    }
+    return copy_text("--creds", &out->place) ? 0 : no_memory(e);
   }
   struct search s = {.host = host, .repository = repository, .out = out};
   int result = search_files(authfile, &s, e);
@@ -304,4 +318,31 @@ int image_credentials_find(const char *creds, const char *authfile, const char *
   }
   free(s.helper);
   return result;
+}
+
+/* --- what to do without --- */
+
+char *image_credentials_advice(const struct image_credentials *c, const char *authfile,
+                               const char *host) {
+  const char *only = named(authfile);
+  char *text;
+  int written;
+  if (c->place != NULL) {
+    written = asprintf(&text,
+                       "%s does not take the login in %s: log in anew by `podman "
+                       "login %s`, or give another by --authfile or --creds",
+                       host, c->place, host);
+  } else if (only != NULL) {
+    written = asprintf(&text,
+                       "%s wants a login, and %s has none: `podman login --authfile "
+                       "%s %s` makes one, or give --creds",
+                       host, only, only, host);
+  } else {
+    written = asprintf(&text,
+                       "%s wants a login, and neither podman's auth.json nor docker's "
+                       "config.json has one: `podman login %s` makes one, or give --authfile or "
+                       "--creds",
+                       host, host);
+  }
+  return written < 0 ? NULL : text;
 }

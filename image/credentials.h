@@ -15,6 +15,7 @@ struct image_credentials {
   char *username;
   char *password;
   char *identity_token; /**< an OAuth2 refresh token; then username and password are NULL */
+  char *place;          /**< where they are from, for errors: a file, or `--creds` */
 };
 
 /**
@@ -32,6 +33,15 @@ struct image_credentials {
  */
 int image_credentials_find(const char *creds, const char *authfile, const char *host,
                            const char *repository, struct image_credentials *out, struct error *e);
+
+/**
+ * What to do where a registry does not take \p c, or wants some and there are none: which login
+ * was looked at, and how to make another. \p authfile as in image_credentials_find().
+ *
+ * \return malloc'ed, freed by the caller; NULL without memory.
+ */
+char *image_credentials_advice(const struct image_credentials *c, const char *authfile,
+                               const char *host);
 
 /** Copies; -1 without memory, and \p to is empty then. */
 int image_credentials_copy(const struct image_credentials *from, struct image_credentials *to,

@@ -60,6 +60,10 @@ void registry_free(struct registry *registry) {
   free(registry);
 }
 
+const char *registry_url(const struct registry *registry) {
+  return registry->url;
+}
+
 bool registry_answered(const struct registry *registry) {
   return registry->answered;
 }

@@ -31,6 +31,8 @@ struct registry *registry_new(struct http_client *client, const struct registry_
 /** Cancels what is under way, without telling. NULL is fine. Before http_client_stop(). */
 void registry_free(struct registry *registry);
 
+/** Its URL, without a password that was in it, and without a `/` at its end; of the registry. */
+const char *registry_url(const struct registry *registry);
 /** Whether anything has answered yet, were it by a redirect or a challenge. */
 bool registry_answered(const struct registry *registry);
 

@@ -1,4 +1,5 @@
 /* `docker://`: an image in a registry. */
+#include "base/cleanup.h"
 #include "image/certificates.h"
 #include "image/registry_session.h"
 #include "image/transport.h"
@@ -12,7 +13,7 @@ struct docker_source {
   struct image_certificates certificates;
   bool insecure;
   bool may_be_plain; /* nothing has been asked yet, and http would do */
-  const char *host, *repository, *reference;
+  const char *host, *repository, *reference, *authfile;
 };
 
 /* To whom it redirects, the registry's own login is nothing. */
@@ -21,13 +22,17 @@ static int refuse_answer_elsewhere(const struct docker_source *s, int status, st
                    "where the registry %s redirects to answered %d", s->host, status);
 }
 
+static int refuse_login(const struct docker_source *s, struct error *e) {
+  CLEANUP_FREE char *advice = image_credentials_advice(&s->credentials, s->authfile, s->host);
+  return error_set(e, ERROR_DENIED, "the registry answered 401: %s",
+                   advice == NULL ? "log in" : advice);
+}
+
 static int refuse_answer(const struct docker_source *s, int status, struct error *e) {
   bool known = s->credentials.username != NULL || s->credentials.identity_token != NULL;
   switch (status) {
   case 401:
-    return error_set(e, ERROR_DENIED, "the registry %s answered 401: %s", s->host,
-                     known ? "it does not take the credentials that are kept for it"
-                           : "log in by skopeo login, or give --creds or --authfile");
+    return refuse_login(s, e);
   case 403:
   case 404:
     return error_set(e, ERROR_NOT_FOUND,
@@ -118,12 +123,15 @@ static void docker_close(struct image_source *base) {
   free(s);
 }
 
-static int copy_names(struct docker_source *s, const struct image_reference *r, struct error *e) {
+static int copy_names(struct docker_source *s, const struct image_reference *r,
+                      const char *authfile, struct error *e) {
   struct arena *arena = &s->base.arena;
   s->host = arena_copy(arena, slice_str(r->host));
   s->repository = arena_copy(arena, slice_str(r->repository));
   s->reference = arena_copy(arena, slice_str(r->digest != NULL ? r->digest : r->tag));
-  return s->host != NULL && s->repository != NULL && s->reference != NULL
+  s->authfile = authfile == NULL ? NULL : arena_copy(arena, slice_str(authfile));
+  return s->host != NULL && s->repository != NULL && s->reference != NULL &&
+                 (authfile == NULL || s->authfile != NULL)
              ? 0
              : error_set(e, ERROR_FAILED, "out of memory");
 }
@@ -150,7 +158,7 @@ int image_docker_open(const struct image_reference *r, const struct image_source
   s->certificates.bundle = -1;
   s->insecure = !o->tls_verify;
   *out = &s->base;
-  if (copy_names(s, r, e) != 0) {
+  if (copy_names(s, r, o->authfile, e) != 0) {
     return -1;
   }
   s->may_be_plain = s->insecure || image_host_is_loopback(s->host);

@@ -80,13 +80,27 @@ static void wait_on(struct ask *a) {
   a->waits(a->arg, (uint64_t)done, (uint64_t)size);
 }
 
+/* The registry's shape of an error, which a gateway's all have, and pages for people have not. */
+static bool is_gateways(const struct ask *a) {
+  json_t *json = json_loadb(a->body.ptr, a->body.len, 0, NULL);
+  const json_t *first = json_array_get(json_object_get(json, "errors"), 0);
+  bool is = json_is_string(json_object_get(first, "code"));
+  json_decref(json);
+  return is;
+}
+
 static void refuse(struct ask *a) {
   struct error e = {0};
-  switch (a->status) {
+  /* In front of one that is away others may answer by a 5xx. */
+  switch (a->status >= 500 || is_gateways(a) ? a->status : 0) {
+  case 0:
+    error_set(&e, ERROR_FAILED,
+              "%s is no swarmgate gateway: it answered %d, and not as a gateway does; check the "
+              "URL of the gateway",
+              registry_url(a->gateway), a->status);
+    break;
   case 401:
-    error_set(&e, ERROR_DENIED,
-              "the gateway answered 401: log in to the registry by skopeo login, or give --creds "
-              "or --authfile");
+    error_set(&e, ERROR_DENIED, "the gateway answered 401: the registry wants a login");
     break;
   case 404:
     error_set(&e, ERROR_NOT_FOUND,

@@ -26,7 +26,7 @@ typedef void ask_waits(void *arg, uint64_t done, uint64_t size);
  *
  * \param offer the receiver's, who frees it; NULL with \p e: ERROR_DENIED for a 401,
  * ERROR_NOT_FOUND for a 404, which is what somebody without a right sees as well; ERROR_MISMATCH
- * and ERROR_FAILED.
+ * and ERROR_FAILED, also for whatever is answered by something that is no gateway.
  */
 typedef void ask_done(void *arg, struct offer *offer, const struct error *e);
 

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/units.h"
+#include "node/alone.h"
 #include "node/delivery.h"
 #include "node/stop.h"
 
@@ -172,4 +173,15 @@ int deliver(const struct deliver_options *options, struct error *e) {
   layout_close(d.layout);
   arena_free(&d.arena);
   return result;
+}
+
+static int deliver_until(void *arg, int stop, struct error *e) {
+  struct deliver_options *options = arg;
+  options->stop = stop;
+  return deliver(options, e);
+}
+
+int deliver_alone(const struct deliver_options *options, struct error *e) {
+  struct deliver_options own = *options;
+  return alone_run(deliver_until, &own, e);
 }

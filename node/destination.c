@@ -34,7 +34,7 @@ static int parse_storage(struct slice text, const struct image_reference *image,
   if (slice_starts(text, SLICE("["))) {
     const char *end = memchr(text.ptr, ']', text.len);
     if (end == NULL) {
-      return error_set(e, ERROR_USAGE, "--to containers-storage: the store's ] is missing");
+      return error_set(e, ERROR_USAGE, "containers-storage: the store's ] is missing");
     }
     size_t len = (size_t)(end - text.ptr) + 1;
     out->store = arena_copy(arena, slice_of(text.ptr, len));
@@ -44,11 +44,11 @@ static int parse_storage(struct slice text, const struct image_reference *image,
     }
   }
   if (text.len > 0 && image_reference_parse_docker(text, arena, &named, e) != 0) {
-    return error_context(e, "--to containers-storage");
+    return error_context(e, "containers-storage");
   }
   if (text.len > 0 && named.digest != NULL) {
     return error_set(e, ERROR_USAGE,
-                     "--to containers-storage:%.*s: the image is given a name and a tag, no digest",
+                     "containers-storage:%.*s: an image there has a name and a tag, no digest",
                      SLICE_ARG(text));
   }
   return name_by(&named, arena, out, e);
@@ -69,12 +69,33 @@ static bool is_namespace(struct slice text) {
 static int parse_containerd(struct slice text, const struct image_reference *image,
                             struct arena *arena, struct destination *out, struct error *e) {
   if (!is_namespace(text)) {
-    return error_set(e, ERROR_USAGE, "--to containerd:%.*s: that is no namespace of containerd",
+    return error_set(e, ERROR_USAGE, "containerd:%.*s: that is no namespace of containerd",
                      SLICE_ARG(text));
   }
   out->space = text.len == 0 ? NULL : arena_copy(arena, text);
   return text.len > 0 && out->space == NULL ? out_of_memory(e) : name_by(image, arena, out, e);
 }
+
+/* --- storage of runtimes --- */
+
+static const struct slice STORAGE = {"containers-storage:", sizeof "containers-storage:" - 1};
+static const struct slice CONTAINERD = {"containerd:", sizeof "containerd:" - 1};
+
+bool destination_is_runtime(const char *text) {
+  struct slice s = slice_str(text);
+  return slice_starts(s, STORAGE) || slice_starts(s, CONTAINERD);
+}
+
+int destination_parse_runtime(const char *text, const struct image_reference *image,
+                              struct arena *arena, struct destination *out, struct error *e) {
+  struct slice s = slice_str(text);
+  bool storage = slice_starts(s, STORAGE);
+  *out = (struct destination){.kind = storage ? DESTINATION_STORAGE : DESTINATION_CONTAINERD};
+  return storage ? parse_storage(slice_from(s, STORAGE.len), image, arena, out, e)
+                 : parse_containerd(slice_from(s, CONTAINERD.len), image, arena, out, e);
+}
+
+/* --- all of them --- */
 
 /* The transports that an image can come from as well. */
 static int parse_transport(const char *text, const struct image_reference *image,
@@ -105,9 +126,8 @@ static int parse_transport(const char *text, const struct image_reference *image
 
 int destination_parse(const char *text, const struct image_reference *image, struct arena *arena,
                       struct destination *out, struct error *e) {
-  static const struct slice transports[] = {{"oci", 3},    {"oci-archive", 11},
-                                            {"dir", 3},    {"docker-archive", 14},
-                                            {"docker", 6}, {"blob", 4}};
+  static const struct slice transports[] = {
+      {"oci", 3}, {"oci-archive", 11}, {"dir", 3}, {"docker-archive", 14}};
   *out = (struct destination){.kind = DESTINATION_STORAGE};
   if (text == NULL) {
     return program_found("podman")
@@ -122,17 +142,20 @@ int destination_parse(const char *text, const struct image_reference *image, str
   }
   struct slice rest = slice_str(text);
   struct slice transport = rest.len == 0 ? rest : slice_cut(&rest, ':');
-  if (rest.ptr != NULL && slice_equal(transport, SLICE("containers-storage"))) {
-    return parse_storage(rest, image, arena, out, e);
-  }
-  if (rest.ptr != NULL && slice_equal(transport, SLICE("containerd"))) {
-    out->kind = DESTINATION_CONTAINERD;
-    return parse_containerd(rest, image, arena, out, e);
+  if (destination_is_runtime(text)) {
+    return destination_parse_runtime(text, image, arena, out, e) == 0 ? 0
+                                                                      : error_context(e, "--to");
   }
   for (size_t i = 0; i < sizeof transports / sizeof *transports && rest.ptr != NULL; i++) {
     if (slice_equal(transport, transports[i])) {
       return parse_transport(text, image, arena, out, e);
     }
+  }
+  if (slice_starts(transport, SLICE("docker"))) { /* docker:, docker-daemon: */
+    return error_set(e, ERROR_USAGE,
+                     "--to %s: into docker's own storage an image goes by `--to - | docker load`, "
+                     "and none is pushed to a registry; else %s",
+                     text, WANTED);
   }
   return error_set(e, ERROR_USAGE, "--to %s: %s", text, WANTED);
 }
@@ -148,8 +171,9 @@ static int check_archive(const char *path, const struct stat *s, struct error *e
                          path);
 }
 
-/* What is no image's folder is not touched, as skopeo does it. */
-static int check_folder(const char *path, struct error *e) {
+/* What is no image's folder is not touched, as skopeo does it. \param mark the file that tells one.
+ * \param begun what may be there before the mark is; NULL: nothing. */
+static int check_folder(const char *path, const char *mark, const char *begun, struct error *e) {
   size_t files = 0;
   bool image = false;
   DIR *folder = opendir(path);
@@ -157,16 +181,16 @@ static int check_folder(const char *path, struct error *e) {
     return error_errno(e, errno, "cannot open %s", path);
   }
   for (const struct dirent *d; (d = readdir(folder)) != NULL;) {
-    image = image || strcmp(d->d_name, "version") == 0;
-    files += d->d_name[0] != '.';
+    image = image || strcmp(d->d_name, mark) == 0;
+    files += d->d_name[0] != '.' && (begun == NULL || strcmp(d->d_name, begun) != 0);
   }
   closedir(folder);
   return image || files == 0
              ? 0
              : error_set(e, ERROR_USAGE,
-                         "%s holds something else than an image (there is no version), and is not "
-                         "overwritten",
-                         path);
+                         "%s holds something else than an image (there is no %s in it), and is "
+                         "left as it is: name a folder that is empty, or is not there yet",
+                         path, mark);
 }
 
 static int check_path(struct destination *d, struct arena *arena, struct error *e) {
@@ -183,14 +207,16 @@ static int check_path(struct destination *d, struct arena *arena, struct error *
   if (d->kind == DESTINATION_OCI_ARCHIVE || d->kind == DESTINATION_DOCKER_ARCHIVE) {
     return check_archive(d->path, &s, e);
   }
-  return d->kind == DESTINATION_DIR ? check_folder(d->path, e) : 0;
+  /* A pull that was killed at its very beginning has left `blobs`. */
+  return d->kind == DESTINATION_DIR ? check_folder(d->path, "version", NULL, e)
+                                    : check_folder(d->path, "oci-layout", "blobs", e);
 }
 
 static int check_storage(const struct destination *d, struct error *e) {
   if (program_found("skopeo") || (d->store == NULL && program_found("podman"))) {
     return 0;
   }
-  return error_set(e, ERROR_FAILED, "containers-storage: is filled by skopeo%s: install it",
+  return error_set(e, ERROR_FAILED, "containers-storage: is reached by skopeo%s: install it",
                    d->store == NULL ? " or podman, and neither is in $PATH"
                                     : ", which is not in $PATH, where it names a store");
 }
@@ -208,7 +234,7 @@ int destination_check(struct destination *d, struct arena *arena, struct error *
     return program_found("ctr")
                ? 0
                : error_set(e, ERROR_FAILED,
-                           "containerd: is filled by ctr, which is not in $PATH: install it, it "
+                           "containerd: is reached by ctr, which is not in $PATH: install it, it "
                            "comes with containerd");
   default:
     return check_path(d, arena, e);

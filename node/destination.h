@@ -35,6 +35,14 @@ struct destination {
 int destination_parse(const char *text, const struct image_reference *image, struct arena *arena,
                       struct destination *out, struct error *e);
 
+/** Whether \p text begins as storage of a runtime does: `containers-storage:` or `containerd:`. */
+bool destination_is_runtime(const char *text);
+
+/** Reads such a text, also of what an image comes from: destination_is_runtime(). \return as
+ *  destination_parse(). */
+int destination_parse_runtime(const char *text, const struct image_reference *image,
+                              struct arena *arena, struct destination *out, struct error *e);
+
 /**
  * What can be seen before anything is fetched: the path is not something else, no archive goes to a
  * terminal, and the runtime's program is there. A path that exists is resolved, for what a link

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "node/layout.h"
+#include "node/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,13 +18,13 @@ struct direct {
   struct direct_result *out;
   struct image_source *source;
   struct layout *layout;
-  uint64_t done;
+  uint64_t done, kept; /* bytes */
   int fd;
 };
 
 static void tell(const struct direct *d) {
   if (d->options->progress != NULL) {
-    d->options->progress(d->options->arg, d->done, d->out->size);
+    d->options->progress(d->options->arg, d->done, d->kept, d->out->size);
   }
 }
 
@@ -38,7 +39,7 @@ static int on_bytes(void *arg, struct slice bytes, struct error *e) {
     bytes = slice_from(bytes, n < 0 ? 0 : (size_t)n);
   }
   tell(d);
-  return 0;
+  return stop_check(d->options->stop, e);
 }
 
 static int fetch(struct direct *d, const struct image_descriptor *blob, struct error *e) {
@@ -68,6 +69,7 @@ static int take(struct direct *d, const struct image_descriptor *blob, struct er
   if (path != NULL && layout_check(path, blob->digest, blob->size, &ignored) == 0) {
     d->out->kept++;
     d->done += blob->size;
+    d->kept += blob->size;
     tell(d);
     return 0;
   }

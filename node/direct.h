@@ -11,8 +11,10 @@ struct direct_options {
   const char *unfinished;                  /**< a folder on the same file system; made when missing,
                                                 removed when it is empty in the end */
   const char *name;                        /**< of the image in the layout; NULL: none */
-  /** Told as bytes come; may be NULL. \p done and \p size are of the whole image. */
-  void (*progress)(void *arg, uint64_t done, uint64_t size);
+  int stop;                                /**< ends it once it is readable (node/stop.h) */
+  /** Told as bytes come; may be NULL. \p done and \p size are of the whole image, \p kept of
+   *  what was there already. */
+  void (*progress)(void *arg, uint64_t done, uint64_t kept, uint64_t size);
   void *arg;
 };
 

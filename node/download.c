@@ -155,6 +155,9 @@ static void begin(struct download *d) {
 static void end_look(struct download *d) {
   struct error e = {0};
   if (d->result != 0 && d->all->options.there) {
+    if (d->error.kind == ERROR_NOT_FOUND) {
+      error_set(&d->error, ERROR_NOT_FOUND, "the blob %s is missing", d->digest);
+    }
     landed(d, &d->error);
     return;
   }

@@ -180,7 +180,7 @@ int offer_parse(struct slice json, struct offer *out, struct error *e) {
   *out = (struct offer){0};
   CLEANUP(image_json_release) json_t *answer = image_json_read_long(json, OFFER_MAX, e);
   if (answer == NULL) {
-    return error_context(e, "the gateway's answer");
+    return error_context(e, "the gateway's answer, if it is a swarmgate gateway");
   }
   out->lifetime = time_of(answer, "expires_in");
   out->session = time_of(answer, "session");

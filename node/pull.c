@@ -1,5 +1,6 @@
 #include "node/pull.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "image/certificates.h"
 #include "node/ask.h"
@@ -42,6 +43,7 @@ struct pull {
   struct certificate *certificate; /* where the torrents are under a CA */
   struct downloads *downloads;
   struct blob *blobs;
+  struct pull_blob *shown; /* as many */
   size_t landed;
   uv_timer_t timer;
   uv_signal_t interrupted, terminated;
@@ -79,10 +81,14 @@ static void tell(struct pull *p, enum pull_phase phase) {
     sum.from_registry += progress.from_origin;
     sum.from_peers += progress.from_peers;
     sum.uploaded += progress.uploaded;
-    sum.peers += progress.peers;
+    sum.peers = progress.peers > sum.peers ? progress.peers : sum.peers;
     p->out->kept += progress.kept ? 1 : 0;
+    p->shown[i] =
+        (struct pull_blob){p->offer.blobs[i].digest, progress.done, p->offer.blobs[i].size};
   }
   p->out->progress = sum;
+  sum.blobs = p->shown;
+  sum.blob_count = p->shown == NULL ? 0 : p->offer.blob_count;
   if (sum.done != p->last_done) {
     p->last_done = sum.done;
     p->last_came_ms = clock_monotonic_ms();
@@ -260,7 +266,8 @@ static int begin_blobs(struct pull *p, struct error *e) {
       .there = p->options->there,
   };
   p->blobs = calloc(p->offer.blob_count + 1, sizeof *p->blobs);
-  if (p->blobs == NULL) {
+  p->shown = calloc(p->offer.blob_count + 1, sizeof *p->shown);
+  if (p->blobs == NULL || p->shown == NULL) {
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   if (downloads_new(&options, &p->downloads, e) != 0) {
@@ -314,12 +321,24 @@ static void on_waits(void *arg, uint64_t done, uint64_t size) {
   }
 }
 
+static void advise_login(const struct pull *p, struct error *e) {
+  CLEANUP_FREE char *advice = image_credentials_advice(&p->credentials, p->options->from->authfile,
+                                                       p->options->image->host);
+  if (advice != NULL) {
+    error_set(e, ERROR_DENIED, "the gateway answered 401: %s", advice);
+  }
+}
+
 static void on_offer(void *arg, struct offer *offer, const struct error *e) {
   struct pull *p = arg;
   struct error why = {0};
   p->ask = NULL;
   if (offer == NULL) {
-    end(p, e);
+    why = *e;
+    if (why.kind == ERROR_DENIED) {
+      advise_login(p, &why);
+    }
+    end(p, &why);
     return;
   }
   p->offer = *offer;
@@ -464,6 +483,7 @@ static void close_all(struct pull *p) {
   uv_run(&p->loop, UV_RUN_DEFAULT);
   uv_loop_close(&p->loop);
   free(p->blobs);
+  free(p->shown);
   if (p->stop >= 0) {
     close(p->stop);
   }

@@ -14,6 +14,12 @@ enum pull_phase {
   PULL_SEEDING,
 };
 
+/** How far a blob of the image is. */
+struct pull_blob {
+  const char *digest;
+  uint64_t done, size; /**< bytes */
+};
+
 struct pull_progress {
   enum pull_phase phase;
   uint64_t done, size;    /**< bytes; size is 0 while it is not known */
@@ -21,7 +27,10 @@ struct pull_progress {
   uint64_t from_registry; /**< bytes fetched of the registry itself: node/direct.h */
   uint64_t from_peers;    /**< bytes that peers sent */
   uint64_t uploaded;      /**< bytes sent to peers */
-  uint32_t peers;         /**< connected now */
+  uint32_t peers;         /**< connected now, of the blob that has the most */
+  /** Each, in the order of the manifest, once they are known; valid while it is told. */
+  const struct pull_blob *blobs;
+  size_t blob_count;
 };
 
 struct pull_result;

@@ -9,7 +9,10 @@ import pytest
 
 from support.announce import scrape
 from support.process import Process, binary, run, wait_for
-from test_pull import World
+from support.registry_clients import Containerd, Podman
+from test_agent import many_platforms
+from test_pull import USERS, World
+from test_pull_destinations import without
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +23,8 @@ def world(tmp_path_factory):
     made.stop()
 
 
-def seed_command(world, *options):
-    return [binary("swarmgate"), "seed", f"{world.registry.address}/team/app:1", "--gateway", world.gate.gateway_url,
+def seed_command(world, *options, image="team/app:1"):
+    return [binary("swarmgate"), "seed", f"{world.registry.address}/{image}", "--gateway", world.gate.gateway_url,
             "--authfile", world.registry.auth_file("alice"), *options]
 
 
@@ -106,3 +109,100 @@ def test_what_is_not_there_cannot_be_seeded(world, tmp_path):
     os.makedirs(tmp_path / "empty")
     done = run(seed_command(world, "--from", f"oci:{tmp_path}/empty:1"), check=False)
     assert done.returncode == 4, done.stderr
+
+
+# --- out of the storage of runtimes ---
+
+
+@pytest.fixture
+def podman(tmp_path):
+    """podman's storage, as the environment names it: (environment, Podman)."""
+    with Podman() as client:
+        conf = tmp_path / "storage.conf"
+        conf.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{client.path("root")}"\nrunroot = "{client.path("run")}"\n')
+        yield {**os.environ, "CONTAINERS_STORAGE_CONF": str(conf), "TMPDIR": str(tmp_path)}, client
+
+
+def nothing_is_left(folder):
+    return not [name for name in os.listdir(folder) if name.startswith("swarmgate-")]
+
+
+def must_seed(world, tmp_path, environment, image, *options):
+    with Process(seed_command(world, *options, image=image), env=environment) as seed:
+        seed.wait_line("seeding", 60)
+        told = json.loads(run(world.command(tmp_path / "layout", "--skip-webseed", image=image)).stdout)
+        assert told["from_peers"] == told["size"]
+        seed.popen.send_signal(signal.SIGTERM)
+        assert seed.popen.wait(20) == 0, seed.output()
+    assert nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("missing", [None, "skopeo"])
+def test_from_podman_what_podman_has_packed(world, tmp_path, podman, missing):
+    environment, client = podman
+    image = f"{world.registry.address}/team/packed:1"
+    run(["skopeo", "copy", "-q", "--insecure-policy", f"oci:{world.folder}/image:1", f"containers-storage:{image}"], env=environment)
+    run(["skopeo", "copy", "-q", "--insecure-policy", "--dest-compress", f"containers-storage:{image}", f"dir:{tmp_path}/packed"], env=environment)
+    world.registry.push(f"dir:{tmp_path}/packed", "team/packed:1", "alice")
+    if missing is not None:
+        environment["PATH"] = without(tmp_path / "path", missing)
+    must_seed(world, tmp_path, environment, "team/packed:1", "--from", "containers-storage:")
+
+
+def test_from_podman_what_others_have_packed(world, tmp_path, podman):
+    environment, client = podman
+    image = f"{world.registry.address}/team/app:1"
+    run(["skopeo", "copy", "-q", "--insecure-policy", f"oci:{world.folder}/image:1", f"containers-storage:{image}"], env=environment)
+    done = run(seed_command(world, "--from", "containers-storage:"), env=environment, check=False)
+    assert done.returncode == 4 and "keeps layers unpacked" in done.stderr and "leave --from out" in done.stderr, done.stderr
+    assert "sha256:" in done.stderr and nothing_is_left(tmp_path)
+    done = run(seed_command(world, "--from", "containers-storage:localhost/none:1"), env=environment, check=False)
+    assert done.returncode == 1 and "skopeo: exit 1" in done.stderr, done.stderr
+
+
+def test_from_containerd(world, tmp_path):
+    with Containerd() as client:
+        environment = {**os.environ, "CONTAINERD_ADDRESS": client.path("sock"), "TMPDIR": str(tmp_path)}
+        image = f"{world.registry.address}/team/app:1"
+        missing = run(seed_command(world, "--from", "containerd:seeds"), env=environment, check=False)
+        assert missing.returncode == 1 and "not found" in missing.stderr, missing.stderr
+        pulled = client.ctr("--namespace", "seeds", "images", "pull", "--plain-http", "--snapshotter", "native",
+                            "--user", "alice:" + USERS["alice"], image)
+        assert pulled.returncode == 0, pulled.stderr
+        must_seed(world, tmp_path, environment, "team/app:1", "--from", "containerd:seeds")
+
+
+def test_from_containerd_of_many_platforms(world, tmp_path):
+    """Of an index containerd has this machine's image, and gives out the whole index."""
+    many_platforms(tmp_path / "many")
+    world.registry.push(f"oci:{tmp_path}/many:1", "team/many:1", "alice", "--all")
+    with Containerd() as client:
+        environment = {**os.environ, "CONTAINERD_ADDRESS": client.path("sock"), "TMPDIR": str(tmp_path)}
+        pulled = client.ctr("images", "pull", "--plain-http", "--snapshotter", "native", "--user", "alice:" + USERS["alice"],
+                            f"{world.registry.address}/team/many:1")
+        assert pulled.returncode == 0, pulled.stderr
+        must_seed(world, tmp_path, environment, "team/many:1", "--from", "containerd:")
+
+
+@pytest.mark.parametrize("source, says", [
+    ("docker-archive:image.tar", "holds its layers unpacked"),
+    ("blob:file", "is wanted"),
+    ("nonsense", "the transport is missing"),
+    ("containerd:a/b", "no namespace"),
+])
+def test_what_cannot_be_a_source(world, tmp_path, source, says):
+    done = run(seed_command(world, "--from", source), cwd=tmp_path, check=False)
+    assert done.returncode == 2 and says in done.stderr and "--from" in done.stderr, done.stderr
+
+
+def test_a_copy_that_is_interrupted_is_removed(world, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "skopeo").write_text(f"#!/bin/sh\necho > {tmp_path}/fifo\nexec sleep infinity\n")
+    (tmp_path / "bin" / "skopeo").chmod(0o755)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    with Process(seed_command(world, "--from", "containers-storage:"), env=environment) as seed:
+        with open(tmp_path / "fifo", encoding="ascii"):
+            seed.popen.send_signal(signal.SIGINT)
+        assert seed.popen.wait(20) == 1 and "interrupted" in seed.output(), seed.output()
+    assert nothing_is_left(tmp_path)

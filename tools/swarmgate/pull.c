@@ -27,8 +27,9 @@ struct pulling {
   char note[64];
   bool begun;
   struct pull_result result;
-  bool switched; /* to the registry, and said so */
-  bool told;     /* what came of it, before the seeding */
+  bool switched;             /* to the registry, and said so */
+  bool told;                 /* what came of it, before the seeding */
+  struct progress_row *rows; /* a blob each */
 };
 
 static int read_destination(struct pulling *p, struct error *e) {
@@ -98,10 +99,42 @@ static void show_switch(struct pulling *p) {
   }
 }
 
+/* A row for each blob, by the first digits of its digest. */
+static void show_blobs(struct pulling *p, const struct pull_progress *now) {
+  enum { DIGITS = 12 };
+  if (p->rows == NULL) {
+    p->rows = arena_alloc(&p->args.arena, (now->blob_count + 1) * sizeof *p->rows);
+  }
+  for (size_t i = 0; p->rows != NULL && i < now->blob_count; i++) {
+    const struct pull_blob *blob = &now->blobs[i];
+    struct slice hex = slice_from(slice_str(blob->digest), sizeof "sha256:" - 1);
+    if (p->rows[i].label == NULL) {
+      p->rows[i].label = arena_printf(&p->args.arena, "%.*s", DIGITS, hex.ptr).ptr;
+    }
+    p->rows[i].done = blob->done;
+    p->rows[i].total = blob->size;
+    if (p->rows[i].label == NULL) {
+      return;
+    }
+  }
+  p->progress.rows = p->rows;
+  p->progress.row_count = p->rows == NULL ? 0 : now->blob_count;
+}
+
+/* What has not come is found: rate and time left are of the network. */
+static void show_swarm(struct pulling *p, const struct pull_progress *now) {
+  uint64_t came = now->from_gateway + now->from_peers + now->from_registry;
+  snprintf(p->note, sizeof p->note, "%" PRIu32 " peer%s, %.0f%% from peers", now->peers,
+           progress_plural(now->peers),
+           came == 0 ? 0.0 : 100.0 * (double)now->from_peers / (double)came);
+  p->progress.note = p->note;
+  p->progress.found = now->done > came ? now->done - came : 0;
+  show_blobs(p, now);
+}
+
 static void show(void *arg, const struct pull_progress *now) {
   static const char *const labels[] = {"hashing", "pulling"};
   struct pulling *p = arg;
-  uint64_t came = now->from_gateway + now->from_peers + now->from_registry;
   if (now->phase == PULL_SEEDING) {
     show_seeding(p);
     return;
@@ -116,9 +149,9 @@ static void show(void *arg, const struct pull_progress *now) {
     progress_start(&p->progress, labels[now->phase], now->size);
     p->begun = true;
   }
-  snprintf(p->note, sizeof p->note, "%" PRIu32 " peers, %3.0f %% from peers", now->peers,
-           came == 0 ? 0.0 : 100.0 * (double)now->from_peers / (double)came);
-  p->progress.note = now->phase == PULL_ASKING ? NULL : p->note;
+  if (now->phase == PULL_FETCHING) {
+    show_swarm(p, now);
+  }
   p->progress.total = now->size;
   progress_set(&p->progress, now->done);
 }
@@ -175,8 +208,11 @@ static void print_result(const struct pulling *p, const struct pull_result *r) {
   units_print_size(sum->size, size);
   fprintf(p->destination.kind == DESTINATION_OUTPUT ? stderr : stdout, "%s\n", r->digest);
   fflush(stdout);
-  fprintf(stderr, "swarmgate: %s: %zu blobs, %s, of which %zu there already", p->image, r->blobs,
-          size, r->kept);
+  fprintf(stderr, "swarmgate: %s: %zu blob%s, %s", p->image, r->blobs, progress_plural(r->blobs),
+          size);
+  if (r->kept > 0) {
+    fprintf(stderr, ", %zu of them there before", r->kept);
+  }
   print_part(sum->from_peers, "peers");
   print_part(sum->from_gateway, "the gateway");
   print_part(sum->from_registry, "the registry");
@@ -201,12 +237,13 @@ static int print_json(const struct pulling *p, const struct pull_result *r, stru
 
 /* --- another way --- */
 
-static void show_direct(void *arg, uint64_t done, uint64_t size) {
+static void show_direct(void *arg, uint64_t done, uint64_t kept, uint64_t size) {
   struct pulling *p = arg;
   if (!p->begun) {
     progress_start(&p->progress, "registry", size);
     p->begun = true;
   }
+  p->progress.found = kept;
   progress_set(&p->progress, done);
 }
 
@@ -217,6 +254,7 @@ static int fall_back(struct pulling *p, struct pull_result *out, struct error *e
                                          .folder = p->options.folder,
                                          .unfinished = p->options.unfinished,
                                          .name = p->options.name,
+                                         .stop = -1,
                                          .progress = show_direct,
                                          .arg = p};
   struct direct_result result;

@@ -3,7 +3,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "node/alone.h"
 #include "node/direct.h"
+#include "node/export.h"
 #include "node_args.h"
 #include "progress.h"
 
@@ -22,6 +24,7 @@ struct seeding {
   struct node_args args;
   struct pull_options options;
   struct image_reference source; /* of --from */
+  struct destination runtime;    /* likewise, where that is a runtime's storage */
   char *folder;                  /* of our own, for what is not seeded from where it lies */
   struct progress progress;
   bool begun;
@@ -30,11 +33,12 @@ struct seeding {
 
 /* --- what is told --- */
 
-static void show_fetching(struct seeding *s, uint64_t done, uint64_t size) {
+static void show_fetching(struct seeding *s, uint64_t done, uint64_t found, uint64_t size) {
   if (!s->begun) {
-    progress_start(&s->progress, "reading", size);
+    progress_start(&s->progress, s->from == NULL ? "pulling" : "reading", size);
     s->begun = true;
   }
+  s->progress.found = found;
   s->progress.total = size;
   progress_set(&s->progress, done);
 }
@@ -49,9 +53,11 @@ static void show_seeding(struct seeding *s, const struct pull_progress *now) {
     s->begun = false;
   }
   if (terminal) {
-    fprintf(stderr, "\r\x1b[Kseeding %s: %" PRIu32 " peers, %s sent", s->image, now->peers, sent);
+    fprintf(stderr, "\r\x1b[Kseeding %s: %" PRIu32 " peer%s, %s sent", s->image, now->peers,
+            progress_plural(now->peers), sent);
   } else if (s->told_ms == 0 || time - s->told_ms >= PLAIN_EVERY_MS) {
-    fprintf(stderr, "seeding %s: %" PRIu32 " peers, %s sent\n", s->image, now->peers, sent);
+    fprintf(stderr, "seeding %s: %" PRIu32 " peer%s, %s sent\n", s->image, now->peers,
+            progress_plural(now->peers), sent);
     s->told_ms = time;
   }
 }
@@ -61,12 +67,13 @@ static void show(void *arg, const struct pull_progress *now) {
   if (now->phase == PULL_SEEDING) {
     show_seeding(s, now);
   } else {
-    show_fetching(s, now->done, now->size);
+    uint64_t came = now->from_gateway + now->from_peers + now->from_registry;
+    show_fetching(s, now->done, now->done > came ? now->done - came : 0, now->size);
   }
 }
 
-static void show_copy(void *arg, uint64_t done, uint64_t size) {
-  show_fetching(arg, done, size);
+static void show_copy(void *arg, uint64_t done, uint64_t kept, uint64_t size) {
+  show_fetching(arg, done, kept, size);
 }
 
 /* --- where it is seeded from --- */
@@ -105,31 +112,85 @@ static void remove_folder(struct seeding *s) {
   }
 }
 
-/* An OCI layout is seeded from where it lies; of any other source a copy is made first. */
-static int open_source(struct seeding *s, struct error *e) {
-  struct direct_result result;
-  if (s->from == NULL) {
+/* Of --from, before anything is done. */
+static int read_source(struct seeding *s, struct error *e) {
+  const char *from = s->from;
+  struct arena *arena = &s->args.arena;
+  bool runtime = from != NULL && destination_is_runtime(from);
+  if (from == NULL) {
     return 0;
   }
-  if (image_reference_parse(s->from, &s->args.arena, &s->source, e) != 0) {
+  if ((runtime ? destination_parse_runtime(from, &s->args.reference, arena, &s->runtime, e)
+               : image_reference_parse(from, arena, &s->source, e)) != 0) {
     return error_context(e, "--from");
   }
-  s->options.there = true;
-  if (s->source.transport == IMAGE_OCI) {
-    s->options.folder = s->source.path;
+  if (runtime) {
+    return destination_check(&s->runtime, arena, e);
+  }
+  switch (s->source.transport) {
+  case IMAGE_DOCKER_ARCHIVE:
+    return error_set(e, ERROR_USAGE,
+                     "--from %s: a docker-archive holds its layers unpacked, which are other blobs "
+                     "than the registry's: leave --from out, and the image is pulled first",
+                     from);
+  case IMAGE_BLOB:
+    return error_set(e, ERROR_USAGE,
+                     "--from %s: oci:DIR[:TAG], oci-archive:FILE[:TAG], dir:DIR, "
+                     "containers-storage:[REF] or containerd:[NAMESPACE] is wanted",
+                     from);
+  default:
     return 0;
   }
+}
+
+/* Out of a runtime's storage, and from wherever it is then, or was, into the folder of our own. */
+static int copy(void *arg, int stop, struct error *e) {
+  struct seeding *s = arg;
+  struct direct_result result;
+  const struct export_options export = {.of = &s->runtime,
+                                        .digest = s->args.reference.digest,
+                                        .platform = s->args.platform_text,
+                                        .folder = s->folder,
+                                        .stop = stop};
   const struct direct_options options = {.image = &s->source,
                                          .from = &s->args.from,
                                          .folder = s->options.folder,
                                          .unfinished = s->options.unfinished,
+                                         .stop = stop,
                                          .progress = show_copy,
                                          .arg = s};
-  return direct_pull(&options, &result, e);
+  return destination_is_runtime(s->from) && export_run(&export, &s->args.arena, &s->source, e) != 0
+             ? -1
+             : direct_pull(&options, &result, e);
+}
+
+/* An OCI layout is seeded from where it lies; of any other source a copy is made first. */
+static int open_source(struct seeding *s, struct error *e) {
+  if (s->from == NULL) {
+    return 0;
+  }
+  s->options.there = true;
+  if (!destination_is_runtime(s->from) && s->source.transport == IMAGE_OCI) {
+    s->options.folder = s->source.path;
+    return 0;
+  }
+  return alone_run(copy, s, e) == 0 ? 0 : error_context(e, "--from %s", s->from);
+}
+
+/* What was there has not all that the registry has, and that has to be. */
+static int blame_source(const struct seeding *s, struct error *e) {
+  const struct error why = *e;
+  return error_set(e, why.kind, "%s: --from %s: %s, %s", s->image, s->from, why.text,
+                   slice_starts(slice_str(s->from), SLICE("containers-storage:"))
+                       ? "for podman's storage keeps layers unpacked, and packed anew they are "
+                         "seldom what the registry has: leave --from out, and the image is pulled "
+                         "first"
+                       : "which the registry has: it may be another image, or a part of this; "
+                         "leave --from out, and what is missing is pulled first");
 }
 
 static int run(struct seeding *s, struct error *e) {
-  struct pull_result result;
+  struct pull_result result = {0};
   s->options.progress = show;
   s->options.arg = s;
   int status = make_folder(s, e);
@@ -143,7 +204,8 @@ static int run(struct seeding *s, struct error *e) {
   }
   remove_folder(s);
   if (status != 0) {
-    return error_context(e, "%s", s->image);
+    bool missing = s->from != NULL && e->kind == ERROR_NOT_FOUND && result.digest[0] != '\0';
+    return missing ? blame_source(s, e) : error_context(e, "%s", s->image);
   }
   char sent[UNITS_TEXT_MAX];
   units_print_size(result.progress.uploaded, sent);
@@ -171,7 +233,7 @@ int command_seed(int argc, char **argv, struct error *e) {
   s.image = operands[0];
   s.options.seed_ms = duration == NULL ? UINT64_MAX : (uint64_t)seconds * 1000;
   int result = node_args_check(&s.args, s.image, e);
-  if (result == 0) {
+  if (result == 0 && (result = read_source(&s, e)) == 0) {
     node_args_fill(&s.args, &s.options);
     result = run(&s, e);
   }
