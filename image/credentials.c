@@ -329,20 +329,20 @@ char *image_credentials_advice(const struct image_credentials *c, const char *au
   int written;
   if (c->place != NULL) {
     written = asprintf(&text,
-                       "%s does not take the login in %s: log in anew by `podman "
-                       "login %s`, or give another by --authfile or --creds",
-                       host, c->place, host);
+                       "the login in %s is not taken: log in anew by `podman login %s`, or give "
+                       "another by --authfile or --creds",
+                       c->place, host);
   } else if (only != NULL) {
     written = asprintf(&text,
-                       "%s wants a login, and %s has none: `podman login --authfile "
-                       "%s %s` makes one, or give --creds",
+                       "there is no login for %s in %s: `podman login --authfile %s %s` makes one, "
+                       "or give --creds",
                        host, only, only, host);
   } else {
-    written = asprintf(&text,
-                       "%s wants a login, and neither podman's auth.json nor docker's "
-                       "config.json has one: `podman login %s` makes one, or give --authfile or "
-                       "--creds",
-                       host, host);
+    written =
+        asprintf(&text,
+                 "there is no login for %s in podman's auth.json nor in docker's config.json: "
+                 "`podman login %s` makes one, or give --authfile or --creds",
+                 host, host);
   }
   return written < 0 ? NULL : text;
 }

@@ -24,7 +24,7 @@ static int refuse_answer_elsewhere(const struct docker_source *s, int status, st
 
 static int refuse_login(const struct docker_source *s, struct error *e) {
   CLEANUP_FREE char *advice = image_credentials_advice(&s->credentials, s->authfile, s->host);
-  return error_set(e, ERROR_DENIED, "the registry answered 401: %s",
+  return error_set(e, ERROR_DENIED, "the registry %s answered 401: %s", s->host,
                    advice == NULL ? "log in" : advice);
 }
 

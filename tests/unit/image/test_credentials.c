@@ -189,6 +189,32 @@ static void identity_tokens(void **state) {
   image_credentials_free(&copy);
 }
 
+static void advised(const char *creds, const char *authfile, const char *text) {
+  struct image_credentials c;
+  assert_int_equal(image_credentials_find(creds, authfile, "reg.example", NULL, &c, NULL), 0);
+  char *advice = image_credentials_advice(&c, authfile, "reg.example");
+  assert_non_null(advice);
+  assert_non_null(strstr(advice, text));
+  assert_null(strstr(advice, "secret"));
+  free(advice);
+  image_credentials_free(&c);
+}
+
+static void advice(void **state) {
+  (void)state;
+  no_files();
+  advised(NULL, NULL, "there is no login for reg.example in podman's auth.json");
+  advised("a:secret", NULL,
+          "the login in --creds is not taken: log in anew by `podman login reg.example`");
+  put(".docker/config.json", "{\"auths\":{\"reg.example\":{\"auth\":\"YTpi\"}}}");
+  advised(NULL, NULL, in_folder(".docker/config.json"));
+  put("named.json", "{\"auths\":{}}");
+  advised(NULL, in_folder("named.json"), "there is no login for reg.example in");
+  advised(NULL, in_folder("named.json"), "`podman login --authfile");
+  put("named.json", "{\"auths\":{\"reg.example\":{\"identitytoken\":\"secret\"}}}");
+  advised(NULL, in_folder("named.json"), "named.json is not taken");
+}
+
 static void helpers(void **state) {
   (void)state;
   no_files();
@@ -256,6 +282,7 @@ int main(void) {
       cmocka_unit_test(docker_s_keys),
       cmocka_unit_test(the_order_of_files),
       cmocka_unit_test(identity_tokens),
+      cmocka_unit_test(advice),
       cmocka_unit_test(helpers),
       cmocka_unit_test(broken_files),
       cmocka_unit_test(large_files),

@@ -176,7 +176,7 @@ static void test_status(void **state) {
     const char *why;
   } rows[] = {
       {"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n",
-       ERROR_DENIED, "log in"},
+       ERROR_DENIED, "there is no login for 127.0.0.1"},
       {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND, "403"},
       {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", ERROR_NOT_FOUND, "without a login"},
       {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n", ERROR_FAILED, "https://"},
@@ -240,7 +240,7 @@ static void test_status_behind_a_redirect(void **state) {
   add(&r, TAG, "HTTP/1.1 307 There\r\nContent-Length: 0\r\nLocation: /x\r\n", SLICE(""));
   add(&r, "/x", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n", SLICE(""));
   registry_run(&r);
-  fixture_must_fail(f, reference(f, &r, ":1"), ERROR_DENIED, "log in");
+  fixture_must_fail(f, reference(f, &r, ":1"), ERROR_DENIED, "there is no login");
   registry_end(&r);
 }
 
