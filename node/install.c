@@ -19,16 +19,14 @@ static int out_of_memory(struct error *e) {
   return error_set(e, ERROR_FAILED, "out of memory");
 }
 
-/* Whether a file is ours, or is not there. \return 0 or -1. */
-static int check_ours(const char *path, bool *there, struct error *e) {
-  CLEANUP(buf_free) struct buf bytes = {0};
+/* Reads a file that is ours; it is freed by the caller, and empty where there is none. \return 0,
+ * or -1. */
+static int read_ours(const char *path, struct buf *out, struct error *e) {
   struct error why = {0};
-  *there = false;
-  if (file_read(path, FILE_MAX, &bytes, &why) != 0) {
+  if (file_read(path, FILE_MAX, out, &why) != 0) {
     return why.kind == ERROR_NOT_FOUND ? 0 : error_set(e, ERROR_FAILED, "%s", why.text);
   }
-  *there = true;
-  return slice_starts(buf_view(&bytes), SLICE(mark))
+  return slice_starts(buf_view(out), SLICE(mark))
              ? 0
              : error_set(e, ERROR_FAILED,
                          "%s was not written by `swarmgate agent install`, and is left as it is",
@@ -38,32 +36,39 @@ static int check_ours(const char *path, bool *there, struct error *e) {
 static int write_file(const struct install_options *o, const char *path, struct slice text,
                       struct error *e) {
   CLEANUP_FREE char *folder = strdup(path);
-  bool there;
+  CLEANUP(buf_free) struct buf old = {0};
   if (folder == NULL) {
     return out_of_memory(e);
   }
   *strrchr(folder, '/') = '\0';
-  if (check_ours(path, &there, e) != 0 || file_make_folders(folder, e) != 0 ||
-      file_write(path, text, FILE_MODE, e) != 0) {
+  if (read_ours(path, &old, e) != 0) {
     return -1;
   }
-  fprintf(o->says, "%s %s\n", there ? "replaced" : "wrote", path);
+  if (slice_equal(buf_view(&old), text)) {
+    fprintf(o->says, "unchanged %s\n", path);
+    return 0;
+  }
+  if (file_make_folders(folder, e) != 0 || file_write(path, text, FILE_MODE, e) != 0) {
+    return -1;
+  }
+  fprintf(o->says, "%s %s\n", old.len > 0 ? "replaced" : "wrote", path);
   return 0;
 }
 
+/* \return how many files were removed, 0 or 1; or -1. */
 static int remove_file(const struct install_options *o, const char *path, struct error *e) {
-  bool there;
-  if (check_ours(path, &there, e) != 0) {
+  CLEANUP(buf_free) struct buf old = {0};
+  if (read_ours(path, &old, e) != 0) {
     return -1;
   }
-  if (!there) {
+  if (old.len == 0) {
     return 0;
   }
   if (unlink(path) != 0) {
     return error_errno(e, errno, "cannot remove %s", path);
   }
   fprintf(o->says, "removed %s\n", path);
-  return 0;
+  return 1;
 }
 
 /* --- containerd --- */
@@ -124,6 +129,17 @@ static int finish(const struct error *first, struct error *e) {
   return first->kind == ERROR_NONE ? 0 : error_set(e, first->kind, "%s", first->text);
 }
 
+static void say_what_is_left(const struct install_options *o) {
+  fprintf(o->says,
+          "podman, skopeo and buildah read %s%s at once.\n"
+          "containerd reads %s%s when its configuration says so: in the section\n"
+          "[plugins.\"io.containerd.grpc.v1.cri\".registry] of %s/etc/containerd/config.toml put\n"
+          "config_path = \"%s\", and restart it; `ctr` takes --hosts-dir.\n"
+          "docker asks mirrors for docker.io alone: \"registry-mirrors\": [\"http://%s\"] in\n"
+          "%s/etc/docker/daemon.json.\n",
+          o->root, podman_folder, o->root, hosts_folder, o->root, hosts_folder, o->listen, o->root);
+}
+
 int install_write(const struct install_options *o, struct error *e) {
   CLEANUP(arena_free) struct arena arena = {0};
   struct error first = {0};
@@ -136,40 +152,40 @@ int install_write(const struct install_options *o, struct error *e) {
   if (write_podman(o, &arena, &why) != 0) {
     keep_error(&first, &why);
   }
-  fprintf(o->says,
-          "containerd reads %s%s when its configuration says so: in the section\n"
-          "[plugins.\"io.containerd.grpc.v1.cri\".registry] of /etc/containerd/config.toml put\n"
-          "config_path = \"/etc/containerd/certs.d\", and restart it; `ctr` takes --hosts-dir.\n"
-          "podman, skopeo and buildah read %s%s at once.\n"
-          "docker asks mirrors for docker.io alone: \"registry-mirrors\": [\"http://%s\"] in\n"
-          "/etc/docker/daemon.json.\n",
-          o->root, hosts_folder, o->root, podman_folder, o->listen);
+  if (first.kind == ERROR_NONE) {
+    say_what_is_left(o);
+  }
   return finish(&first, e);
 }
 
-/* Of every registry that there is a folder of; a folder that is empty then goes too. */
-static void remove_hosts(const struct install_options *o, struct arena *arena,
-                         struct error *first) {
+/* Of every registry that there is a folder of; a folder that is empty then goes too. \return how
+ * many. */
+static int remove_hosts(const struct install_options *o, struct arena *arena, struct error *first) {
   struct error why = {0};
+  int count = 0;
   struct slice folder = arena_printf(arena, "%s%s", o->root, hosts_folder);
   const struct dirent *entry;
   DIR *dir = folder.ptr == NULL ? NULL : opendir(folder.ptr);
   while (dir != NULL && (entry = readdir(dir)) != NULL) {
     struct slice below = arena_printf(arena, "%s/%s", folder.ptr, entry->d_name);
     struct slice path = arena_printf(arena, "%s/hosts.toml", below.ptr);
-    bool there;
-    if (entry->d_name[0] == '.' || path.ptr == NULL || check_ours(path.ptr, &there, NULL) != 0 ||
-        !there) {
+    CLEANUP(buf_free) struct buf old = {0};
+    if (entry->d_name[0] == '.' || path.ptr == NULL || read_ours(path.ptr, &old, NULL) != 0 ||
+        old.len == 0) {
       continue; /* another's is none of our business */
     }
-    if (remove_file(o, path.ptr, &why) != 0) {
+    int removed = remove_file(o, path.ptr, &why);
+    if (removed < 0) {
       keep_error(first, &why);
+    } else {
+      count += removed;
     }
     rmdir(below.ptr);
   }
   if (dir != NULL) {
     closedir(dir);
   }
+  return count;
 }
 
 int install_remove(const struct install_options *o, struct error *e) {
@@ -177,9 +193,13 @@ int install_remove(const struct install_options *o, struct error *e) {
   struct error first = {0};
   struct error why = {0};
   struct slice path = arena_printf(&arena, "%s%s", o->root, podman_file);
-  remove_hosts(o, &arena, &first);
-  if (path.ptr == NULL || remove_file(o, path.ptr, &why) != 0) {
+  int removed = remove_hosts(o, &arena, &first);
+  int podmans = path.ptr == NULL ? out_of_memory(&why) : remove_file(o, path.ptr, &why);
+  if (podmans < 0) {
     keep_error(&first, &why);
+  } else if (removed + podmans == 0) {
+    fprintf(o->says, "nothing to remove: `swarmgate agent install` has written nothing in %s/etc\n",
+            o->root);
   }
   return finish(&first, e);
 }

@@ -19,6 +19,7 @@ from support.image import MANIFEST, small_image
 from support.process import binary, free_port, run, wait_for
 from support.registry import Registry, basic
 from support.registry_clients import Containerd, Podman, Skopeo
+from support.web import web_server
 
 USERS = {"alice": "correct horse", "bob": "hunter two", "gateway": "battery staple"}
 LAYERS = (6_000_000, 1_000_000, 70_000)
@@ -428,8 +429,22 @@ def test_status_for_people(world, agent):
     pull_all(world, agent)
     text = run([binary("swarmgate"), "status", "--url", agent.url]).stdout
     assert re.search(r"^blobs +4, 6\.7 MiB of 50\.0 GiB$", text, re.M) and re.search(r"^share +0 %$", text, re.M), text
-    nobody = run([binary("swarmgate"), "status", "--url", f"http://127.0.0.1:{free_port()}"], check=False)
-    assert nobody.returncode == 1 and len(nobody.stderr.splitlines()) == 1
+    assert run([binary("swarmgate"), "status", "--url", agent.url + "/"]).stdout.startswith("blobs")
+
+
+@pytest.mark.parametrize("answer, says", [
+    (None, "is the agent running?"),
+    ((404, b"no such page"), "the answer is 404; is that an agent?"),
+    ((200, b"<html></html>"), "the answer is not an agent's"),
+    ((200, b"{}"), "the answer is not an agent's"),
+])
+def test_status_where_there_is_no_agent(answer, says):
+    with contextlib.ExitStack() as open_here:
+        url = f"http://127.0.0.1:{free_port()}" if answer is None else open_here.enter_context(web_server(*answer))
+        nobody = run([binary("swarmgate"), "status", "--url", url], check=False)
+    assert nobody.returncode == 1 and len(nobody.stderr.splitlines()) == 1 and says in nobody.stderr, nobody.stderr
+    wrong = run([binary("swarmgate"), "status", "--url", url.removeprefix("http://")], check=False)
+    assert wrong.returncode == 2 and "a URL such as" in wrong.stderr, wrong.stderr
 
 
 # --- the runtimes themselves ---
@@ -606,10 +621,27 @@ def test_install_touches_no_file_of_others(world, agent, tmp_path):
     with open(mine, "w", encoding="ascii") as f:
         f.write("# of somebody\n")
     again = run([binary("swarmgate"), "agent", "install", "--config", agent.config, "--root", root], check=False)
-    assert again.returncode == 1 and mine in again.stderr and f"replaced {conf}" in again.stdout
+    assert again.returncode == 1 and mine in again.stderr and f"unchanged {conf}" in again.stdout
     run([binary("swarmgate"), "agent", "uninstall", "--config", agent.config, "--root", root])
     left = {os.path.join(path, name) for path, _, names in os.walk(root) for name in names}
     assert left == {other, mine}
+
+
+def test_install_says_what_it_does(world, agent, tmp_path):
+    def do(what):
+        return run([binary("swarmgate"), "agent", what, "--config", os.path.basename(agent.config), "--root", tmp_path / "root"],
+                   cwd=os.path.dirname(agent.config)).stdout
+
+    conf = f"{tmp_path}/root/etc/containers/registries.conf.d/50-swarmgate.conf"
+    assert f"wrote {conf}" in do("install")
+    with open(conf, encoding="ascii") as f:
+        assert f"from {agent.config}." in f.read()  # whoever reads it may be elsewhere
+    assert f"unchanged {conf}" in do("install")
+    with open(conf, "a", encoding="ascii") as f:
+        f.write("# more\n")
+    assert f"replaced {conf}" in do("install")
+    assert f"removed {conf}" in do("uninstall")
+    assert do("uninstall") == f"nothing to remove: `swarmgate agent install` has written nothing in {tmp_path}/root/etc\n"
 
 
 @pytest.mark.parametrize("text, says", [

@@ -1,5 +1,6 @@
 #include "command.h"
 
+#include "base/cleanup.h"
 #include "config/node.h"
 #include "node/agent.h"
 #include "node/install.h"
@@ -101,8 +102,10 @@ static int change(int argc, char **argv,
       load(path, &n, e) != 0) {
     return -1;
   }
+  /* The files are read long after, and elsewhere. */
+  CLEANUP_FREE char *file = realpath(path, NULL);
   const struct install_options install = {.root = root == NULL ? "" : root,
-                                          .file = path,
+                                          .file = file == NULL ? path : file,
                                           .listen = find_address(&n),
                                           .hosts = n.hosts,
                                           .host_count = n.config.gateways.count,

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define USUAL_URL "http://127.0.0.1:5123"
+
 enum { ANSWER_MAX = 16 * 1024 * 1024 };
 
 struct asking {
@@ -34,7 +36,7 @@ static void on_done(void *arg, const struct error *e) {
   if (e != NULL) {
     asking->error = *e;
   } else if (asking->status != 200) {
-    error_set(&asking->error, ERROR_FAILED, "the answer is %d: is that an agent?", asking->status);
+    error_set(&asking->error, ERROR_FAILED, "the answer is %d", asking->status);
   }
 }
 
@@ -47,7 +49,11 @@ static int fetch(const char *url, struct buf *out, struct error *e) {
   CLEANUP_FREE char *address = NULL;
   struct asking asking = {.body.limit = ANSWER_MAX};
   uv_loop_t loop;
-  if (asprintf(&address, "%s/v1/status", url) < 0) {
+  size_t len = strlen(url);
+  while (len > 0 && url[len - 1] == '/') {
+    len--;
+  }
+  if (asprintf(&address, "%.*s/v1/status", (int)len, url) < 0) {
     address = NULL;
     return error_set(e, ERROR_FAILED, "out of memory");
   }
@@ -67,7 +73,28 @@ static int fetch(const char *url, struct buf *out, struct error *e) {
   *out = asking.body;
   return asking.error.kind == ERROR_NONE
              ? 0
-             : error_set(e, asking.error.kind, "no status: %s", asking.error.text);
+             : error_set(e, asking.error.kind, "no status: %s; %s", asking.error.text,
+                         asking.status == 0
+                             ? "is the agent running? --url says where, unless it is on " USUAL_URL
+                             : "is that an agent?");
+}
+
+/* What another server may have to say there is no status. */
+static json_t *read_status(const struct buf *body, struct error *e) {
+  json_t *json = json_loadb(body->ptr, body->len, 0, NULL);
+  if (!json_is_integer(json_object_get(json, "max_size"))) {
+    error_set(e, ERROR_FAILED, "no status: the answer is not an agent's; --url is to be its URL");
+    json_decref(json);
+    return NULL;
+  }
+  return json;
+}
+
+static int check_url(const char *url, struct error *e) {
+  struct slice text = slice_str(url);
+  return url == NULL || slice_starts(text, SLICE("http://")) || slice_starts(text, SLICE("https://"))
+             ? 0
+             : error_set(e, ERROR_USAGE, "--url %s: a URL such as " USUAL_URL " is wanted", url);
 }
 
 static uint64_t number(const json_t *json, const char *key) {
@@ -129,10 +156,13 @@ int command_status(int argc, char **argv, struct error *e) {
   char **operands;
   int count;
   if (args_read(argc, argv, options, 2, 0, 0, &operands, &count, e) != 0 ||
-      fetch(url == NULL ? "http://127.0.0.1:5123" : url, &body, e) != 0) {
+      check_url(url, e) != 0 || fetch(url == NULL ? USUAL_URL : url, &body, e) != 0) {
     return -1;
   }
-  json_t *json = json_loadb(body.ptr, body.len, 0, NULL);
+  json_t *json = read_status(&body, e);
+  if (json == NULL) {
+    return -1;
+  }
   CLEANUP_FREE char *text = json_dumps(json, JSON_INDENT(2));
   if (text != NULL && as_json) {
     puts(text);
@@ -140,5 +170,5 @@ int command_status(int argc, char **argv, struct error *e) {
     print(json);
   }
   json_decref(json);
-  return text == NULL ? error_set(e, ERROR_FAILED, "no status: the answer is not JSON") : 0;
+  return text == NULL ? error_set(e, ERROR_FAILED, "out of memory") : 0;
 }
