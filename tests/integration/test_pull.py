@@ -1,16 +1,24 @@
 """swarmgate pull: from a real registry through the gateway and other nodes into an OCI layout."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
 import socket
+import struct
+import subprocess
+import termios
 
 import pytest
 
 from support.gate import Gate
 from support.image import small_image
 from support.process import Process, binary, free_port, run, wait_for
-from support.registry import Registry
+from support.registry import Registry, auth_entry
+from support.web import web_server
 
 USERS = {"alice": "correct horse", "bob": "hunter two", "gateway": "battery staple"}
 LAYERS = (6_000_000, 1_000_000, 70_000)
@@ -95,6 +103,21 @@ def test_without_a_gateway_it_falls_back_to_the_registry(world, tmp_path):
     assert json.loads(run(["skopeo", "inspect", f"oci:{tmp_path}/layout:1"]).stdout)["Digest"] == world.digest
 
 
+@pytest.mark.parametrize("status, body, kind", [
+    (404, b"<html>no such page</html>", "text/html"),
+    (404, b"404 page not found", "text/plain"),
+    (404, b'{"message": "no such route"}', "application/json"),
+    (401, b"<html>who are you?</html>", "text/html"),
+    (200, b"<html>welcome</html>", "text/html"),
+])
+def test_what_is_no_gateway_is_not_believed(world, tmp_path, status, body, kind):
+    with web_server(status, body, kind) as url:
+        done = run(world.command(tmp_path / "layout", gateway=url))
+    assert json.loads(done.stdout)["from_registry"] > 0
+    assert "swarmgate gateway" in done.stderr and "going on with the registry itself" in done.stderr, done.stderr
+    assert "no such image" not in done.stderr and (status == 200 or url in done.stderr)
+
+
 def test_when_the_gateway_dies_the_registry_gives_what_is_missing(tmp_path):
     made = World(tmp_path)
     try:
@@ -133,6 +156,62 @@ def test_refusals(world, tmp_path, image, user, status):
     assert done.returncode == status, done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
     assert not os.path.exists(tmp_path / "layout")  # nothing has come, so nothing is made
+
+
+def test_what_to_do_about_a_login(world, tmp_path):
+    def refused(*options, user):
+        done = run(world.command(tmp_path / "layout", *options, user=user), check=False)
+        assert done.returncode == 3, done.stderr
+        return done.stderr
+
+    host, nobody = world.registry.address, world.registry.auth_file(None)
+    assert f"there is no login for {host} in {nobody}: `podman login --authfile {nobody} {host}`" in refused(user=None)
+    assert f"the login in --creds is not taken: log in anew by `podman login {host}`" in refused("--creds", "alice:SECRET", user=None)
+    wrong = tmp_path / "auth.json"
+    wrong.write_text(json.dumps({"auths": {host: auth_entry("alice", "SECRET")}}))
+    wrong.chmod(0o600)
+    done = run([word if word != nobody else wrong for word in world.command(tmp_path / "layout", user=None)], check=False)
+    assert done.returncode == 3 and f"the login in {wrong} is not taken" in done.stderr and "SECRET" not in done.stderr
+
+
+def test_an_image_without_a_registry_is_said_to_be_of_docker_io(tmp_path):
+    done = run([binary("swarmgate"), "pull", "team/app:1", "--to", f"oci:{tmp_path}/layout"], check=False,
+               env={**os.environ, "SWARMGATE_GATEWAY": ""})
+    assert done.returncode == 2 and "team/app:1 names no registry, so that it is docker.io/team/app" in done.stderr, done.stderr
+
+
+def test_a_folder_of_something_else_is_left_alone(world, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    done = run(world.command(tmp_path), check=False)
+    assert done.returncode == 2 and "holds something else than an image" in done.stderr, done.stderr
+    assert os.listdir(tmp_path) == ["mine"]
+    os.makedirs(tmp_path / "killed" / "blobs" / "sha256")  # by a pull that has just begun
+    world.pull(tmp_path / "killed")
+
+
+def test_what_was_there_is_in_no_rate(world, tmp_path):
+    """Seen on a terminal: a row for each blob, and rate and time left of what comes now."""
+    with Process(world.command(tmp_path / "layout", "--download-rate", "2MiB")) as pull:
+        wait_for("a part", 60, lambda: size_of(tmp_path / "layout.unfinished") > 3_000_000)
+        pull.popen.send_signal(signal.SIGKILL)
+        pull.popen.wait(20)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
+    with subprocess.Popen([str(a) for a in world.command(tmp_path / "layout", "--download-rate", "1MiB")], stdout=subprocess.DEVNULL,
+                          stderr=theirs) as pull:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as screen:  # EIO is its end
+            while data := screen.read(65536):
+                seen += data
+        assert pull.wait(60) == 0, seen
+    rates = [float(number) * {b"B": 1, b"KiB": 1 << 10, b"MiB": 1 << 20}[unit] for number, unit in re.findall(rb"([\d.]+) (B|KiB|MiB)/s", seen)]
+    assert len(rates) > 5 and 0 < max(rates) < 3 << 20, rates
+    with open(world.folder / "image" / "index.json", encoding="utf-8") as f:
+        manifest = json.load(f)["manifests"][0]["digest"]
+    blob = world.folder / "image" / "blobs" / "sha256" / manifest[7:]
+    for layer in json.loads(blob.read_text())["layers"]:
+        assert layer["digest"][7:19].encode() in seen
 
 
 def test_a_token_that_ends_is_renewed(tmp_path):

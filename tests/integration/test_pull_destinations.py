@@ -442,7 +442,7 @@ def test_what_is_no_image_is_not_replaced(world, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for to, why in ((f"dir:{tmp_path}", "holds something else than an image"), (f"oci-archive:{tmp_path}", "is no regular file"),
                     (f"docker-archive:{tmp_path}/fifo", "is no regular file"), (f"dir:{tmp_path}/file", "cannot open"),
-                    ("docker://example.org/app:1", "is wanted"), ("blob:file", "is wanted"), ("nonsense", "is wanted")):
+                    ("docker://example.org/app:1", "--to - | docker load"), ("docker-daemon:app:1", "--to - | docker load"), ("blob:file", "is wanted"), ("nonsense", "is wanted")):
         refused = world.pull(to, check=False)
         assert refused.returncode in (1, 2) and why in refused.stderr, (to, refused.stderr)
     assert (tmp_path / "file").read_text() == "mine" and left_over(tmp_path) == []

@@ -3,14 +3,25 @@
 #include "base/units.h"
 #include "config/node.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* `docker://HOST/NAME` or, as podman pull takes it, without the transport. */
 static int read_image(struct node_args *a, const char *image, struct error *e) {
-  if (!slice_starts(slice_str(image), SLICE("docker://"))) {
-    return image_reference_parse_docker(slice_str(image), &a->arena, &a->reference, e);
+  struct slice name = slice_str(image);
+  bool transport = slice_starts(name, SLICE("docker://"));
+  if ((transport ? image_reference_parse(image, &a->arena, &a->reference, e)
+                 : image_reference_parse_docker(name, &a->arena, &a->reference, e)) != 0) {
+    return -1;
   }
-  return image_reference_parse(image, &a->arena, &a->reference, e);
+  name = transport ? slice_from(name, sizeof "docker://" - 1) : name;
+  if (strcmp(a->reference.host, "docker.io") == 0 && !slice_starts(name, SLICE("docker.io/")) &&
+      !slice_starts(name, SLICE("index.docker.io/"))) {
+    fprintf(stderr, "swarmgate: %s names no registry, so that it is docker.io/%s\n", image,
+            a->reference.repository);
+  }
+  return 0;
 }
 
 static int read_rate(const char *name, const char *text, uint64_t *out, struct error *e) {
