@@ -191,7 +191,8 @@ static enum hold take_or_say(struct unfinished *u, struct unfinished **out, stru
     return got;
   }
   if (got == BUSY) {
-    error_set(e, ERROR_FAILED, "another pull to the same place is under way, in %s: wait for it",
+    error_set(e, ERROR_FAILED,
+              "another pull to the same place is under way, or seeds from it, in %s: wait for it",
               u->folder);
   } else if (got == GONE) {
     error_set(e, ERROR_FAILED, "cannot work in %s: somebody else removes it", u->folder);

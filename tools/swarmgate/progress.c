@@ -101,20 +101,22 @@ static void add_line(struct buf *out, const struct look *look, const char *label
   buf_printf(out, "%.*s", look->width, line);
 }
 
-/* Padded to the usual lengths, so that the lines keep theirs. */
-static void print_figures(const struct progress *p, char out[LINE_MAX_LEN]) {
+/* Padded to the usual lengths, so that the lines keep theirs. \param note NULL: on a terminal that
+ * has no room for more. */
+static void print_figures(const struct progress *p, const char *note, char out[LINE_MAX_LEN]) {
   char done[UNITS_TEXT_MAX];
   char total[UNITS_TEXT_MAX];
   char rate[UNITS_TEXT_MAX];
   char left[UNITS_TEXT_MAX] = "?";
-  const char *note = p->note == NULL ? "" : p->note;
   units_print_size(p->done, done);
   units_print_size(p->total, total);
   units_print_size(p->rate, rate);
   if (p->rate > 0 && p->total >= p->done) {
     units_print_duration((p->total - p->done) / p->rate, left);
   }
-  if (p->terminal) {
+  if (note == NULL) {
+    snprintf(out, LINE_MAX_LEN, "%8s of %s %s/s %s", done, total, rate, left);
+  } else if (p->terminal) {
     snprintf(out, LINE_MAX_LEN, "%8s of %s  %8s/s  %s left%*s%s%s", done, total, rate, left,
              strlen(left) < 6 ? 6 - (int)strlen(left) : 0, "", note[0] == '\0' ? "" : "  ", note);
   } else {
@@ -167,6 +169,10 @@ static void send(struct buf *out) {
   buf_free(out);
 }
 
+static const char *note_of(const struct progress *p) {
+  return p->note == NULL ? "" : p->note;
+}
+
 static void draw_terminal(struct progress *p) {
   struct buf out = {0};
   char figures[LINE_MAX_LEN];
@@ -177,7 +183,10 @@ static void draw_terminal(struct progress *p) {
     int len = label_length(p->rows[i].label);
     look.label = len > look.label ? len : look.label;
   }
-  print_figures(p, figures);
+  print_figures(p, note_of(p), figures);
+  if (look.label + (int)sizeof "  100%  " - 1 + (int)strlen(figures) > look.width) {
+    print_figures(p, NULL, figures);
+  }
   look.bar = bar_length(look.width, look.label, figures);
   add_home(&out, p);
   p->drawn = add_rows(&out, &look, p, size.ws_row - 2);
@@ -190,7 +199,7 @@ static void draw(struct progress *p) {
   if (p->terminal) {
     draw_terminal(p);
   } else {
-    print_figures(p, figures);
+    print_figures(p, note_of(p), figures);
     fprintf(stderr, "%s: %s\n", p->label, figures);
   }
 }

@@ -219,6 +219,13 @@ static void print_result(const struct pulling *p, const struct pull_result *r) {
   fputc('\n', stderr);
 }
 
+/* The end of the seeding. */
+static void print_sent(const struct pulling *p) {
+  char sent[UNITS_TEXT_MAX];
+  units_print_size(p->result.progress.uploaded, sent);
+  fprintf(stderr, "swarmgate: %s: seeded, %s sent\n", p->image, sent);
+}
+
 static int print_json(const struct pulling *p, const struct pull_result *r, struct error *e) {
   json_t *json = json_pack(
       "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "image", p->image, "digest", r->digest,
@@ -309,7 +316,9 @@ static int run(struct pulling *p, struct error *e) {
   if (p->json) {
     return print_json(p, &p->result, e);
   }
-  if (!p->told) {
+  if (p->told) {
+    print_sent(p);
+  } else {
     print_result(p, &p->result);
   }
   return 0;
