@@ -111,8 +111,9 @@ static void print_figures(const struct progress *p, const char *note, char out[L
   units_print_size(p->done, done);
   units_print_size(p->total, total);
   units_print_size(p->rate, rate);
-  if (p->rate > 0 && p->total >= p->done) {
-    units_print_duration((p->total - p->done) / p->rate, left);
+  uint64_t rest = p->total > p->done ? p->total - p->done : 0;
+  if (p->rate > 0 || rest == 0) {
+    units_print_duration(rest == 0 ? 0 : rest / p->rate, left);
   }
   if (note == NULL) {
     snprintf(out, LINE_MAX_LEN, "%8s of %s %s/s %s", done, total, rate, left);

@@ -88,6 +88,23 @@ static void refused(void **state) {
   assert_int_equal(destination_parse(digest, &TAGGED, &f->arena, &got, &f->e), -1);
 }
 
+/* As --from has it. */
+static void storage_of_a_runtime(void **state) {
+  struct fixture *f = *state;
+  struct destination got;
+  assert_true(destination_is_runtime("containerd:"));
+  assert_true(destination_is_runtime("containers-storage:a"));
+  assert_false(destination_is_runtime("containerd"));
+  assert_false(destination_is_runtime("oci:containerd:"));
+  assert_int_equal(destination_parse_runtime("containerd:k8s.io", &TAGGED, &f->arena, &got, &f->e),
+                   0);
+  assert_int_equal(got.kind, DESTINATION_CONTAINERD);
+  assert_string_equal(got.space, "k8s.io");
+  assert_int_equal(
+      destination_parse_runtime("containers-storage:B", &TAGGED, &f->arena, &got, &f->e), -1);
+  assert_null(strstr(f->e.text, "--to"));
+}
+
 static void put_program(struct fixture *f, const char *name) {
   fixture_write(f, name, SLICE("#!/bin/sh\n"));
   assert_int_equal(chmod(fixture_path(f, name), 0755), 0);
@@ -138,6 +155,9 @@ static void paths(void **state) {
   check(f, arena_printf(&f->arena, "dir:%s", f->dir).ptr, true);
   fixture_folder(f, "empty");
   check(f, arena_printf(&f->arena, "dir:%s/empty", f->dir).ptr, true);
+  check(f, arena_printf(&f->arena, "oci:%s/empty", f->dir).ptr, true);
+  check(f, arena_printf(&f->arena, "oci:%s", f->dir).ptr, false);
+  assert_non_null(strstr(f->e.text, "oci-layout"));
 }
 
 static int parse_all(void *arg, struct error *e) {
@@ -163,8 +183,13 @@ static void memory_that_runs_out_is_said(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(every_kind), TEST(an_image_without_a_tag),       TEST(refused), TEST(programs),
-      TEST(paths),      TEST(memory_that_runs_out_is_said),
+      TEST(every_kind),
+      TEST(an_image_without_a_tag),
+      TEST(refused),
+      TEST(storage_of_a_runtime),
+      TEST(programs),
+      TEST(paths),
+      TEST(memory_that_runs_out_is_said),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
