@@ -1,7 +1,6 @@
-"""swarmgate agent: containerd, podman, skopeo and docker's requests, pulling through it from a real registry."""
+"""swarmgate agent: what it answers and what it keeps. The runtimes themselves are in test_agent_runtimes.py."""
 
 import contextlib
-import hashlib
 import http.client
 import json
 import os
@@ -11,81 +10,11 @@ import socket
 import threading
 
 import pytest
-from support.agent import Agent
+from support.agent_world import INDEX, USERS, World, digest_of, pull_all
 from support.certificates import Authority
-from support.cri import CriContainerd
-from support.gate import Gate
-from support.image import MANIFEST, small_image
 from support.process import binary, free_port, run, wait_for
-from support.registry import Registry, basic
-from support.registry_clients import Containerd, Podman, Skopeo
+from support.registry import basic
 from support.web import web_server
-
-USERS = {"alice": "correct horse", "bob": "hunter two", "gateway": "battery staple"}
-LAYERS = (6_000_000, 1_000_000, 70_000)
-INDEX = "application/vnd.oci.image.index.v1+json"
-
-
-def digest_of(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def many_platforms(folder, platforms=("amd64", "arm64")):
-    """An index of an image for each platform, in a layout; returns the digests of the index and of the images."""
-    entries = []
-    for architecture in platforms:
-        digest = small_image(str(folder), architecture, LAYERS[1:])
-        size = os.path.getsize(folder / "blobs/sha256" / digest[7:])
-        entries.append({"mediaType": MANIFEST, "digest": digest, "size": size, "platform": {"os": "linux", "architecture": architecture}})
-    data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
-    (folder / "blobs/sha256" / digest_of(data)[7:]).write_bytes(data)
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [{
-        "mediaType": INDEX, "digest": digest_of(data), "size": len(data), "annotations": {"org.opencontainers.image.ref.name": "1"}}]}))
-    return digest_of(data), dict(zip(platforms, (entry["digest"] for entry in entries)))
-
-
-class World:
-    """Registries, private and public, with images, a gateway for both, and agents."""
-
-    def __init__(self, folder, swarm_tls=None, **gate):
-        self.folder = folder
-        self.private = Registry(str(folder / "private"), USERS).start()
-        self.public = Registry(str(folder / "public"), {}).start()
-        self.layout = folder / "image"
-        self.digest = small_image(str(self.layout), "agent", LAYERS)
-        self.private.push(f"oci:{self.layout}:1", "team/app:1", "alice")
-        self.public.push(f"oci:{self.layout}:1", "team/app:1", None)
-        self.many = folder / "many"
-        self.index, self.platforms = many_platforms(self.many)
-        self.private.push(f"oci:{self.many}:1", "team/many:1", "alice", "--all")
-        os.makedirs(folder / "gate")
-        secret = folder / "gate" / "gateway.pass"
-        secret.write_text(USERS["gateway"])
-        secret.chmod(0o600)
-        rows = [{"name": self.private.address, "url": self.private.url,
-                 "credentials": {"username": "gateway", "password_file": "gateway.pass"}},
-                {"name": self.public.address, "url": self.public.url}]
-        self.gate = Gate(str(folder / "gate"), rows, gateway={"cache": {"path": "cache"}, "swarm_tls": swarm_tls}, **gate).start()
-        self.manifest = json.loads((self.layout / "blobs/sha256" / self.digest[7:]).read_bytes())
-        self.blobs = [self.manifest["config"], *self.manifest["layers"]]
-        self.size = sum(blob["size"] for blob in self.blobs)
-
-    def agent(self, folder, user="alice", gateway=None, **more):
-        url = gateway or self.gate.gateway_url
-        if user is not None:
-            more["authfile"] = self.private.auth_file(user)
-        return Agent(folder, {self.private.address: url, self.public.address: url}, **more)
-
-    def path(self, what, image="team/app", registry=None):
-        return f"/v2/{image}/{what}?ns={(registry or self.private).address}"
-
-    def image(self, image="team/app:1", registry=None):
-        return f"{(registry or self.private).address}/{image}"
-
-    def stop(self):
-        self.gate.stop()
-        self.public.stop()
-        self.private.stop()
 
 
 @pytest.fixture(scope="module")
@@ -101,30 +30,10 @@ def agent(world, tmp_path):
         yield running
 
 
-# --- docker's requests, and what any runtime sees ---
-
-def pull_all(world, agent, registry=None, **headers):
-    """What docker asks for; returns the bytes of all blobs."""
-    assert agent.ask("/v2/", **headers).status == 200
-    head = agent.ask(world.path("manifests/1", registry=registry), "HEAD", **headers)
-    got = agent.ask(world.path("manifests/" + head.headers["docker-content-digest"], registry=registry), **headers)
-    assert (head.status, got.status, head.body) == (200, 200, b"")
-    for answer in head, got:
-        assert answer.headers["docker-content-digest"] == world.digest == digest_of(got.body)
-        assert answer.headers["content-type"] == "application/vnd.oci.image.manifest.v1+json"
-        assert int(answer.headers["content-length"]) == len(got.body)
-    total = 0
-    for blob in world.blobs:
-        seen = agent.ask(world.path("blobs/" + blob["digest"], registry=registry), "HEAD", **headers)
-        assert (seen.status, int(seen.headers["content-length"]), seen.body) == (200, blob["size"], b"")
-        answer = agent.ask(world.path("blobs/" + blob["digest"], registry=registry), **headers)
-        assert (answer.status, digest_of(answer.body)) == (200, blob["digest"])
-        total += len(answer.body)
-    return total
-
+# --- what any runtime sees ---
 
 @pytest.mark.parametrize("of", ["private", "public"])
-def test_docker_cold_and_warm(world, agent, of):
+def test_cold_and_warm(world, agent, of):
     registry = getattr(world, of)
     assert pull_all(world, agent, registry) == world.size
     status = wait_for("all blobs", 20, lambda: (s := agent.status())["blobs"] == len(world.blobs) and s)
@@ -447,154 +356,6 @@ def test_status_where_there_is_no_agent(answer, says):
     assert wrong.returncode == 2 and "a URL such as" in wrong.stderr, wrong.stderr
 
 
-# --- the runtimes themselves ---
-
-def install(agent, folder):
-    """The files that `agent install` writes: containerd's folder, podman's file."""
-    run([binary("swarmgate"), "agent", "install", "--config", agent.config, "--root", folder])
-    return f"{folder}/etc/containerd/certs.d", f"{folder}/etc/containers/registries.conf.d/50-swarmgate.conf"
-
-
-@contextlib.contextmanager
-def containerd(hosts):
-    with Containerd() as client:
-        client.credentials = lambda user, password: ["--hosts-dir", hosts, *Containerd.credentials(user, password)]
-        yield client
-
-
-def taken(world, agent):
-    status = agent.status()
-    return status["from_gateway"] + status["from_peers"]
-
-
-def alice(registry, world):
-    return ("alice", USERS["alice"]) if registry is world.private else (None, None)
-
-
-@pytest.mark.parametrize("of", ["private", "public"])
-def test_containerd_cold_and_warm(world, agent, tmp_path, of):
-    registry = getattr(world, of)
-    hosts, _ = install(agent, tmp_path / "root")
-    with containerd(hosts) as client:
-        before = registry.bytes_sent()
-        for _ in "cold", "warm":
-            assert client.pull(world.image(registry=registry), *alice(registry, world)).digest == world.digest
-        assert taken(world, agent) == world.size
-        # Of the registry it has asked tag and manifest, and blobs the gateway alone, once at most.
-        assert registry.bytes_sent() - before < world.size + 10_000
-
-
-@pytest.mark.parametrize("image", ["team/app:1", "team/many:1"])
-def test_kubernetes(world, agent, tmp_path, image):
-    """containerd's CRI plugin, with the credentials of a pod."""
-    hosts, _ = install(agent, tmp_path / "root")
-    with CriContainerd(hosts) as client:
-        for _ in "cold", "warm":
-            got = client.pull(world.image(image), "alice", USERS["alice"])
-            assert got.digest == (world.digest if image == "team/app:1" else world.index)
-        if image == "team/app:1":
-            assert taken(world, agent) == world.size
-        assert taken(world, agent) > sum(LAYERS[1:])
-
-
-def test_kubernetes_with_the_credentials_of_pods(world, tmp_path):
-    with world.agent(tmp_path / "agent", user=None, require_credentials=True) as agent:
-        hosts, _ = install(agent, tmp_path / "root")
-        with CriContainerd(hosts) as client:
-            assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-        assert taken(world, agent) == world.size
-
-
-def test_containerd_of_many_platforms(world, agent, tmp_path):
-    hosts, _ = install(agent, tmp_path / "root")
-    with containerd(hosts) as client:
-        got = client.pull(world.image("team/many:1"), "alice", USERS["alice"])
-        assert got.digest == world.index
-    assert taken(world, agent) > sum(LAYERS[1:])
-
-
-def test_containerd_goes_on_when_the_agent_is_killed(world, tmp_path):
-    agent = world.agent(tmp_path / "agent", download_rate="2MiB").start()
-    hosts, _ = install(agent, tmp_path / "root")
-    with containerd(hosts) as client:
-        got = []
-        pulling = threading.Thread(target=lambda: got.append(client.pull(world.image(), "alice", USERS["alice"])))
-        pulling.start()
-        wait_for("a part", 60, lambda: taken(world, agent) > 1_500_000)
-        agent.process.popen.send_signal(signal.SIGKILL)
-        pulling.join()
-        assert got[0].digest == world.digest
-    agent.process.popen.wait()
-
-
-def test_containerd_without_a_gateway(world, tmp_path):
-    with world.agent(tmp_path / "agent", gateway=f"http://127.0.0.1:{free_port()}") as agent:
-        hosts, _ = install(agent, tmp_path / "root")
-        with containerd(hosts) as client:
-            assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-        agent.process.wait_line("left to the registry")
-        assert taken(world, agent) == 0
-
-
-@pytest.mark.parametrize("of, image, driver", [("private", "team/app:1", "vfs"), ("private", "team/app:1", "overlay"),
-                                               ("public", "team/app:1", "vfs"), ("private", "team/many:1", "vfs")])
-def test_podman_cold_and_warm(world, agent, tmp_path, monkeypatch, of, image, driver):
-    registry = getattr(world, of)
-    _, conf = install(agent, tmp_path / "root")
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
-    with Podman() as client:
-        client.driver = driver
-        for _ in "cold", "warm":
-            got = client.pull(world.image(image, registry), *alice(registry, world))
-            assert got.digest == world.digest or image != "team/app:1"
-    assert taken(world, agent) > (sum(LAYERS[1:]) if "many" in image else sum(LAYERS))
-
-
-def test_podman_fails_and_goes_on_the_next_time(world, tmp_path, monkeypatch):
-    """It asks nobody else for a blob that is cut off."""
-    agent = world.agent(tmp_path / "agent", download_rate="2MiB").start()
-    _, conf = install(agent, tmp_path / "root")
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
-    with Podman() as client:
-        argv = ("pull", "-q", "--tls-verify=false", "--authfile", world.private.auth_file("alice"), world.image())
-        got = []
-        pulling = threading.Thread(target=lambda: got.append(client.command(*argv)))
-        pulling.start()
-        wait_for("a part", 60, lambda: taken(world, agent) > 1_500_000)
-        agent.process.popen.send_signal(signal.SIGKILL)
-        agent.process.popen.wait()
-        pulling.join()
-        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-
-
-def test_podman_without_an_agent(world, agent, tmp_path, monkeypatch):
-    _, conf = install(agent, tmp_path / "root")
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
-    agent.stop()
-    with Podman() as client:
-        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-
-
-def test_podman_without_a_gateway(world, tmp_path, monkeypatch):
-    with world.agent(tmp_path / "agent", gateway=f"http://127.0.0.1:{free_port()}") as agent, Podman() as client:
-        _, conf = install(agent, tmp_path / "root")
-        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", conf)
-        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-        assert taken(world, agent) == 0
-
-
-def test_skopeo(world, agent, tmp_path):
-    _, conf = install(agent, tmp_path / "root")
-    with Skopeo() as client:
-        client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
-        assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
-        assert taken(world, agent) == world.size
-        # What it takes of an index is its own choice.
-        client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, "--override-arch", "arm64", *argv, **more)
-        assert client.pull(world.image("team/many:1"), "alice", USERS["alice"]).digest == world.platforms["arm64"]
-        assert taken(world, agent) > world.size + sum(LAYERS[1:])
-
-
 # --- configuration ---
 
 def test_pull_finds_its_gateway(world, agent, tmp_path):
@@ -612,7 +373,7 @@ def test_pull_finds_its_gateway(world, agent, tmp_path):
 
 def test_install_touches_no_file_of_others(world, agent, tmp_path):
     root = tmp_path / "root"
-    hosts, conf = install(agent, root)
+    hosts, conf = agent.install(root)
     other = os.path.join(hosts, "other.example", "hosts.toml")
     os.makedirs(os.path.dirname(other))
     with open(other, "w", encoding="ascii") as f:

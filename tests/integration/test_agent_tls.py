@@ -9,6 +9,7 @@ import types
 import libtorrent as lt
 import pytest
 from support.agent import Agent
+from support.agent_world import USERS, World, digest_of, pull_all
 from support.announce import get
 from support.certificates import Authority
 from support.gate import Gate
@@ -17,7 +18,6 @@ from support.process import free_port, run, wait_for
 from support.registry import basic
 from support.registry_clients import Skopeo
 from support.swarm_tls import HELLO, steal
-from test_agent import USERS, World, digest_of, install, pull_all
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def dial(infohash, port):
 
 def test_agents_exchange_by_tls(world, first, tmp_path):
     with world.agent(tmp_path / "second", download_rate="4MiB") as second, Skopeo() as client:
-        _, conf = install(second, tmp_path / "root")
+        _, conf = second.install(tmp_path / "root")
         client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
         assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
         seen = second.status()

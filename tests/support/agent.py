@@ -4,6 +4,7 @@ import dataclasses
 import http.client
 import json
 import os
+import signal
 
 import yaml
 
@@ -46,6 +47,10 @@ class Agent:
             status = process.stop(seconds=20)
             assert status == 0, f"swarmgate agent: exit {status}\n{process.output()}"
 
+    def kill(self):
+        process, self.process = self.process, None
+        process.stop(signal.SIGKILL)
+
     def __enter__(self):
         return self.start()
 
@@ -71,3 +76,8 @@ class Agent:
     def blobs(self):
         """The digests of the blobs that are there."""
         return {"sha256:" + name for name in os.listdir(os.path.join(self.folder, "store", "blobs", "sha256"))}
+
+    def install(self, root):
+        """`agent install` below the folder `root`; returns containerd's folder of hosts.toml, and podman's file."""
+        run([binary("swarmgate"), "agent", "install", "--config", self.config, "--root", root])
+        return f"{root}/etc/containerd/certs.d", f"{root}/etc/containers/registries.conf.d/50-swarmgate.conf"

@@ -2,7 +2,7 @@
 
 import grpc
 
-from .process import Process, run
+from .process import Process
 from .registry_clients import CONTAINERD, WITHOUT, Containerd, Outcome
 
 CRI = """
@@ -10,6 +10,7 @@ CRI = """
 disable_tcp_service = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "native"
+discard_unpacked_layers = {discards}
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{folder}/cni/bin"
 conf_dir = "{folder}/cni"
@@ -31,25 +32,39 @@ def field(number, value):
 class CriContainerd(Containerd):
     """`hosts` is its folder of hosts.toml, which kubelet's containerd takes from its configuration alone."""
 
-    def __init__(self, hosts):
-        super().__init__()
-        self.hosts = hosts
+    hosts = None
+    discards = False  # layers, once they are unpacked
 
     def start(self):
         config = self.path("config.toml")
         disabled = ", ".join(f'"{name}"' for name in WITHOUT if not name.endswith(".cri"))
         with open(config, "w", encoding="utf-8") as f:
-            f.write(CONTAINERD.format(folder=self.folder, disabled=disabled) + CRI.format(folder=self.folder, hosts=self.hosts))
+            f.write(CONTAINERD.format(folder=self.folder, disabled=disabled)
+                    + CRI.format(folder=self.folder, hosts=self.hosts, discards=str(self.discards).lower()))
         self.process = Process([*self.prefix, "containerd", "--config", config])
         self.process.wait_line("successfully booted")
 
-    def pull(self, image, user=None, password=None):
+    def ctr(self, *argv, check=False):
+        return super().ctr("-n", "k8s.io", *argv, check=check)
+
+    def content(self):
+        """The digests of what is in its store of content."""
+        return set(self.ctr("content", "list", "-q", check=True).stdout.split())
+
+    def fetch(self, image, user=None, password=None):
+        """Pulls an image and leaves it there."""
         # PullImageRequest: the image's name, and the credentials of the pod's secret.
         request = field(1, field(1, image)) + (field(2, field(1, user) + field(2, password)) if user else b"")
         with grpc.insecure_channel(f"unix:{self.path('sock')}") as channel:
             channel.unary_unary("/runtime.v1.ImageService/PullImage")(request, timeout=120, wait_for_ready=True)
-        names = run(["ctr", "--address", self.path("sock"), "-n", "k8s.io", "images", "list", f"name=={image}"]).stdout
-        digest = names.splitlines()[1].split()[2]
-        run(["ctr", "--address", self.path("sock"), "-n", "k8s.io", "images", "remove", "--sync",
-             *run(["ctr", "--address", self.path("sock"), "-n", "k8s.io", "images", "list", "-q"]).stdout.split()])
-        return Outcome(False, names, digest)
+        listed = self.ctr("images", "list", f"name=={image}", check=True).stdout
+        return Outcome(False, listed, listed.splitlines()[1].split()[2])
+
+    def remove(self):
+        """Removes all images."""
+        self.ctr("images", "remove", "--sync", *self.ctr("images", "list", "-q", check=True).stdout.split(), check=True)
+
+    def pull(self, image, user=None, password=None):
+        got = self.fetch(image, user, password)
+        self.remove()
+        return got

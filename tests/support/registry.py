@@ -138,15 +138,16 @@ class Registry:
         get(self.address, marker, self.basic(next(iter(self.users))) if self.users else {})
         wait_for("the registry's log", 20, lambda: any(marker in line and "http.response.status" in line for line in list(self.process.lines)))
 
-    def bytes_sent(self):
-        """Bytes of all GET answers so far, from the registry's own log."""
+    def bytes_sent(self, client=""):
+        """Bytes of all GET answers so far, from the registry's own log; to clients whose User-Agent begins so."""
         total = 0
         for line in self.process.lines:
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue
-            if entry.get("http.request.method") == "GET" and entry.get("msg") == "response completed":
+            if (entry.get("http.request.method") == "GET" and entry.get("msg") == "response completed"
+                    and entry.get("http.request.useragent", "").startswith(client)):
                 total += int(entry.get("http.response.written", 0))
         return total
 
