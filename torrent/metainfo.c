@@ -142,21 +142,32 @@ int metainfo_make(const struct hashes *hashes, struct slice name, struct slice c
   return 0;
 }
 
-bool metainfo_is_under(struct slice info, struct slice ca) {
+/* \return false when `info` is no dictionary. */
+static bool find_ca(struct slice info, struct slice *found) {
   struct bencode_reader r = bencode_reader(info);
-  struct slice found = {0};
+  *found = (struct slice){0};
   if (bencode_next(&r).type != BENCODE_DICT) {
     return false;
   }
   for (struct bencode_token key = bencode_next(&r); key.type == BENCODE_STRING;
        key = bencode_next(&r)) {
     if (slice_equal(key.string, ca_key)) {
-      found = bencode_next(&r).string;
+      *found = bencode_next(&r).string;
     } else if (!bencode_skip(&r, NULL)) {
       return false;
     }
   }
-  return slice_equal(found, ca);
+  return true;
+}
+
+struct slice metainfo_ca(struct slice info) {
+  struct slice found;
+  return find_ca(info, &found) ? found : (struct slice){0};
+}
+
+bool metainfo_is_under(struct slice info, struct slice ca) {
+  struct slice found;
+  return find_ca(info, &found) && slice_equal(found, ca);
 }
 
 /* Writes the dictionary `info` with another CA, whose key is put where it belongs among the others.

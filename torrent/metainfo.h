@@ -49,6 +49,10 @@ struct metainfo {
 int metainfo_make(const struct hashes *hashes, struct slice name, struct slice ca,
                   struct arena *arena, struct metainfo *out, struct error *e);
 
+/** The CA that the info dictionary \p info has, in PEM, within it; empty: none, or it cannot be
+ *  read. */
+struct slice metainfo_ca(struct slice info);
+
 /** Whether the info dictionary \p info has that CA, or, when \p ca is empty, none. */
 bool metainfo_is_under(struct slice info, struct slice ca);
 

@@ -11,6 +11,7 @@ import libtorrent as lt
 import pytest
 import yaml
 from conftest import registry_row
+from cryptography.hazmat.primitives import hashes
 from support.announce import bdecode, get
 from support.certificates import DAY, Authority
 from support.gate import Gate
@@ -196,7 +197,15 @@ def test_a_ca_comes_later_and_is_replaced(registry, tmp_path, ca, format_):
         certify(gate, registry, tmp_path, [layer["digest"]], "older", ca=first[b"info"][b"ssl-cert"].decode())
         run(["openssl", "verify", "-CAfile", ca.cert, tmp_path / "older.crt"])
         listed = json.loads(gate.tool("torrent", "list", "--config", gate.config, "--json").stdout)
-        assert sum(torrent["digest"] == layer["digest"] for torrent in listed) == 3
+        cas = [torrent.get("ca") for torrent in listed if torrent["digest"] == layer["digest"]]
+        assert len(cas) == 3 and all(known in cas for known in (None, told(ca), told(new)))
+        lines = gate.tool("torrent", "list", "--config", gate.config).stdout.splitlines()
+        assert all(lines.count(f"  CA {told(one)['sha256']}, {told(one)['subject']}") == 1 for one in (ca, new))
+
+
+def told(ca):
+    """How `torrent list` tells a CA."""
+    return {"sha256": ca.x509.fingerprint(hashes.SHA256()).hex(), "subject": ca.x509.subject.rfc4514_string()}
 
 
 def gate_rows(gate):

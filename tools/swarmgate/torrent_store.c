@@ -3,14 +3,53 @@
 #include "base/hex.h"
 #include "base/units.h"
 #include "db/torrent_store.h"
+#include "torrent/metainfo.h"
 
 #include <jansson.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char *format_name(uint8_t format) {
   static const char *const names[] = {"?", "v1", "v2", "hybrid"};
   return names[format <= 3 ? format : 0];
+}
+
+/* By what a person knows a CA: the SHA-256 of its certificate, and its subject. */
+struct ca_name {
+  char sha256[2 * 32 + 1];
+  char subject[256];
+};
+
+static bool write_subject(const X509 *certificate, struct ca_name *out) {
+  BIO *bio = BIO_new(BIO_s_mem());
+  int len = -1;
+  /* RFC 2253, and with what would steer a terminal escaped. */
+  if (bio != NULL &&
+      X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0,
+                         XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
+    len = BIO_read(bio, out->subject, sizeof out->subject - 1);
+    out->subject[len < 0 ? 0 : len] = '\0';
+  }
+  BIO_free(bio);
+  return len >= 0;
+}
+
+/* Of the CA that a torrent is under. \return false when it is under none, or by none of ours. */
+static bool name_ca(struct slice info, struct ca_name *out) {
+  struct slice pem = metainfo_ca(info);
+  unsigned char digest[32];
+  BIO *bio = pem.len == 0 ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
+  X509 *certificate = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+  bool good = certificate != NULL && X509_digest(certificate, EVP_sha256(), digest, NULL) == 1 &&
+              write_subject(certificate, out);
+  if (good) {
+    hex_encode(digest, sizeof digest, out->sha256);
+  }
+  X509_free(certificate);
+  BIO_free(bio);
+  return good;
 }
 
 static bool print_torrent(void *arg, const struct torrent_record *r, const struct slice *registries,
@@ -20,7 +59,11 @@ static bool print_torrent(void *arg, const struct torrent_record *r, const struc
   char size[UNITS_TEXT_MAX];
   hex_encode(r->infohash, sizeof r->infohash, infohash);
   units_print_size(r->size, size);
+  struct ca_name ca;
   printf("%s  %-6s  %s\n  %.*s\n", infohash, format_name(r->format), size, SLICE_ARG(r->digest));
+  if (name_ca(r->info, &ca)) {
+    printf("  CA %s, %s\n", ca.sha256, ca.subject);
+  }
   for (size_t i = 0; i < count; i++) {
     printf("  %.*s/%.*s\n", SLICE_ARG(registries[i]), SLICE_ARG(repositories[i]));
   }
@@ -32,6 +75,7 @@ static bool add_torrent(void *arg, const struct torrent_record *r, const struct 
   json_t *list = arg;
   char infohash[41];
   char v2[65];
+  struct ca_name ca;
   hex_encode(r->infohash, sizeof r->infohash, infohash);
   hex_encode(r->infohash_v2, sizeof r->infohash_v2, v2);
   json_t *allowed = json_array();
@@ -48,6 +92,10 @@ static bool add_torrent(void *arg, const struct torrent_record *r, const struct 
   }
   if ((r->format & 2) != 0) {
     json_object_set_new(torrent, "infohash_v2", json_string(v2));
+  }
+  if (name_ca(r->info, &ca)) {
+    json_object_set_new(torrent, "ca",
+                        json_pack("{s:s, s:s}", "sha256", ca.sha256, "subject", ca.subject));
   }
   return json_array_append_new(list, torrent) == 0;
 }

@@ -381,6 +381,8 @@ static void test_put_under(void **state) {
     assert_false(metainfo_is_under(plain.info, ca));
     assert_true(metainfo_is_under(under.info, ca));
     assert_false(metainfo_is_under(under.info, none));
+    assert_true(slice_equal(metainfo_ca(plain.info), none));
+    assert_true(slice_equal(metainfo_ca(under.info), ca));
     put(&m, other, &arena);
     assert_false(metainfo_is_under(m.info, ca));
     put(&m, ca, &arena);
@@ -418,6 +420,7 @@ static void test_put_under_no_dictionary(void **state) {
     assert_int_equal(metainfo_put_under(&m, ca, &arena, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
     assert_false(metainfo_is_under(m.info, ca));
+    assert_int_equal(metainfo_ca(m.info).len, 0);
   }
   arena_free(&arena);
 }
