@@ -6,6 +6,7 @@ import signal
 import types
 
 import pytest
+from support import swarm_tls
 from support.announce import get
 from support.certificates import Authority
 from support.gate import Gate
@@ -72,16 +73,7 @@ def offer(world):
 
 
 def certify(world, digests, **more):
-    key, csr, cert = (str(world.folder / f"thief.{ending}") for ending in ("key", "csr", "crt"))
-    run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/", "-keyout", key, "-out", csr])
-    with open(csr, encoding="utf-8") as f:
-        body = json.dumps({"csr": f.read(), "digests": digests, **more})
-    status, _, body = get(world.gate.gateway, f"/v1/team/app/certificates?ns={world.registry.address}", world.registry.basic("alice"),
-                          method="POST", body=body)
-    assert status == 200, body
-    with open(cert, "w", encoding="utf-8") as f:
-        f.write(json.loads(body)["certificate"])
-    return types.SimpleNamespace(cert=cert, key=key)
+    return swarm_tls.certify(world.gate.gateway, world.registry.basic("alice"), "team/app", digests, str(world.folder), **more)
 
 
 def test_nodes_exchange_by_tls(world):

@@ -16,7 +16,7 @@ from support.announce import bdecode, get
 from support.certificates import DAY, Authority
 from support.gate import Gate
 from support.process import binary, run
-from support.swarm_tls import HELLO, Peer, Trap, make_dh, steal, steal_plainly
+from support.swarm_tls import HELLO, WRONG, Peer, Trap, make_dh, steal, steal_plainly, wrong_certificate
 from test_gateway import bytes_of, create
 
 
@@ -277,29 +277,14 @@ def test_a_right_certificate_gets_an_answer(swarm):
     trap.close()
 
 
-def wrong_certificate(kind, swarm):
-    other = Authority(str(swarm.folder / "foreign"), "foreign")
-    return {
-        "none": lambda: None,
-        "another CA's": lambda: other.issue("thief", [swarm.name], both=True),
-        "a CA's of the same name": lambda: Authority(str(swarm.folder / "twin"), "swarm").issue("thief", [swarm.name], both=True),
-        "expired": lambda: swarm.ca.issue("thief", [swarm.name], both=True, not_before=-DAY, not_after=-DAY / 24 / 60),
-        "not yet": lambda: swarm.ca.issue("thief", [swarm.name], both=True, not_before=DAY),
-        "another torrent's": lambda: swarm.ca.issue("thief", ["sha256-" + "0" * 64], both=True),
-    }[kind]()
-
-
-WRONG = ["none", "another CA's", "a CA's of the same name", "expired", "not yet", "another torrent's"]
-
-
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_wrong_certificate_gets_no_byte(swarm, kind):
-    assert steal(swarm.seed.ports["ssl"], swarm.infohash, wrong_certificate(kind, swarm)) == b""
+    assert steal(swarm.seed.ports["ssl"], swarm.infohash, wrong_certificate(kind, swarm.ca, swarm.name, str(swarm.folder))) == b""
 
 
 @pytest.mark.parametrize("kind", WRONG[1:])
 def test_who_is_dialled_with_a_wrong_certificate_gets_no_byte(swarm, kind):
-    trap = Trap(wrong_certificate(kind, swarm))
+    trap = Trap(wrong_certificate(kind, swarm.ca, swarm.name, str(swarm.folder)))
     swarm.seed.dial(trap.port)
     assert trap.caught() == b""
     trap.close()

@@ -19,11 +19,14 @@ class Answer:
 
 
 class Agent:
-    """Mirrors the registries of `gateways`, {host: URL}; `more` are further keys of its configuration."""
+    """
+    Mirrors the registries of `gateways`, {host: URL}; `more` are further keys of its configuration. `prefix` goes in
+    front of its command lines, for a network namespace.
+    """
 
-    def __init__(self, folder, gateways, **more):
+    def __init__(self, folder, gateways, prefix=(), **more):
         os.makedirs(folder, exist_ok=True)
-        self.folder = str(folder)
+        self.folder, self.prefix = str(folder), list(prefix)
         self.address = f"127.0.0.1:{free_port()}"
         self.config = os.path.join(self.folder, "node.yaml")
         with open(self.config, "w", encoding="utf-8") as f:
@@ -36,7 +39,7 @@ class Agent:
         return f"http://{self.address}"
 
     def start(self):
-        self.process = Process([binary("swarmgate"), "agent", "run", "--config", self.config])
+        self.process = Process([*self.prefix, binary("swarmgate"), "agent", "run", "--config", self.config])
         self.process.wait_line("ready")
         return self
 
@@ -71,7 +74,7 @@ class Agent:
             connection.close()
 
     def status(self):
-        return json.loads(run([binary("swarmgate"), "status", "--url", self.url, "--json"]).stdout)
+        return json.loads(run([*self.prefix, binary("swarmgate"), "status", "--url", self.url, "--json"]).stdout)
 
     def blobs(self):
         """The digests of the blobs that are there."""

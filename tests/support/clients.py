@@ -55,6 +55,10 @@ class Client:
         """The files to come, as the torrents call them."""
         return {name_of(torrent) for torrent in self.torrents}
 
+    def file(self, digest):
+        """Where it puts the blob of that digest, whose torrent is of its name."""
+        return os.path.join(self.folder, digest.replace(":", "-"))
+
     def home(self):
         """A folder for what it keeps beside the data."""
         path = self.folder + ".config"

@@ -1,8 +1,11 @@
 """
-The demo of ./dev demo: a private image from a real registry, through a swarm of different BitTorrent
-clients, each on a host of its own, into a container runtime; and two strangers who get nothing.
+The demo of ./dev demo: a private image from a real registry through a swarm into a container runtime, in two acts:
+with different BitTorrent clients, each on a host of its own, and with nodes of our own under swarm TLS. In both a thief
+who knows infohashes and addresses tries what he may.
 """
 
+import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -12,20 +15,34 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from support.agent import Agent  # noqa: E402
+from support.announce import announce, bdecode, failure, get  # noqa: E402
+from support.certificates import Authority  # noqa: E402
 from support.clients import Aria2, Libtorrent, Transmission  # noqa: E402
 from support.gate import Gate  # noqa: E402
 from support.image import machine_image, small_image, write_index  # noqa: E402
 from support.netns import Network  # noqa: E402
-from support.process import run, wait_for  # noqa: E402
-from support.registry import Registry  # noqa: E402
+from support.process import Process, binary, run, wait_for  # noqa: E402
+from support.registry import Registry, auth_entry  # noqa: E402
+from support.registry_clients import Podman  # noqa: E402
+from support.swarm_tls import certify, wrong_certificate  # noqa: E402
+from support.thief import Thief  # noqa: E402
 
-LAYERS = (100_000_000, 35_000_000, 15_000_000)
+LAYERS = (64_000_000, 24_000_000, 12_000_000)
 UPLINK = "100mbit"
 USERS = {"alice": "correct horse", "gateway": "battery staple"}
+REGISTRY = "registry.example"
 PATIENCE = 120
+
+# What the thief shows in a TLS handshake, by the kinds of wrong_certificate().
+SHOWN = {"none": "TLS, no certificate", "another CA's": "TLS, by a CA of his own",
+         "a CA's of the same name": "TLS, by a CA of the same name", "expired": "TLS, by our CA, but run out",
+         "not yet": "TLS, by our CA, not yet valid", "another torrent's": "TLS, by our CA, another torrent's"}
+OURS = "alice's own, for comparison"
 
 
 def say(text):
@@ -36,6 +53,10 @@ def human(count):
     return f"{count / 1e6:.1f} MB"
 
 
+def amount(count):
+    return "-" if count is None else human(count) if count else "0"
+
+
 def sha256_of(path):
     digest = hashlib.sha256()
     with open(path, "rb") as f:
@@ -44,11 +65,49 @@ def sha256_of(path):
     return "sha256:" + digest.hexdigest()
 
 
+def print_table(rows):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+class Pull:
+    """`swarmgate pull` into an OCI layout, that goes on seeding; started and awaited as the clients are."""
+
+    name = "swarmgate pull"
+
+    def __init__(self, folder, gateway, authfile, host):
+        self.folder, self.address = folder, host.address
+        self.argv = [*host.prefix, binary("swarmgate"), "pull", f"{REGISTRY}/team/app:1", "--to", f"oci:{folder}:1",
+                     "--gateway", gateway, "--insecure", "--authfile", authfile, "--seed-for", "1h"]
+
+    def start(self):
+        self.started = time.monotonic()
+        self.process = Process(self.argv)
+        return self
+
+    def wait_complete(self, seconds):
+        self.process.wait_line("seeding for", seconds)
+
+    def file(self, digest):
+        return os.path.join(self.folder, "blobs", "sha256", digest.split(":")[1])
+
+    def stop(self):
+        self.process.stop()
+
+
 class Demo:
-    def __init__(self, folder, network):
-        self.folder, self.network = folder, network
+    def __init__(self, folder, network, stack):
+        self.folder, self.network, self.stack = folder, network, stack
         self.hub = network.add()
-        self.rows = []
+        # Of the thief, for a client may serve but one connection an address.
+        self.alleys = network.add(), network.add()
+        self.rows = [("node", "client", "bytes", "from peers", "seconds", "verdict")]
+        self.peers = []
+        self.loot, self.refused = {}, {}
+        # Ends after whom the thief dials, so that he does not wait for them.
+        self.pool = concurrent.futures.ThreadPoolExecutor(8)
+        stack.callback(self.pool.shutdown)
         self.failed = False
 
     def path(self, *parts):
@@ -57,47 +116,59 @@ class Demo:
     def registry_and_image(self):
         say("a private registry, and an image of three layers made of this machine's files")
         self.registry = Registry(self.path("registry"), USERS, port=5000, prefix=self.hub.prefix).start()
+        self.stack.callback(self.registry.stop)
         self.digest = machine_image(self.path("image"), LAYERS)
         small_image(self.path("other"), "other")
         self.registry.push(f"oci:{self.path('image')}:1", "team/app:1", "alice")
         self.registry.push(f"oci:{self.path('other')}:1", "other/app:1", "alice")
-        print(f"pushed {self.registry.address}/team/app:1, {self.digest}")
+        print(f"pushed team/app:1, {self.digest}")
 
-    def gate_and_torrents(self):
-        say("swarmgated in front of it; torrents made from the manifest")
-        row = {"name": "registry.example", "url": self.registry.url,
+    def start_gate(self, **gateway):
+        row = {"name": REGISTRY, "url": self.registry.url,
                "credentials": {"username": "gateway", "password_file": "gateway.pass"}}
-        gate_folder = self.path("gate")
-        os.makedirs(gate_folder)
-        with open(os.path.join(gate_folder, "gateway.pass"), "w", encoding="utf-8") as f:
+        os.makedirs(self.path("gate"), exist_ok=True)
+        with open(self.path("gate", "gateway.pass"), "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
             f.write(USERS["gateway"])
-        os.chmod(os.path.join(gate_folder, "gateway.pass"), 0o600)
-        self.gate = Gate(gate_folder, [row], host=self.hub.address, prefix=self.hub.prefix,
-                         gateway={"cache": {"path": "cache"}}).start()
+        self.gate = Gate(self.path("gate"), [row], host=self.hub.address, prefix=self.hub.prefix,
+                         gateway={"cache": {"path": "cache"}, **gateway}).start()
+        self.stack.callback(self.gate.stop)
+
+    def torrents(self):
+        say("swarmgated in front of it; torrents made from the manifest")
+        self.start_gate()
         self.index = self.create("team/app:1")
-        other = self.create("other/app:1")
-        self.other_blob = max(other["blobs"], key=lambda blob: blob["size"])
+        self.other = max(self.create("other/app:1")["blobs"], key=lambda blob: blob["size"])
         for blob in self.index["blobs"]:
             print(f"{blob['infohash']}  {human(blob['size']):>9}  {blob['digest'][:19]}…")
+        self.layer = min((blob for blob in self.index["blobs"] if "config" not in blob["mediaType"]), key=lambda blob: blob["size"])
+        self.sent_before = self.registry.bytes_sent()
+        self.hub.limit_uplink(UPLINK)
 
     def create(self, name):
         return json.loads(self.gate.tool(
             "torrent", "create", f"docker://{self.registry.address}/{name}", "--register", "--json",
             "--config", self.gate.config, "--authfile", self.registry.auth_file("alice")).stdout)
 
-    def fetch_torrents(self, host, folder):
-        """The node asks the gateway for each blob's torrent with its own registry credentials."""
+    @property
+    def size(self):
+        return sum(blob["size"] for blob in self.index["blobs"])
+
+    def ask_gateway(self, path):
+        """As alice."""
+        with self.hub.entered():
+            status, _, body = get(self.gate.gateway, path, self.registry.basic("alice"))
+        assert status == 200, (path, status, body)
+        return body
+
+    def fetch_torrents(self, folder):
+        """Each blob's, as the gateway gives it to a node with registry credentials."""
         os.makedirs(folder)
-        netrc = os.path.join(folder, "netrc")
-        with open(netrc, "w", encoding="utf-8") as f:
-            f.write(f"machine {self.hub.address} login alice password \"{USERS['alice']}\"\n")
-        os.chmod(netrc, 0o600)
-        torrents = []
+        paths = []
         for blob in self.index["blobs"]:
-            torrents.append(os.path.join(folder, blob["digest"].replace(":", "-") + ".torrent"))
-            host.run(["curl", "-fsS", "--netrc-file", netrc, "-o", torrents[-1],
-                      f"{self.gate.gateway_url}/v1/team/app/blobs/{blob['digest']}"])
-        return torrents
+            paths.append(os.path.join(folder, blob["digest"].replace(":", "-") + ".torrent"))
+            with open(paths[-1], "wb") as f:
+                f.write(self.ask_gateway(f"/v1/team/app/blobs/{blob['digest']}"))
+        return paths
 
     def sent_to(self, address):
         """Bytes that the webseed sent to an address, from swarmgated's log."""
@@ -105,99 +176,44 @@ class Demo:
         return sum(int(message.split()[2]) for message in messages
                    if message.startswith("webseed: sent ") and f" to {address}:" in message)
 
-    def swarm(self):
-        say(f"three nodes, three clients; what leaves the registry's host is held to {UPLINK}")
-        started = []
-        for number, kind in enumerate((Libtorrent, Transmission, Aria2), 1):
-            host = self.network.add()
-            torrents = self.fetch_torrents(host, self.path(f"node{number}-torrents"))
-            started.append((number, kind, host, torrents))
-        self.hub.limit_uplink(UPLINK)
-        self.clients = []
-        for number, kind, host, torrents in started:
-            client = kind(self.path(f"node{number}"), torrents, host.address, host.prefix)
-            self.clients.append((number, client.start()))
-            print(f"node {number}: {kind.name} at {host.address} begins", flush=True)
-        wanted = sum(blob["size"] for blob in self.index["blobs"])
-        ends = self.await_all()
-        for number, client in self.clients:
-            good = all(sha256_of(os.path.join(client.folder, blob["digest"].replace(":", "-"))) == blob["digest"]
-                       for blob in self.index["blobs"])
-            from_webseed = self.sent_to(client.address)
-            share = max(0.0, 1 - from_webseed / wanted)
-            self.row(number, client.name, wanted, f"{100 * share:.0f} %", ends[number],
-                     "digests right" if good else "WRONG DIGEST", good)
-
-    def await_all(self):
-        ends = {}
-        for number, client in self.clients:
-            # In turn, but each client's own end is noted by the files' times.
-            client.wait_complete(PATIENCE)
-            print(f"node {number}: {client.name} has everything", flush=True)
-        for number, client in self.clients:
-            newest = max(os.path.getmtime(os.path.join(client.folder, name)) for name in client.names())
-            ends[number] = max(0.0, newest - (time.time() - (time.monotonic() - client.started)))
-        return ends
-
-    def row(self, node, client, size, share, seconds, verdict, good):
-        self.rows.append((str(node), client, human(size), share, f"{seconds:.1f}", verdict))
+    def row(self, host, client, seconds, good):
+        share = max(0.0, 1 - self.sent_to(host.address) / self.size)
+        self.peers.append(host)
+        self.rows.append((str(len(self.peers)), client, human(self.size), f"{100 * share:.0f} %", f"{seconds:.1f}",
+                          "digests right" if good else "WRONG DIGEST"))
         self.failed = self.failed or not good
 
-    def strangers(self):
-        say("a client without a token, and one with a token for another repository")
-        layer = max(self.index["blobs"], key=lambda blob: blob["size"])
-        bare = self.make_torrent(layer, "bare", f"{self.gate.announce_url}", f"{self.gate.gateway_url}/webseed/x/")
-        token = self.gate.token(self.other_blob["infohash"], sub="registry.example/mallory")
-        webseed = self.webseed_of_other()
-        foreign = self.make_torrent(layer, "foreign", f"{self.gate.announce_url}?jwt={token}", webseed)
-        for number, label, torrent, reason in ((4, "no token", bare, "token required"),
-                                               (5, "token for other/app", foreign, "not authorised for this torrent")):
+    def swarm(self, nodes):
+        """`nodes`: (host, client), which begin together."""
+        for number, (host, client) in enumerate(nodes, len(self.peers) + 1):
+            self.act.callback(client.start().stop)
+            print(f"node {number}: {client.name} at {host.address} begins", flush=True)
+        for number, (host, client) in enumerate(nodes, len(self.peers) + 1):
+            # In turn, but each one's own end is noted by the files' times.
+            client.wait_complete(PATIENCE)
+            print(f"node {number}: {client.name} has everything", flush=True)
+        for host, client in nodes:
+            files = {blob["digest"]: client.file(blob["digest"]) for blob in self.index["blobs"]}
+            newest = max(map(os.path.getmtime, files.values()))
+            self.row(host, client.name, max(0.0, newest - (time.time() - (time.monotonic() - client.started))),
+                     all(sha256_of(path) == digest for digest, path in files.items()))
+
+    def clients(self):
+        say(f"act one: three nodes, three clients; what leaves the registry's host is held to {UPLINK}")
+        nodes = []
+        for number, kind in enumerate((Libtorrent, Transmission, Aria2), 1):
             host = self.network.add()
-            client = Libtorrent(self.path(f"node{number}"), [torrent], host.address, host.prefix)
-            begun = time.monotonic()
-            with client.start():
-                told = client.process.wait_line("tracker error:", 30)
-                wait_for("the webseed's refusal", 30, lambda: "webseed error" in client.process.output())
-                output = client.process.output()
-            got = sum(self.file_bytes(client.folder, name) for name in os.listdir(client.folder))
-            good = reason in told and "reply" not in output and "complete" not in output and got == 0
-            self.row(number, "libtorrent", got, "-", time.monotonic() - begun,
-                     f"{label}: refused, no peers, no webseed" if good else f"{label}: LET IN", good)
+            nodes.append((host, kind(self.path(f"node{number}"), self.fetch_torrents(self.path(f"node{number}-torrents")),
+                                     host.address, host.prefix)))
+        self.swarm(nodes)
 
-    @staticmethod
-    def file_bytes(folder, name):
-        # A sparse file that was only allocated holds nothing.
-        return os.stat(os.path.join(folder, name)).st_blocks * 512
-
-    def make_torrent(self, blob, name, announce, webseed):
-        """The layer's torrent as a thief would make it who knows the blob's infohash: from the blob itself."""
-        out = self.path("stolen-" + name)
-        source = os.path.join(self.path("image"), "blobs", "sha256", blob["digest"].split(":")[1])
-        self.gate.tool("torrent", "create", "blob:" + source, "--output", out, "--announce", announce,
-                       "--webseed", webseed)
-        return os.path.join(out, blob["digest"].replace(":", "-") + ".torrent")
-
-    def webseed_of_other(self):
-        """A webseed URL that is good, for a blob of the other repository."""
-        host = self.hub
-        torrent = self.path("other.torrent")
-        netrc = self.path("node1-torrents", "netrc")
-        host.run(["curl", "-fsS", "--netrc-file", netrc, "-o", torrent,
-                  f"{self.gate.gateway_url}/v1/other/app/blobs/{self.other_blob['digest']}"])
-        with open(torrent, "rb") as f:
-            text = f.read()
-        at = text.index(b"8:url-list") + len(b"8:url-list")
-        at += 1 if text[at:at + 1] == b"l" else 0
-        size, _, rest = text[at:].partition(b":")
-        return rest[:int(size)].decode()
-
-    def runtime(self):
+    def podman_loads(self):
         say("node 2 puts its blobs together; skopeo reads them, podman loads them")
-        layout, node = self.path("layout"), self.path("node2")
+        layout = self.path("layout")
         blobs = os.path.join(layout, "blobs", "sha256")
         os.makedirs(blobs)
         for blob in self.index["blobs"]:
-            os.link(os.path.join(node, blob["digest"].replace(":", "-")), os.path.join(blobs, blob["digest"].split(":")[1]))
+            os.link(self.path("node2", blob["digest"].replace(":", "-")), os.path.join(blobs, blob["digest"].split(":")[1]))
         # The manifest is no blob of the swarm; the node has it from the registry.
         manifest = run([*self.hub.prefix, "skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile",
                         self.registry.auth_file("alice"), f"docker://{self.registry.address}/team/app:1"]).stdout.encode()
@@ -208,44 +224,131 @@ class Demo:
         seen = json.loads(run(["skopeo", "inspect", f"oci:{layout}:1"]).stdout)
         assert seen["Digest"] == self.digest, f"skopeo reads {seen['Digest']}, pushed was {self.digest}"
         print(f"skopeo inspect: {len(seen['Layers'])} layers, {seen['Digest']}")
-        podman = ["podman", "--root", self.path("podman"), "--runroot", self.path("podman-run"), "--storage-driver",
-                  "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
-        # By a relative path, for podman makes the image's name of it.
-        run([*podman, "pull", "-q", "oci:layout:1"], cwd=self.folder)
-        image = run([*podman, "images", "--quiet", "--no-trunc"]).stdout.split()[0]
-        root = run([*podman, "image", "mount", image]).stdout.strip()
+        with Podman(layout) as podman:
+            self.look_into(podman, podman.loaded)
+        print("podman: loaded; the overwritten file is the new one, the hidden file is hidden")
+
+    @staticmethod
+    def look_into(podman, image):
+        root = podman.command("image", "mount", image).stdout.strip()
         with open(os.path.join(root, "etc/motd"), encoding="utf-8") as f:
             motd = f.read()
         hidden = not os.path.exists(os.path.join(root, "etc/secret"))
-        run([*podman, "image", "umount", image])
+        podman.command("image", "umount", image)
         assert motd == "the second layer\n" and hidden, "podman's file system is not the image's"
-        print("podman: loaded; the overwritten file is the new one, the hidden file is hidden")
+
+    def infohash_under_tls(self):
+        """Of the layer's torrent that is under the CA: another one, for the CA is in it."""
+        listed = json.loads(self.gate.tool("torrent", "list", "--config", self.gate.config, "--json").stdout)
+        return next(one["infohash"] for one in listed if one["digest"] == self.layer["digest"] and "ca" in one)
+
+    def pulls(self):
+        say("act two: the same gateway with swarm_tls; three nodes `swarmgate pull` and seed on")
+        authfile = self.path("auth.json")
+        with open(authfile, "w", encoding="utf-8") as f:
+            json.dump({"auths": {REGISTRY: auth_entry("alice", USERS["alice"])}}, f)
+        hosts = [self.network.add() for _ in range(3)]
+        self.swarm([(host, Pull(self.path(f"node{number}"), self.gate.gateway_url, authfile, host))
+                    for number, host in enumerate(hosts, 4)])
+        self.copies = sum(self.sent_to(host.address) for host in hosts) / self.size
+
+    def podman_pulls(self):
+        host = self.network.add()
+        agent = Agent(self.path("agent"), {REGISTRY: self.gate.gateway_url}, host.prefix, insecure=True, authfile=self.path("auth.json"))
+        self.act.callback(agent.start().stop)
+        self.gate.tool("agent", "install", "--config", agent.config, "--root", self.path("etc"))
+        conf = self.path("etc", "etc/containers/registries.conf.d/50-swarmgate.conf")
+        with Podman(prefix=host.prefix) as podman:
+            begun = time.monotonic()
+            # It knows nothing of any swarm, and the registry itself it would not find.
+            done = podman.command("pull", "-q", f"{REGISTRY}/team/app:1", env={**os.environ, "CONTAINERS_REGISTRIES_CONF": conf})
+            seconds = time.monotonic() - begun
+            assert done.returncode == 0, done.stderr + agent.log()
+            digest = podman.command("image", "inspect", "--format", "{{.Digest}}", done.stdout.strip()).stdout.strip()
+            self.look_into(podman, done.stdout.strip())
+        wait_for("the agent has everything", 20, lambda: agent.status()["seeding"] == len(self.index["blobs"]))
+        self.row(host, "podman, swarmgate agent", seconds, digest == self.digest)
+        print(f"node {len(self.peers)}: podman at {host.address} has pulled through `swarmgate agent`", flush=True)
+
+    def thief(self, act, infohash, peers):
+        """All he can do, to each of these hosts, and at tracker and gateway."""
+        name = self.layer["digest"].replace(":", "-")
+        say(f"a thief knows infohash and size of the {human(self.layer['size'])} layer, and where its peers are; he dials")
+        first, thief = (Thief(alley, infohash, self.layer) for alley in self.alleys)
+        ways = {"BitTorrent, encrypted (MSE)": thief.obfuscated}
+        for kind, label in SHOWN.items():
+            shown = wrong_certificate(kind, self.ca, name, self.path("ca"))
+            ways[label] = lambda address, shown=shown: thief.by_tls(address, shown)
+        if act == 2:
+            with self.hub.entered():
+                own = certify(self.gate.gateway, self.registry.basic("alice"), "team/app", [self.layer["digest"]], self.path("ca"))
+            ways[OURS] = lambda address: thief.by_tls(address, own)
+
+        def visit(host, tried):
+            return {label: sum(way(address).size for address in host.listeners()) for label, way in tried.items()}
+
+        visits = [(host, self.pool.submit(visit, host, tried)) for host in peers for tried in ({"plain BitTorrent": first.plainly}, ways)]
+        for host, one in visits:
+            self.loot.setdefault(host, {}).update(one.result())
+        print(f"he has {amount(self.stolen(peers))}")
+        self.refused[act] = self.at_the_gateway(infohash, name)
+
+    def stolen(self, peers):
+        return sum(size for host in peers for label, size in self.loot[host].items() if label != OURS)
+
+    def at_the_gateway(self, infohash, name):
+        """What tracker and webseed give to who has no token, and one of another repository."""
+        torrent = bdecode(self.ask_gateway(f"/v1/other/app/blobs/{self.other['digest']}"))
+        foreign = urllib.parse.urlsplit(torrent[b"url-list"].decode()).path
+        token = self.gate.token(self.other["infohash"], sub=f"{REGISTRY}/mallory")
+        got = {}
+        with self.alleys[0].entered():
+            for label, shown in (("tracker, no token", None), ("tracker, a token of other/app", token)):
+                answer = announce(self.gate.tracker, infohash, shown)
+                got[label] = "refused" if failure(answer) and b"peers" not in answer else "LET IN"
+            for label, path in (("webseed, no token", "/webseed/x/"), ("webseed, a token of other/app", foreign)):
+                got[label] = "refused" if get(self.gate.gateway, path + name)[0] in (403, 404) else "LET IN"
+        return got
 
     def table(self):
         say("what came of it")
-        head = ("node", "client", "bytes", "from peers", "seconds", "verdict")
-        widths = [max(len(row[i]) for row in [head, *self.rows]) for i in range(len(head))]
-        for row in [head, *self.rows]:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-        received = len(self.clients) * sum(blob["size"] for blob in self.index["blobs"])
+        print_table(self.rows)
         sent = self.registry.bytes_sent() - self.sent_before
-        print(f"\nthe registry sent {human(sent)} to the swarm, the nodes received {human(received)}: "
-              f"{received / max(sent, 1):.1f} times as much")
+        received = len(self.peers) * self.size
+        print(f"\nthe registry sent {human(sent)}, the nodes received {human(received)}: {received / max(sent, 1):.1f} times as much\n"
+              f"the gateway sent {self.copies:.2f} copies to nodes 4 to 6, which began together")
+
+    def table_of_the_thief(self):
+        say("what the thief got of the layer, by what he came with")
+        labels = list(self.loot[self.peers[-1]])
+        print(f"{'':{max(map(len, labels))}}  act one                    act two, swarm TLS")
+        print_table([("", *(f"node {number}" for number in range(1, len(self.peers) + 1))),
+                     *((label, *(amount(self.loot[host].get(label)) for host in self.peers)) for label in labels)])
+        print()
+        print_table([("", "act one", "act two"), *((label, got, self.refused[2][label]) for label, got in self.refused[1].items())])
+        plain, tls = self.peers[:3], self.peers[3:]
+        good = (self.stolen(tls) == 0 and all(self.loot[host][OURS] > 0 for host in tls[:3])
+                and all(got == "refused" for act in self.refused.values() for got in act.values()))
+        self.failed = self.failed or not good
+        print(f"\nWho knows infohash and address of plain BitTorrent clients has their bytes: {human(self.stolen(plain))}.\n"
+              f"Under swarm TLS he has {amount(self.stolen(tls))}.")
 
     def run(self):
         self.registry_and_image()
-        self.gate_and_torrents()
-        self.sent_before = self.registry.bytes_sent()
-        try:
-            self.swarm()
-            self.strangers()
-            self.runtime()
-            self.table()
-        finally:
-            for _, client in getattr(self, "clients", []):
-                client.stop()
-            self.gate.stop()
-            self.registry.stop()
+        self.ca = Authority(self.path("ca"), "swarm")
+        self.torrents()
+        with contextlib.ExitStack() as self.act:
+            self.clients()
+            self.podman_loads()
+            self.thief(1, self.layer["infohash"], self.peers)
+        self.gate.stop()
+        with contextlib.ExitStack() as self.act:
+            self.start_gate(swarm_tls={"ca_certificate": self.ca.cert, "ca_key": self.ca.write_key()})
+            self.pulls()
+            self.podman_pulls()
+            self.thief(2, self.infohash_under_tls(), self.peers[3:])
+        self.table()
+        self.table_of_the_thief()
         return 1 if self.failed else 0
 
 
@@ -258,15 +361,14 @@ def main():
     # Not where $TMPDIR says: podman takes no run root longer than 50 characters.
     folder = tempfile.mkdtemp(prefix="swarmgate-demo-", dir="/var/tmp")
     try:
-        with Network() as network:
-            status = Demo(folder, network).run()
+        with Network() as network, contextlib.ExitStack() as stack:
+            status = Demo(folder, network, stack).run()
     except KeyboardInterrupt:
         # A layer that was cut off complains when it is collected.
         sys.unraisablehook = lambda unraisable: None
         print("\ninterrupted; everything is cleaned up", file=sys.stderr)
         status = 130
     finally:
-        subprocess.run(["umount", "-R", os.path.join(folder, "podman")], stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(folder, ignore_errors=True)
     print(f"\n{time.monotonic() - begun:.0f} seconds, exit {status}")
     return status

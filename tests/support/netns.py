@@ -41,6 +41,11 @@ class Host:
             finally:
                 _setns(before.fileno())
 
+    def listeners(self):
+        """The TCP ports that other hosts reach here, as (address, port) to dial."""
+        found = [line.split()[3].rpartition(":") for line in self.run(["ss", "-Htln"]).stdout.splitlines()]
+        return sorted({(self.address, int(port)) for host, _, port in found if not host.startswith(("127.", "[::1]"))})
+
     def limit_uplink(self, rate):
         """What leaves this host goes at `rate` at most, such as 200mbit."""
         self.run(["tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "256kb",

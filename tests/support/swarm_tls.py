@@ -3,14 +3,18 @@ Peers of SSL torrents, honest and not: libtorrent nodes with a certificate, and 
 themselves be dialled, with whatever certificate they have.
 """
 
+import json
 import os
 import select
 import socket
 import ssl
 import time
+import types
 
 import libtorrent as lt
 
+from .announce import get
+from .certificates import DAY, Authority
 from .process import run
 
 HELLO = b"\x13BitTorrent protocol"
@@ -21,6 +25,37 @@ def make_dh(folder):
     path = os.path.join(folder, "dh.pem")
     run(["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", path])
     return path
+
+
+WRONG = ("none", "another CA's", "a CA's of the same name", "expired", "not yet", "another torrent's")
+
+
+def wrong_certificate(kind, ca, name, folder):
+    """A certificate that must not do for the torrent `name` under `ca`, an Authority; None of the kind "none"."""
+    return {
+        "none": lambda: None,
+        "another CA's": lambda: Authority(os.path.join(folder, "foreign"), "foreign").issue("thief", [name], both=True),
+        "a CA's of the same name": lambda: Authority(os.path.join(folder, "twin"), "swarm").issue("thief", [name], both=True),
+        "expired": lambda: ca.issue("thief", [name], both=True, not_before=-DAY, not_after=-DAY / 24 / 60, folder=folder),
+        "not yet": lambda: ca.issue("thief", [name], both=True, not_before=DAY, folder=folder),
+        "another torrent's": lambda: ca.issue("thief", ["sha256-" + "0" * 64], both=True, folder=folder),
+    }[kind]()
+
+
+def certify(gateway, headers, repository, digests, folder, **more):
+    """
+    The certificate that the gateway signs for a key of our own: `cert` and `key` are paths in `folder`. `headers` say
+    who asks; `more` goes into the request.
+    """
+    key, csr, cert = (os.path.join(folder, f"own.{ending}") for ending in ("key", "csr", "crt"))
+    run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/", "-keyout", key, "-out", csr])
+    with open(csr, encoding="utf-8") as f:
+        body = json.dumps({"csr": f.read(), "digests": digests, **more})
+    status, _, body = get(gateway, f"/v1/{repository}/certificates", headers, method="POST", body=body)
+    assert status == 200, body
+    with open(cert, "w", encoding="utf-8") as f:
+        f.write(json.loads(body)["certificate"])
+    return types.SimpleNamespace(cert=cert, key=key)
 
 
 class Peer:
@@ -95,7 +130,8 @@ def _read_all(connection, end):
     raise AssertionError(f"the peer neither answers nor closes: {got!r}")
 
 
-def _context(purpose, certificate):
+def tls_context(purpose, certificate):
+    """That of a peer of no scruples; `certificate` has paths `cert` and `key`, or is None."""
     context = ssl.SSLContext(purpose)
     if purpose == ssl.PROTOCOL_TLS_CLIENT:
         context.check_hostname = False
@@ -111,7 +147,7 @@ def steal(port, infohash, certificate=None, ca=None, seconds=20):
     of what must have signed the peer's certificate.
     """
     end = time.monotonic() + seconds
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, certificate)
+    context = tls_context(ssl.PROTOCOL_TLS_CLIENT, certificate)
     if ca is not None:
         context.load_verify_locations(ca)
         context.verify_mode = ssl.CERT_REQUIRED
@@ -128,7 +164,7 @@ def stay(port, infohash, certificate, seconds=60):
     """Dials a peer by TLS, is answered, and stays until the peer closes."""
     end = time.monotonic() + seconds
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain:
-        with _context(ssl.PROTOCOL_TLS_CLIENT, certificate).wrap_socket(plain, server_hostname=infohash) as connection:
+        with tls_context(ssl.PROTOCOL_TLS_CLIENT, certificate).wrap_socket(plain, server_hostname=infohash) as connection:
             connection.sendall(_hello(infohash))
             assert _read_all(connection, end).startswith(HELLO)
             try:
@@ -149,7 +185,7 @@ class Trap:
     """Listens as a peer with that certificate would; caught() is what a peer that dials it says behind the TLS handshake."""
 
     def __init__(self, certificate):
-        self._context = _context(ssl.PROTOCOL_TLS_SERVER, certificate)
+        self._context = tls_context(ssl.PROTOCOL_TLS_SERVER, certificate)
         self._context.verify_mode = ssl.CERT_NONE
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
