@@ -248,6 +248,15 @@ static int search_named(const char *path, struct search *s, struct error *e) {
   return 0;
 }
 
+/* A file that need not be there. */
+static int search_optional(const char *path, struct search *s, struct error *e) {
+  struct error why = {0};
+  if (search_file(path, s, &why) != 0 && why.kind != ERROR_NOT_FOUND) {
+    return error_set(e, why.kind, "%s", why.text);
+  }
+  return 0;
+}
+
 /** `$variable/name`, or `$HOME/fallback/name` without that variable. */
 static int search_default(const char *variable, const char *fallback, const char *name,
                           struct search *s, struct error *e) {
@@ -266,11 +275,18 @@ static int search_default(const char *variable, const char *fallback, const char
     path = NULL;
     return no_memory(e);
   }
-  struct error why = {0};
-  if (search_file(path, s, &why) != 0 && why.kind != ERROR_NOT_FOUND) {
-    return error_set(e, why.kind, "%s", why.text);
+  return search_optional(path, s, e);
+}
+
+/* Where `podman login` writes without $XDG_RUNTIME_DIR, as under sudo. */
+static int search_own(struct search *s, struct error *e) {
+  char path[64];
+  const char *folder = getenv("XDG_RUNTIME_DIR");
+  if (folder != NULL && *folder != '\0') {
+    return 0;
   }
-  return 0;
+  snprintf(path, sizeof path, "/run/containers/%u/auth.json", (unsigned)getuid());
+  return search_optional(path, s, e);
 }
 
 /** The file that is the only one; NULL: there is none. */
@@ -290,6 +306,9 @@ static int search_files(const char *authfile, struct search *s, struct error *e)
   authfile = named(authfile);
   if (authfile != NULL) {
     return search_named(authfile, s, e);
+  }
+  if (search_own(s, e) != 0) {
+    return -1;
   }
   for (size_t i = 0; i < sizeof places / sizeof places[0] && !found(s->out); i++) {
     if (search_default(places[i].variable, places[i].fallback, places[i].name, s, e) != 0) {

@@ -211,6 +211,17 @@ def test_sources_agree(registry, tmp_path):
         assert diffs == json.load(f)["rootfs"]["diff_ids"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a folder of root's is mounted over")
+def test_a_login_without_a_runtime_folder(registry, tmp_path):
+    """Where podman and skopeo put it when they are run by sudo."""
+    argv = [binary("swarmgate"), "torrent", "create", f"docker://{registry.address}/team/app:1", "--output", tmp_path / "out"]
+    script = ('mkdir -p /run/containers && mount -t tmpfs none /run/containers && '
+              'skopeo login --tls-verify=false -u alice --password-stdin "$0" > /dev/null && exec "$@"')
+    env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = run(["unshare", "--mount", "sh", "-c", script, registry.address, *argv], check=False, input=registry.users["alice"], env=env)
+    assert done.returncode == 0, done.stderr
+
+
 def test_registry_errors(registry, tmp_path):
     source = f"docker://{registry.address}/team/app:1"
     one_line(tool("torrent", "create", source, "--output", tmp_path, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}), 3)
