@@ -92,7 +92,8 @@ static json_t *read_status(const struct buf *body, struct error *e) {
 
 static int check_url(const char *url, struct error *e) {
   struct slice text = slice_str(url);
-  return url == NULL || slice_starts(text, SLICE("http://")) || slice_starts(text, SLICE("https://"))
+  return url == NULL || slice_starts(text, SLICE("http://")) ||
+                 slice_starts(text, SLICE("https://"))
              ? 0
              : error_set(e, ERROR_USAGE, "--url %s: a URL such as " USUAL_URL " is wanted", url);
 }
