@@ -166,6 +166,7 @@ struct bittorrent_torrent {
   lt::torrent_handle handle;
   void *tag;
   const bittorrent *session;
+  std::uint32_t piece_count;
   // What the view points into.
   plan_view view;
   std::vector<unsigned char> pieces;
@@ -268,6 +269,7 @@ int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *
     auto t = std::make_unique<bittorrent_torrent>();
     t->tag = tag;
     t->session = b;
+    t->piece_count = static_cast<std::uint32_t>(p.ti->num_pieces());
     p.save_path = folder;
     p.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
     p.flags |= lt::torrent_flags::override_web_seeds | lt::torrent_flags::disable_pex;
@@ -335,6 +337,8 @@ void tell(const telling &say, const lt::alert &any) {
   if (const auto *piece = lt::alert_cast<lt::piece_finished_alert>(&any)) {
     say(*piece, BITTORRENT_PIECE, static_cast<std::uint32_t>(static_cast<int>(piece->piece_index)),
         "");
+  } else if (const auto *complete = lt::alert_cast<lt::torrent_finished_alert>(&any)) {
+    say(*complete, BITTORRENT_COMPLETE, 0, "");
   } else if (const auto *bad = lt::alert_cast<lt::hash_failed_alert>(&any)) {
     say(*bad, BITTORRENT_BAD_PIECE, static_cast<std::uint32_t>(static_cast<int>(bad->piece_index)),
         "");
@@ -406,12 +410,8 @@ plan_peer describe(const lt::peer_info &peer, std::uint32_t piece_count) {
 
 const plan_view *bittorrent_view(bittorrent_torrent *t) {
   try {
-    const auto info = t->handle.torrent_file();
+    const std::uint32_t count = t->piece_count;
     const auto status = t->handle.status(lt::torrent_handle::query_pieces);
-    if (info == nullptr) {
-      return nullptr;
-    }
-    const auto count = static_cast<std::uint32_t>(info->num_pieces());
     t->handle.get_peer_info(t->peers);
     t->seen.clear();
     for (const lt::peer_info &peer : t->peers) {

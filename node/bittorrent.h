@@ -41,6 +41,7 @@ void bittorrent_stop(struct bittorrent *b);
 enum bittorrent_event {
   BITTORRENT_CHECKED,        /**< what was on disk has been looked through */
   BITTORRENT_PIECE,          /**< a piece is there and right */
+  BITTORRENT_COMPLETE,       /**< all pieces are there and right */
   BITTORRENT_BAD_PIECE,      /**< a piece was not what the torrent says; who sent it is banned */
   BITTORRENT_FLUSHED,        /**< see bittorrent_flush() */
   BITTORRENT_DATA,           /**< what bittorrent_read() asked for; `text` is the piece, empty when

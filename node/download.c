@@ -292,6 +292,8 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
     if (d->fed >= 0) {
       feeder_landed(d->feeder, d->fed, piece);
     }
+    break;
+  case BITTORRENT_COMPLETE:
     check_complete(d);
     break;
   case BITTORRENT_FLUSHED:
