@@ -24,6 +24,7 @@ static const struct setting store[] = {
 };
 
 static const struct setting ports[] = {
+    {"addresses", SETTING_TEXTS, OF(addresses), .may_be_empty = true, .check = value_address},
     {"lower", SETTING_INTEGER, OF(lower_port), .preset = "0", .max = UINT16_MAX},
     {"upper", SETTING_INTEGER, OF(upper_port), .preset = "0", .max = UINT16_MAX},
 };
@@ -44,7 +45,9 @@ static const struct setting node[] = {
     {"require_credentials", SETTING_WORD, OF(require_credentials), .preset = "false",
      .words = truths},
     {"ports", SETTING_MAP, KEYS(ports)},
-    {"upload_rate", SETTING_SIZE, OF(upload_rate), .preset = "0", .max = INT64_MAX},
+    {"upload_rate", SETTING_SIZE, OF(upload_rate), .preset = NODE_UPLOAD_RATE, .max = INT64_MAX},
+    {"upload_slots", SETTING_INTEGER, OF(upload_slots), .preset = NODE_UPLOAD_SLOTS,
+     .max = INT32_MAX},
     {"download_rate", SETTING_SIZE, OF(download_rate), .preset = "0", .max = INT64_MAX},
     {"seed_for", SETTING_DURATION, OF(seed_for), .preset = "24h", .max = YEAR},
     {"log", SETTING_MAP, KEYS(log_keys)},

@@ -10,6 +10,11 @@
 /** Where it is looked for when nothing else is said. */
 #define NODE_CONFIG_FILE "/etc/swarmgate/node.yaml"
 
+/** What a node gives to its peers when nothing else is said, so that its own work has the most of a
+ *  link of 1 Gbit/s: bytes a second, and peers at once. */
+#define NODE_UPLOAD_RATE  "64MiB"
+#define NODE_UPLOAD_SLOTS "8"
+
 /** Durations are seconds, sizes and rates are bytes, and bytes a second. */
 struct node_config {
   char *file;                   /**< as it was given */
@@ -22,8 +27,10 @@ struct node_config {
   struct config_text cert_dir;
   bool insecure; /**< credentials may go to a gateway on plain http that is not on loopback */
   bool require_credentials; /**< runtimes are challenged, and the registry is asked with theirs */
+  struct config_texts addresses;       /**< literal, that peers connect to; none: all */
   uint32_t lower_port, upper_port;     /**< both 0: any that is free */
   uint64_t upload_rate, download_rate; /**< 0: as fast as it goes */
+  uint32_t upload_slots;               /**< peers that are sent to at once; 0: any number */
   uint32_t seed_for;
   struct log log;
 };

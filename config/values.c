@@ -67,6 +67,12 @@ const char *value_listen(struct slice text) {
   return is_port(port) ? NULL : "needs a port from 1 to 65535 behind the address";
 }
 
+const char *value_address(struct slice text) {
+  return is_address(AF_INET, text) || is_address(AF_INET6, text)
+             ? NULL
+             : "is not a literal address, such as 10.0.0.7 or 2001:db8::7";
+}
+
 static bool is_host(struct slice text) {
   for (size_t i = 0; i < text.len; i++) {
     char c = text.ptr[i];

@@ -7,6 +7,8 @@ typedef const char *value_check(struct slice text);
 
 /** A literal address and port: `127.0.0.1:6969`, `[::1]:6969`; or `unix:/path`, `fd:NAME`. */
 value_check value_listen;
+/** A literal address alone: `10.0.0.7`, `2001:db8::7`. */
+value_check value_address;
 /** `http://` or `https://`, a host, perhaps a port and a path; no user, query or fragment. */
 value_check value_url;
 /** The same, of the root that a registry's own paths are added to. */

@@ -52,20 +52,6 @@ std::string make_peer_id() {
   return id;
 }
 
-std::string listen_on(unsigned port, bool plain, bool tls) {
-  const std::string at = std::to_string(port);
-  std::string all;
-  for (const char *host : {"0.0.0.0:", "[::]:"}) {
-    if (plain) {
-      all.append(host).append(at).append(",");
-    }
-    if (tls) {
-      all.append(host).append(at).append("s,");
-    }
-  }
-  return all.substr(0, all.empty() ? 0 : all.size() - 1);
-}
-
 int rate(std::uint64_t bytes) {
   return static_cast<int>(std::min<std::uint64_t>(bytes, INT32_MAX));
 }
@@ -94,6 +80,7 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   s.set_int(sp::in_enc_policy, sp::pe_forced);
   s.set_int(sp::out_enc_policy, sp::pe_forced);
   s.set_int(sp::allowed_enc_level, sp::pe_both);
+  s.set_int(sp::unchoke_slots_limit, o.upload_slots == 0 ? -1 : rate(o.upload_slots));
   s.set_int(sp::upload_rate_limit, rate(o.upload_rate));
   s.set_int(sp::download_rate_limit, rate(o.download_rate));
   s.set_int(sp::stop_tracker_timeout, stop_seconds);
@@ -176,6 +163,7 @@ struct bittorrent_torrent {
 
 struct bittorrent {
   std::string peer_id;
+  std::vector<std::string> addresses;
   std::uint16_t lower_port, upper_port;
   bool plain, tls; // which ports are open
   std::unique_ptr<lt::session> session;
@@ -186,6 +174,10 @@ int bittorrent_start(const bittorrent_options *o, bittorrent **out, error *e) {
   try {
     auto b = std::make_unique<bittorrent>();
     b->peer_id = make_peer_id();
+    b->addresses = {"0.0.0.0", "::"};
+    if (o->address_count > 0) {
+      b->addresses.assign(o->addresses, o->addresses + o->address_count);
+    }
     b->lower_port = o->lower_port;
     b->upper_port = o->upper_port;
     b->session = std::make_unique<lt::session>(make_params(*o, b->peer_id));
@@ -216,6 +208,17 @@ void bittorrent_stop(bittorrent *b) {
 
 namespace {
 
+std::string listen_on(const bittorrent &b) {
+  std::string list;
+  for (const std::string &address : b.addresses) {
+    const bool v6 = address.find(':') != std::string::npos;
+    const std::string at =
+        (v6 ? "[" + address + "]" : address) + ":" + std::to_string(b.lower_port);
+    list += (b.plain ? at + "," : "") + (b.tls ? at + "s," : "");
+  }
+  return list.substr(0, list.empty() ? 0 : list.size() - 1);
+}
+
 // Torrents under a CA have a port that speaks TLS alone, the others one without. Each is opened
 // when the first of them comes.
 int listen_for(bittorrent &b, bool tls, error *e) {
@@ -226,13 +229,13 @@ int listen_for(bittorrent &b, bool tls, error *e) {
   }
   is_open = true;
   sp s;
-  s.set_str(sp::listen_interfaces, listen_on(b.lower_port, b.plain, b.tls));
+  s.set_str(sp::listen_interfaces, listen_on(b));
   b.session->apply_settings(s);
   if ((tls ? b.session->ssl_listen_port() : b.session->listen_port()) != 0) {
     return 0;
   }
   is_open = false;
-  s.set_str(sp::listen_interfaces, listen_on(b.lower_port, b.plain, b.tls));
+  s.set_str(sp::listen_interfaces, listen_on(b));
   b.session->apply_settings(s);
   return error_set(e, ERROR_FAILED,
                    "cannot listen for peers on port %d to %d: somebody else does%s", b.lower_port,

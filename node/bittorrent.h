@@ -20,10 +20,13 @@ struct bittorrent;
 struct bittorrent_torrent;
 
 struct bittorrent_options {
+  const char *const *addresses;    /**< literal ones to listen on; outlive the start */
+  size_t address_count;            /**< 0: all that the machine has */
   uint16_t lower_port, upper_port; /**< to listen on, one of these for torrents that are under a CA,
                                         where peers speak TLS alone, and another for those that are
                                         not, once there are any; both 0: any that is free */
   uint64_t upload_rate;            /**< bytes a second; 0: as fast as it goes */
+  uint32_t upload_slots;           /**< peers that are sent to at once; 0: any number */
   uint64_t download_rate;          /**< of what peers send; likewise. The feeder keeps to it too. */
   void (*wake)(void *arg); /**< from a thread of libtorrent's: bittorrent_poll() has something */
   void *arg;

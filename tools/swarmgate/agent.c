@@ -15,6 +15,7 @@ struct node {
   struct node_config config;
   struct route_host hosts[CONFIG_LIST_MAX];
   const char *listen[CONFIG_LIST_MAX];
+  const char *addresses[CONFIG_LIST_MAX];
 };
 
 static int load(const char *path, struct node *n, struct error *e) {
@@ -32,6 +33,9 @@ static int load(const char *path, struct node *n, struct error *e) {
   }
   for (size_t i = 0; i < c->listen.count; i++) {
     n->listen[i] = c->listen.items[i].text;
+  }
+  for (size_t i = 0; i < c->addresses.count; i++) {
+    n->addresses[i] = c->addresses.items[i].text;
   }
   return 0;
 }
@@ -52,7 +56,10 @@ static int run(const struct node *n, struct error *e) {
       .cert_dir = c->cert_dir.text,
       .insecure = c->insecure,
       .require_credentials = c->require_credentials,
-      .bittorrent = {.lower_port = (uint16_t)c->lower_port,
+      .bittorrent = {.addresses = n->addresses,
+                     .address_count = c->addresses.count,
+                     .upload_slots = c->upload_slots,
+                     .lower_port = (uint16_t)c->lower_port,
                      .upper_port = (uint16_t)c->upper_port,
                      .upload_rate = c->upload_rate,
                      .download_rate = c->download_rate},

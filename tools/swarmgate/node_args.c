@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "config/node.h"
+#include "config/values.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,25 @@ static int read_rate(const char *name, const char *text, uint64_t *out, struct e
              ? 0
              : error_set(e, ERROR_USAGE, "--%s %s: bytes a second are wanted, such as 10MiB", name,
                          text);
+}
+
+static int read_slots(const char *text, uint32_t *out, struct error *e) {
+  uint64_t slots = 0;
+  if (!slice_u64(slice_str(text), &slots) || slots > INT32_MAX) {
+    return error_set(e, ERROR_USAGE, "--upload-slots %s: a number of peers is wanted", text);
+  }
+  *out = (uint32_t)slots;
+  return 0;
+}
+
+static int read_address(struct node_args *a, struct error *e) {
+  const char *wrong = a->address == NULL ? NULL : value_address(slice_str(a->address));
+  if (wrong != NULL) {
+    return error_set(e, ERROR_USAGE, "--address %s %s", a->address, wrong);
+  }
+  a->bittorrent.addresses = &a->address;
+  a->bittorrent.address_count = a->address == NULL ? 0 : 1;
+  return 0;
 }
 
 static int read_port(const char *name, const char *text, uint16_t *out, struct error *e) {
@@ -84,8 +104,11 @@ static int find_gateway(struct node_args *a, struct error *e) {
 }
 
 int node_args_check(struct node_args *a, const char *image, struct error *e) {
-  if (read_rate("upload-rate", a->upload_rate, &a->bittorrent.upload_rate, e) != 0 ||
+  const char *upload_rate = a->upload_rate == NULL ? NODE_UPLOAD_RATE : a->upload_rate;
+  const char *upload_slots = a->upload_slots == NULL ? NODE_UPLOAD_SLOTS : a->upload_slots;
+  if (read_rate("upload-rate", upload_rate, &a->bittorrent.upload_rate, e) != 0 ||
       read_rate("download-rate", a->download_rate, &a->bittorrent.download_rate, e) != 0 ||
+      read_slots(upload_slots, &a->bittorrent.upload_slots, e) != 0 || read_address(a, e) != 0 ||
       read_ports(a->lower_port, a->upper_port, &a->bittorrent, e) != 0 ||
       read_image(a, image, e) != 0) {
     return -1;

@@ -10,7 +10,7 @@
  *  then node_args_check(). */
 struct node_args {
   const char *gateway, *platform_text;
-  const char *lower_port, *upper_port, *upload_rate, *download_rate;
+  const char *address, *lower_port, *upper_port, *upload_rate, *download_rate, *upload_slots;
   bool insecure;
   struct image_source_options from;
 
@@ -24,8 +24,10 @@ struct node_args {
 #define NODE_ARGS_OPTIONS(a)                                                                       \
   {.name = "gateway", .value = &(a)->gateway}, {.name = "insecure", .flag = &(a)->insecure},       \
       {.name = "platform", .value = &(a)->platform_text},                                          \
+      {.name = "address", .value = &(a)->address},                                                 \
       {.name = "lower-port", .value = &(a)->lower_port},                                           \
       {.name = "upper-port", .value = &(a)->upper_port},                                           \
+      {.name = "upload-slots", .value = &(a)->upload_slots},                                       \
       {.name = "upload-rate", .value = &(a)->upload_rate},                                         \
       {.name = "download-rate", .value = &(a)->download_rate},                                     \
       {.name = "authfile", .value = &(a)->from.authfile},                                          \

@@ -28,6 +28,10 @@ static void the_least_has_defaults(void **state) {
   assert_int_equal(c.lower_port, 0);
   assert_int_equal(c.upper_port, 0);
   assert_int_equal(c.seed_for, 24 * 3600);
+  assert_int_equal(c.addresses.count, 0);
+  assert_int_equal(c.upload_rate,
+                   64 << 20); /* bounded, so that a node's own work does not suffer */
+  assert_int_equal(c.upload_slots, 8);
   node_config_free(&c);
 }
 
@@ -38,8 +42,8 @@ static void all_keys(void **state) {
               "listen: ['[::1]:1', 'unix:/x']\n"
               "store: {path: s, max_size: 1GiB}\n"
               "authfile: auth.json\ncert_dir: certs\ninsecure: true\n"
-              "require_credentials: true\nports: {lower: 6881}\n"
-              "upload_rate: 1MiB\ndownload_rate: 2MiB\nseed_for: 10m\n"
+              "require_credentials: true\nports: {lower: 6881, addresses: [10.0.0.7, '::1']}\n"
+              "upload_rate: 1MiB\nupload_slots: 3\ndownload_rate: 2MiB\nseed_for: 10m\n"
               "log: {level: debug, format: json}\n");
   assert_string_equal(node_config_gateway(&c, "localhost:5000"), "https://b/c");
   assert_int_equal(c.gateways.items[1].name.line, 3);
@@ -49,7 +53,10 @@ static void all_keys(void **state) {
   assert_string_equal(c.cert_dir.text, "/etc/x/certs");
   assert_true(c.insecure && c.require_credentials && c.log.json);
   assert_int_equal(c.upper_port, 6881);
+  assert_int_equal(c.addresses.count, 2);
+  assert_string_equal(c.addresses.items[1].text, "::1");
   assert_int_equal(c.upload_rate, 1 << 20);
+  assert_int_equal(c.upload_slots, 3);
   assert_int_equal(c.download_rate, 2 << 20);
   assert_int_equal(c.seed_for, 600);
   node_config_free(&c);
@@ -70,6 +77,8 @@ static const struct {
     {"gateways:\n  a: http://b\n  c: http://b\n  a: http://d\n",
      "n.yaml:4: gateways.a: is there twice; first in line 2"},
     {"gateways: {a: http://b}\nstoer: {}\n", "n.yaml:2: stoer: there is no such key"},
+    {"gateways: {a: http://b}\nports: {addresses: [eth0]}\n", "eth0: is not a literal address"},
+    {"gateways: {a: http://b}\nports: {addresses: ['[::1]']}\n", "is not a literal address"},
     {"gateways: {a: http://b}\nports: {lower: 80}\n", "ports: lower wants 1024"},
     {"gateways: {a: http://b}\nports: {lower: 6000, upper: 5999}\n", "ports: lower wants 1024"},
     {"gateways: {a: http://b}\nports: {upper: 6000}\n", "ports: lower wants 1024"},
