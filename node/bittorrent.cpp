@@ -39,6 +39,10 @@ constexpr int failures_max = 20; // in a row, until a peer is given up
 constexpr int announce_seconds_min = 5;
 constexpr int announce_seconds = 10; // until a tracker is taken to be away
 constexpr int announces_max = 1000;  // at once
+// A node takes less from the tracker than it could keep connections of a few torrents: else those
+// who came first know each other, have no room left, and are an island to those who come later.
+constexpr int peers_wanted = 50;
+constexpr int connections_max = 600;
 
 // The whole of the peer id is chosen here, for libtorrent never tells what it would have chosen.
 std::string make_peer_id() {
@@ -75,6 +79,8 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   s.set_int(sp::min_reconnect_time, 1);
   s.set_int(sp::peer_connect_timeout, connect_seconds);
   s.set_int(sp::max_failcount, failures_max);
+  s.set_int(sp::num_want, peers_wanted);
+  s.set_int(sp::connections_limit, connections_max);
   // The tracker decides how often.
   s.set_int(sp::min_announce_interval, announce_seconds_min);
   s.set_int(sp::in_enc_policy, sp::pe_forced);
@@ -432,9 +438,18 @@ const plan_view *bittorrent_view(bittorrent_torrent *t) {
     t->view.pieces = t->pieces.data();
     t->view.peers = t->seen.data();
     t->view.peer_count = t->seen.size();
+    t->view.swarm = static_cast<std::uint32_t>(std::max(status.num_incomplete, 0));
     return &t->view;
   } catch (const std::exception &) {
     return nullptr;
+  }
+}
+
+void bittorrent_scrape(bittorrent_torrent *t) {
+  try {
+    t->handle.scrape_tracker();
+  } catch (const std::exception &) {
+    // A torrent that is gone has told BITTORRENT_FAILED.
   }
 }
 

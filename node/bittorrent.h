@@ -98,6 +98,9 @@ void bittorrent_remove(struct bittorrent *b, struct bittorrent_torrent *t);
  * more. */
 const struct plan_view *bittorrent_view(struct bittorrent_torrent *t);
 
+/** Asks the tracker how many peers there are by now, for the view. */
+void bittorrent_scrape(struct bittorrent_torrent *t);
+
 /** Gives a piece that was had elsewhere; libtorrent checks it, and BITTORRENT_PIECE or
  *  BITTORRENT_BAD_PIECE follows. \p bytes is the whole piece; copied. \return 0, or -1. */
 int bittorrent_give(struct bittorrent_torrent *t, uint32_t piece, struct slice bytes,

@@ -18,13 +18,17 @@ enum {
   AWAY_MS = 10 * 1000,   /* for so long, with an origin to go to meanwhile */
   PATIENCE_PIECES = 4,   /* how many times as long as a piece takes nothing may come of a peer */
   PATIENCE_MIN_MS = 500, /* a piece may come out of the page cache in no time */
-  PIECE_TIME_SHARE = 4,  /* one in so many is what the last piece's time counts */
+  SCRAPE_PEERS = 16,     /* who has so many may not see all there are, and asks the tracker */
+  SCRAPE_MS = 1000,      /* so long after the first look, when most will have come */
+  SCRAPE_AGAIN_MS = 5000,
+  PIECE_TIME_SHARE = 4, /* one in so many is what the last piece's time counts */
 };
 
 struct fed {
   struct feeder_torrent torrent; /* without .torrent: removed, and free for another */
   struct plan *plan;
-  unsigned char *taken; /* pieces that are being fetched or checked */
+  unsigned char *taken;  /* pieces that are being fetched or checked */
+  uint64_t scrape_at_ms; /* 0: not looked at yet */
   struct feeder_fetched fetched;
 };
 
@@ -249,6 +253,16 @@ static bool is_put_off(const struct feeder *f, const struct fed *fed) {
   return any && fed->torrent.origin == NULL && is_gateway_away(f);
 }
 
+/* What the tracker said to those who came first is soon no more so. */
+static void count_swarm(struct fed *fed, const struct plan_view *view, uint64_t now) {
+  if (fed->scrape_at_ms == 0) {
+    fed->scrape_at_ms = now + SCRAPE_MS;
+  } else if (now >= fed->scrape_at_ms && view->peer_count >= SCRAPE_PEERS) {
+    fed->scrape_at_ms = now + SCRAPE_AGAIN_MS;
+    bittorrent_scrape(fed->torrent.torrent);
+  }
+}
+
 /* Chooses among all torrents: a piece of ours, where there are any, each as likely as another. */
 static int choose(struct feeder *f, int *at, uint32_t *piece, struct error *e) {
   uint64_t now = clock_monotonic_ms();
@@ -264,6 +278,7 @@ static int choose(struct feeder *f, int *at, uint32_t *piece, struct error *e) {
     if (view == NULL) {
       continue;
     }
+    count_swarm(fed, view, now);
     if (plan_choose(fed->plan, view, fed->taken, now, patience(f), &f->seed, &choice, e) != 0) {
       return -1;
     }

@@ -1,12 +1,15 @@
 /**
  * Which piece a node fetches from the gateway next, so that all nodes together fetch each about
- * once, and nobody has to tell anybody anything: every node sees the same peers, and reckons with
+ * once, and nobody has to tell anybody anything: every node sees about the same, and reckons with
  * the same rule who takes what. Pure.
  *
- * Candidates are the pieces that neither we nor any live peer has. Of n live nodes, sorted by peer
- * id, piece p is that of the (p mod n)-th. A node takes a random one of its own. When it has none
- * it takes over from a node that has not come on for a while; else it waits, for its peers are
- * about to have what is left.
+ * Candidates are the pieces that neither we nor any live peer has. Of all nodes some eight are
+ * fetchers, by lot of their peer ids; in a swarm of no more all are. A piece is that of the one of
+ * the fetchers in sight for whom a hash of both is the least. A fetcher takes a random one of its
+ * own. When it has none it takes over from one that has not come on for a while, each at its own
+ * time; else it waits, for its peers are about to have what is left. When no piece has turned up at
+ * anybody else for a while there are twice as many fetchers, and again, until there is one in
+ * sight.
  *
  * A peer that has pieces we want, and has sent nothing and got nothing for a while, is not live:
  * its pieces are candidates again and it owns none. Else the silent death of one would stall all.
@@ -38,11 +41,13 @@ struct plan_view {
   const unsigned char *pieces; /**< those that we have, as above */
   const struct plan_peer *peers;
   size_t peer_count;
+  uint32_t swarm; /**< peers that have not got all of it, by the tracker, who knows those too that
+                     we are not connected to; 0: it has not said */
 };
 
 /** What came out. */
 struct plan_choice {
-  uint32_t own;      /**< candidates that are ours to fetch */
+  uint32_t own;      /**< candidates that are ours to fetch; none while we are no fetcher */
   uint32_t orphaned; /**< candidates whose owners have not come on for a while */
   uint32_t piece;    /**< one of the own, at random or as plan_want() says; of the orphaned where
                           there are none; undefined where there are neither */

@@ -90,13 +90,51 @@ static void what_anybody_has_or_is_coming_is_no_candidate(void **state) {
   assert_int_equal(choice.piece, 3);
 }
 
-static void nodes_share_the_pieces_in_the_order_of_their_ids(void **state) {
+/* All that are ours, by choosing until each must have turned up. */
+static uint32_t find_own(struct fixture *f, const struct plan_view *v, uint64_t now,
+                         unsigned char *out) {
+  struct plan_choice choice = {0};
+  memset(out, 0, bitfield_size(PIECES));
+  for (int i = 0; i < 1000; i++) {
+    choice = choose(f, v, nothing, now);
+    if (choice.own > 0) {
+      bitfield_set(out, choice.piece);
+    }
+  }
+  return choice.own;
+}
+
+static void nodes_share_the_pieces(void **state) {
+  static const char ids[] = "amz";
+  unsigned char all[8] = {0};
+  uint32_t sum = 0;
+  for (size_t i = 0; i < 3; i++) {
+    const struct plan_peer peers[] = {peer(ids[(i + 1) % 3], nothing),
+                                      peer(ids[(i + 2) % 3], nothing)};
+    const struct plan_view v = view(ids[i], nothing, peers, 2);
+    unsigned char own[8];
+    sum += find_own(*state, &v, 0, own);
+    for (uint32_t p = 0; p < PIECES; p++) {
+      assert_false(bitfield_has(all, p) && bitfield_has(own, p));
+    }
+    all[0] |= own[0];
+    all[1] |= own[1];
+    all[2] |= own[2];
+  }
+  assert_int_equal(sum, PIECES);
+  assert_true(all[0] == 0xff && all[1] == 0xff && all[2] == 0xf0);
+}
+
+static void who_goes_moves_no_pieces_but_its_own(void **state) {
   const struct plan_peer peers[] = {peer('z', nothing), peer('a', nothing)};
-  const struct plan_view v = view('m', nothing, peers, 2);
-  for (int i = 0; i < 100; i++) {
-    struct plan_choice choice = choose(*state, &v, nothing, 0);
-    assert_int_equal(choice.own, 7); /* 1, 4, … 19 */
-    assert_int_equal(choice.piece % 3, 1);
+  struct plan_view v = view('m', nothing, peers, 2);
+  unsigned char three[8];
+  unsigned char two[8];
+  uint32_t before = find_own(*state, &v, 0, three);
+  v.peer_count = 1;
+  assert_true(find_own(*state, &v, 0, two) > before);
+  for (uint32_t p = 0; p < PIECES; p++) {
+    assert_false(bitfield_has(three, p) && !bitfield_has(two, p));
   }
 }
 
@@ -104,48 +142,73 @@ static void who_reads_in_order_has_the_next_of_our_own_first(void **state) {
   const struct plan_peer peers[] = {peer('z', nothing), peer('a', nothing)};
   const struct plan_view v = view('m', nothing, peers, 2);
   struct fixture *f = *state;
-  static const uint32_t next[][2] = {{0, 1}, {1, 1}, {2, 4}, {19, 19}};
-  for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
-    plan_want(f->plan, next[i][0]);
+  unsigned char own[8];
+  uint32_t next = PIECES;
+  uint32_t count = find_own(f, &v, 0, own);
+  for (uint32_t p = PIECES; p-- > 0;) {
+    next = bitfield_has(own, p) ? p : next;
+    plan_want(f->plan, p);
     struct plan_choice choice = choose(f, &v, nothing, 0);
-    assert_int_equal(choice.own, 7);
-    assert_int_equal(choice.piece, next[i][1]);
+    assert_int_equal(choice.own, count);
+    assert_true(next == PIECES ? bitfield_has(own, choice.piece) : choice.piece == next);
   }
-  plan_want(f->plan, PIECES); /* none of ours is behind it: any will do */
-  assert_int_equal(choose(f, &v, nothing, 0).piece % 3, 1);
 }
 
 static void who_does_not_plan_or_is_complete_owns_nothing(void **state) {
   unsigned char all[8];
-  struct plan_peer peers[] = {peer('a', nothing), peer('b', bits(all, "11111111111111111110"))};
+  struct plan_peer peers[] = {peer('a', nothing), peer('b', bits(all, "11111111111111111111"))};
   peers[0].node = false;
   struct plan_view v = view('m', nothing, peers, 1);
   assert_int_equal(choose(*state, &v, nothing, 0).own, PIECES);
   peers[0].node = true;
-  assert_int_equal(choose(*state, &v, nothing, 0).own, PIECES / 2);
-  v.peer_count = 2; /* one piece is left, and it is that of the second of three */
-  struct plan_choice choice = choose(*state, &v, nothing, 0);
-  assert_int_equal(choice.own, 0);
-  assert_int_equal(choice.orphaned, 0);
+  assert_in_range(choose(*state, &v, nothing, 0).own, 1, PIECES - 1);
+  v.peer_count = 2;
+  assert_int_equal(choose(*state, &v, nothing, 0).own, 0); /* all is there */
+  peers[1].pieces = nothing;                               /* it says so, and shows none of them */
+  assert_in_range(choose(*state, &v, nothing, 0).own, 1, PIECES - 1);
+  peers[0].node = false;
+  assert_int_equal(choose(*state, &v, nothing, 0).own, PIECES);
 }
 
 static void takes_over_from_who_has_not_come_on(void **state) {
   unsigned char some[8];
-  unsigned char more[8];
   unsigned char ours[8];
-  struct plan_peer other = peer('a', bits(some, "10000000000000000000"));
-  struct plan_view v = view('m', bits(ours, "11011111111111111111"), &other, 1);
-  struct plan_choice choice = choose(*state, &v, nothing, 0);
-  assert_int_equal(choice.own + choice.orphaned, 0); /* 2 is the other's */
-  choice = choose(*state, &v, nothing, PATIENCE);
+  struct plan_peer other = peer('a', nothing);
+  struct plan_view v = view('m', nothing, &other, 1);
+  uint32_t own = find_own(*state, &v, 0, ours);
+  v.pieces = ours;
+  struct plan_choice choice = choose(*state, &v, nothing, PATIENCE);
   assert_int_equal(choice.own + choice.orphaned, 0);
-  other = peer('a', bits(more, "11000000000000000000")); /* it has come on */
-  choice = choose(*state, &v, nothing, PATIENCE + 1);
-  assert_int_equal(choice.own + choice.orphaned, 0);
-  choice = choose(*state, &v, nothing, UINT64_C(2) * PATIENCE + 2);
+  uint32_t left = PIECES - own;
+  for (uint32_t p = 0; p < PIECES; p++) { /* it comes on */
+    if (!bitfield_has(ours, p)) {
+      memset(some, 0, sizeof some);
+      bitfield_set(some, p);
+      break;
+    }
+  }
+  other = peer('a', some);
+  assert_int_equal(choose(*state, &v, nothing, PATIENCE).orphaned, 0);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(2) * PATIENCE).orphaned, 0);
+  choice = choose(*state, &v, nothing, UINT64_C(6) * PATIENCE + 1);
   assert_int_equal(choice.own, 0);
-  assert_int_equal(choice.orphaned, 1);
-  assert_int_equal(choice.piece, 2);
+  assert_int_equal(choice.orphaned, left - 1);
+  assert_false(bitfield_has(ours, choice.piece) || bitfield_has(some, choice.piece));
+}
+
+static void not_all_take_over_at_the_same_time(void **state) {
+  unsigned char theirs[8] = {0};
+  unsigned char ours[8];
+  struct plan_peer other = peer('a', theirs);
+  struct plan_view v = view('m', nothing, &other, 1);
+  uint32_t left = PIECES - find_own(*state, &v, 0, ours);
+  v.pieces = ours;
+  uint32_t half = 0;
+  for (uint64_t now = PATIENCE; half == 0; now++) {
+    assert_true(now <= UINT64_C(5) * PATIENCE + 1);
+    half = choose(*state, &v, nothing, now).orphaned;
+  }
+  assert_true(half < left);
 }
 
 static void who_has_what_we_want_and_is_silent_is_not_live(void **state) {
@@ -166,10 +229,81 @@ static void who_has_what_we_want_and_is_silent_is_not_live(void **state) {
 static void whom_we_want_nothing_of_may_be_silent(void **state) {
   const struct plan_peer other = peer('a', nothing);
   const struct plan_view v = view('m', nothing, &other, 1);
-  assert_int_equal(choose(*state, &v, nothing, 0).own, PIECES / 2);
+  uint32_t own = choose(*state, &v, nothing, 0).own;
+  assert_in_range(own, 1, PIECES - 1);
   struct plan_choice choice = choose(*state, &v, nothing, UINT64_C(10) * PATIENCE);
-  assert_int_equal(choice.own, PIECES / 2);
-  assert_int_equal(choice.orphaned, PIECES / 2); /* though it may be taken over from */
+  assert_int_equal(choice.own, own);
+  assert_int_equal(choice.orphaned, PIECES - own); /* though it may be taken over from */
+}
+
+/* Nodes whose ids are random, of whom each sees nobody. */
+static uint32_t count_fetchers(struct fixture *f, uint32_t swarm, uint64_t quiet_ms) {
+  uint32_t fetchers = 0;
+  for (int i = 0; i < 1000; i++) {
+    struct plan *plan = plan_new();
+    struct plan_view v = view('m', nothing, NULL, 0);
+    struct plan_choice choice;
+    for (size_t byte = 0; byte < PEER_ID; byte++) {
+      v.self[byte] = (unsigned char)plan_roll(&f->seed, 256);
+    }
+    v.swarm = swarm;
+    assert_int_equal(plan_choose(plan, &v, nothing, 0, PATIENCE, &f->seed, &choice, NULL), 0);
+    assert_int_equal(plan_choose(plan, &v, nothing, quiet_ms, PATIENCE, &f->seed, &choice, NULL),
+                     0);
+    assert_true(choice.own == 0 || choice.own == PIECES);
+    fetchers += choice.own > 0 ? 1 : 0;
+    plan_free(plan);
+  }
+  return fetchers;
+}
+
+static void of_many_nodes_few_fetch_and_more_while_nothing_comes(void **state) {
+  enum { QUIET = 2 * PATIENCE + 1 };
+  assert_int_equal(count_fetchers(*state, 8, 0), 1000);
+  assert_in_range(count_fetchers(*state, 1000, 0), 1, 20); /* some 8 */
+  assert_in_range(count_fetchers(*state, 1000, QUIET - 1), 1, 20);
+  assert_in_range(count_fetchers(*state, 1000, 3 * QUIET), 40, 90); /* some 64 */
+  assert_int_equal(count_fetchers(*state, 1000, 7 * QUIET), 1000);
+}
+
+static void what_the_tracker_counts_are_not_all_nodes(void **state) {
+  struct plan_peer peers[99];
+  for (char i = 0; i < 99; i++) {
+    peers[(size_t)i] = peer((char)(i + 1), nothing);
+    peers[(size_t)i].node = false;
+  }
+  struct plan_view v = view('m', nothing, peers, 99);
+  v.swarm = 700; /* of a hundred that we see, and are, one is a node */
+  assert_int_equal(choose(*state, &v, nothing, 0).own, PIECES);
+}
+
+/* Of a swarm of thousands nobody can be reached but one who takes from us. */
+static void what_we_fetched_ourselves_is_no_news(void **state) {
+  unsigned char ours[8] = {0};
+  struct plan_peer other = peer('a', ours);
+  other.node = false;
+  struct plan_view v = view('m', ours, &other, 1);
+  v.swarm = 1000000;
+  struct plan_choice choice = choose(*state, &v, nothing, 0);
+  assert_int_equal(choice.own, 0);
+  uint64_t now = UINT64_C(100) * PATIENCE;
+  for (uint32_t i = 0; i < PIECES; i++) {
+    choice = choose(*state, &v, nothing, now++);
+    assert_int_equal(choice.own, PIECES - i);
+    bitfield_set(ours, choice.piece);
+  }
+}
+
+static void news_send_back_those_who_fetched_for_want_of_any(void **state) {
+  unsigned char theirs[8];
+  struct plan_peer other = peer('a', nothing);
+  other.node = false;
+  struct plan_view v = view('m', nothing, &other, 1);
+  v.swarm = 1000000;
+  choose(*state, &v, nothing, 0);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(100) * PATIENCE).own, PIECES);
+  other.pieces = bits(theirs, "00010000000000000000");
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(100) * PATIENCE + 1).own, 0);
 }
 
 static void what_goes_away_is_forgotten(void **state) {
@@ -227,7 +361,14 @@ int main(void) {
       cmocka_unit_test_setup_teardown(alone_all_are_own, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_anybody_has_or_is_coming_is_no_candidate, set_up,
                                       tear_down),
-      cmocka_unit_test_setup_teardown(nodes_share_the_pieces_in_the_order_of_their_ids, set_up,
+      cmocka_unit_test_setup_teardown(nodes_share_the_pieces, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(who_goes_moves_no_pieces_but_its_own, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(not_all_take_over_at_the_same_time, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(of_many_nodes_few_fetch_and_more_while_nothing_comes, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(what_the_tracker_counts_are_not_all_nodes, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_we_fetched_ourselves_is_no_news, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(news_send_back_those_who_fetched_for_want_of_any, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(who_reads_in_order_has_the_next_of_our_own_first, set_up,
                                       tear_down),
