@@ -103,6 +103,16 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   return s;
 }
 
+// To libtorrent the peers of private networks are a class of their own, which the session's rates
+// are not for; and that is where most nodes are.
+void limit_private(lt::session &session, const bittorrent_options &o) {
+  const auto id = lt::session::local_peer_class_id;
+  lt::peer_class_info peers = session.get_peer_class(id);
+  peers.upload_limit = rate(o.upload_rate);
+  peers.download_limit = rate(o.download_rate);
+  session.set_peer_class(id, peers);
+}
+
 // Reads and writes, where the default maps files: a full disk is an error then and no SIGBUS, and a
 // blob of any size takes no memory.
 lt::session_params make_params(const bittorrent_options &o, const std::string &peer_id) {
@@ -187,6 +197,7 @@ int bittorrent_start(const bittorrent_options *o, bittorrent **out, error *e) {
     b->lower_port = o->lower_port;
     b->upper_port = o->upper_port;
     b->session = std::make_unique<lt::session>(make_params(*o, b->peer_id));
+    limit_private(*b->session, *o);
     const auto wake = o->wake;
     const auto arg = o->arg;
     b->session->set_alert_notify([wake, arg] { wake(arg); });

@@ -235,7 +235,7 @@ def test_the_gateway_goes_in_the_middle(tmp_path, monkeypatch):
     """Where swarms are under a CA, and a certificate is due meanwhile."""
     ca = Authority(str(tmp_path / "ca"), "swarm")
     monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=0")  # as in test_agent_tls.py
-    made = World(tmp_path, swarm_tls={"ca_certificate": ca.cert, "ca_key": ca.write_key(), "ttl": "2s"})
+    made = World(tmp_path, {"swarm_tls": {"ca_certificate": ca.cert, "ca_key": ca.write_key(), "ttl": "2s"}})
     try:
         with made.agent(tmp_path / "agent", download_rate="2MiB") as agent:
             agent.ask(made.path("manifests/1"))
@@ -313,9 +313,12 @@ def test_the_second_agent_takes_it_from_the_first(world, tmp_path):
         assert seen["from_peers"] > 0.5 * world.size, seen
 
 
-def test_agents_that_begin_at_once_share_a_copy(world, tmp_path):
+def test_agents_that_begin_at_once_share_a_copy(tmp_path):
+    """Where the gateway is slower than they are."""
     with contextlib.ExitStack() as stack:
-        agents = [stack.enter_context(world.agent(tmp_path / str(number), download_rate="2MiB")) for number in range(4)]
+        world = World(tmp_path, {"webseed": {"max_rate": "4MiB"}})
+        stack.callback(world.stop)
+        agents = [stack.enter_context(world.agent(tmp_path / str(number))) for number in range(4)]
         got = []
         pulls = [threading.Thread(target=lambda one=agent: got.append(pull_all(world, one))) for agent in agents]
         for pull in pulls:

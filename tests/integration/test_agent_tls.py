@@ -22,13 +22,17 @@ from support.swarm_tls import HELLO, steal
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Of its gateway's two registries all swarms are under a CA, by certificates that are good for 6 seconds."""
+    """
+    Of its gateway's two registries all swarms are under a CA, by certificates that are good for 6 seconds. It is
+    slower than agents are.
+    """
     folder = tmp_path_factory.mktemp("agent_tls")
     ca = Authority(str(folder / "ca"), "swarm")
     with pytest.MonkeyPatch.context() as patch:
         # libtorrent 2.0.8 does not free the names of a certificate that it has verified.
         patch.setenv("ASAN_OPTIONS", "detect_leaks=0")
-        made = World(folder, swarm_tls={"ca_certificate": ca.cert, "ca_key": ca.write_key(), "ttl": "6s"})
+        made = World(folder, {"swarm_tls": {"ca_certificate": ca.cert, "ca_key": ca.write_key(), "ttl": "6s"},
+                              "webseed": {"max_rate": "4MiB"}})
         made.ca = ca
         yield made
         made.stop()
@@ -57,7 +61,7 @@ def both(world, plain, folder):
     """An agent that has the private registry's images of the world's gateway, and the public one's of another."""
     lower = free_port()
     return Agent(folder, {world.private.address: world.gate.gateway_url, world.public.address: plain.gateway_url},
-                 authfile=world.private.auth_file("alice"), download_rate="4MiB", ports={"lower": lower, "upper": lower + 9})
+                 authfile=world.private.auth_file("alice"), ports={"lower": lower, "upper": lower + 9})
 
 
 def fetch(world, agent, image, registry):
@@ -119,7 +123,7 @@ def dial(infohash, port):
 
 
 def test_agents_exchange_by_tls(world, first, tmp_path):
-    with world.agent(tmp_path / "second", download_rate="4MiB") as second, Skopeo() as client:
+    with world.agent(tmp_path / "second") as second, Skopeo() as client:
         _, conf = second.install(tmp_path / "root")
         client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
         assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
@@ -131,8 +135,8 @@ def test_agents_exchange_by_tls(world, first, tmp_path):
 
 def test_agents_that_begin_at_once_share_a_copy_and_have_a_certificate_each(world, tmp_path):
     before = certificates(world)
-    with world.agent(tmp_path / "first", download_rate="4MiB") as first, \
-            world.agent(tmp_path / "second", user=None, require_credentials=True, download_rate="4MiB") as second:
+    with world.agent(tmp_path / "first") as first, \
+            world.agent(tmp_path / "second", user=None, require_credentials=True) as second:
         pulls = [threading.Thread(target=pull_all, args=(world, first)),
                  threading.Thread(target=lambda: pull_all(world, second, **basic("alice", USERS["alice"])))]
         for pull in pulls:
@@ -149,7 +153,7 @@ def test_with_and_without_a_ca_side_by_side(world, tmp_path):
     """Of two gateways, one without a CA. Torrents of the other one are not had without a certificate, on neither port."""
     small_image(str(tmp_path / "image"), "plain", (3_000_000,))
     world.public.push(f"oci:{tmp_path / 'image'}:1", "team/plain:1", None)
-    with Gate(str(tmp_path / "plain"), [{"name": world.public.address, "url": world.public.url}]) as plain:
+    with Gate(str(tmp_path / "plain"), [{"name": world.public.address, "url": world.public.url}], gateway={"webseed": {"max_rate": "4MiB"}}) as plain:
         with both(world, plain, tmp_path / "first") as first, both(world, plain, tmp_path / "second") as second:
             for image, registry in ("team/app", world.private), ("team/plain", world.public):
                 fetch(world, first, image, registry)
@@ -169,7 +173,7 @@ def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
     """Whoever dials the seed sees one that holds, until two others have come in its place; the first has run out then."""
     lower = free_port()
     with world.agent(tmp_path / "first", ports={"lower": lower, "upper": lower}) as first, \
-            world.agent(tmp_path / "second", download_rate="4MiB") as second:
+            world.agent(tmp_path / "second") as second:
         pull_all(world, first)
         await_seeding(world, first)
         infohash, before = layer(world.gate, world.private, "alice")["infohash"], certificates(world)

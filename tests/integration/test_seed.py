@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from datetime import datetime
 
 import pytest
@@ -54,6 +55,20 @@ def test_another_node_takes_it_from_the_seed(world, tmp_path, source):
         assert seed.popen.wait(20) == 0, seed.output()
     assert seeds(world) == 0
     assert not [name for name in os.listdir(tmp_path) if name.startswith("swarmgate-")]
+
+
+@pytest.mark.parametrize("which", ["upload", "download"])
+def test_rates_hold_among_neighbours(world, tmp_path, which):
+    """However slow the machine is, so fast it may not be."""
+    options = {"upload": [], "download": []}
+    options[which] = [f"--{which}-rate", "1MiB"]
+    with Process(seed_command(world, "--from", f"oci:{world.folder}/image:1", *options["upload"])) as seed:
+        wait_for("the seed at the tracker", 20, lambda: seeds(world) == 1)
+        begun = time.monotonic()
+        told = world.pull(tmp_path / "layout", "--skip-webseed", *options["download"])
+        assert time.monotonic() - begun > told["size"] / 2**20 / 2
+        seed.popen.send_signal(signal.SIGINT)
+        assert seed.popen.wait(20) == 0, seed.output()
 
 
 def test_ends_at_its_duration(world):

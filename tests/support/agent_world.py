@@ -41,10 +41,11 @@ def blobs_of(layout, digest):
 class World:
     """
     team/app:1 is in both registries, and has `digest`, `blobs` and `size`; team/many:1 is in the private one, and has
-    an image for each of `platforms`. Alice may read both. `gate` is laid over the gateway's configuration.
+    an image for each of `platforms`. Alice may read both. `gateway` is laid over that key of
+    the gate's configuration, `gate` over the others.
     """
 
-    def __init__(self, folder, swarm_tls=None, **gate):
+    def __init__(self, folder, gateway=None, **gate):
         self.folder = folder
         self.private = Registry(str(folder / "private"), USERS).start()
         self.public = Registry(str(folder / "public"), {}).start()
@@ -62,7 +63,7 @@ class World:
         rows = [{"name": self.private.address, "url": self.private.url,
                  "credentials": {"username": "gateway", "password_file": "gateway.pass"}},
                 {"name": self.public.address, "url": self.public.url}]
-        self.gate = Gate(str(folder / "gate"), rows, gateway={"cache": {"path": "cache"}, "swarm_tls": swarm_tls}, **gate).start()
+        self.gate = Gate(str(folder / "gate"), rows, gateway={"cache": {"path": "cache"}, **(gateway or {})}, **gate).start()
         self.blobs = blobs_of(self.layout, self.digest)
         self.size = sum(blob["size"] for blob in self.blobs)
 
