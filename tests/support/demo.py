@@ -42,7 +42,7 @@ PATIENCE = 120
 SHOWN = {"none": "TLS, no certificate", "another CA's": "TLS, by a CA of his own",
          "a CA's of the same name": "TLS, by a CA of the same name", "expired": "TLS, by our CA, but run out",
          "not yet": "TLS, by our CA, not yet valid", "another torrent's": "TLS, by our CA, another torrent's"}
-OURS = "alice's own, for comparison"
+OURS = "alice's certificate, to compare"
 
 
 def say(text):
@@ -285,12 +285,12 @@ class Demo:
             ways[OURS] = lambda address: thief.by_tls(address, own)
 
         def visit(host, tried):
-            return {label: sum(way(address).size for address in host.listeners()) for label, way in tried.items()}
+            return {label: sum(way(address) for address in host.listeners()) for label, way in tried.items()}
 
         visits = [(host, self.pool.submit(visit, host, tried)) for host in peers for tried in ({"plain BitTorrent": first.plainly}, ways)]
         for host, one in visits:
             self.loot.setdefault(host, {}).update(one.result())
-        print(f"he has {amount(self.stolen(peers))}")
+        print(f"he has the layer {self.stolen(peers) / self.layer['size']:.2g} times" if self.stolen(peers) else "he has nothing")
         self.refused[act] = self.at_the_gateway(infohash, name)
 
     def stolen(self, peers):
@@ -331,7 +331,7 @@ class Demo:
                 and all(got == "refused" for act in self.refused.values() for got in act.values()))
         self.failed = self.failed or not good
         print(f"\nWho knows infohash and address of plain BitTorrent clients has their bytes: {human(self.stolen(plain))}.\n"
-              f"Under swarm TLS he has {amount(self.stolen(tls))}.")
+              f"Under swarm TLS he has {human(self.stolen(tls)) if self.stolen(tls) else 'nothing'}.")
 
     def run(self):
         self.registry_and_image()

@@ -146,10 +146,11 @@ class Thief:
         return self._dial(address, lambda plain: context.wrap_socket(plain, server_hostname=self.infohash))
 
     def _dial(self, address, wrap):
-        """What came of it, as Loot."""
+        """Bytes of the blob that came."""
         loot = Loot(self.blob)
         # A peer that does not like him closes, with or without a word; one that says nothing is waited for.
         with contextlib.suppress(OSError, EOFError), self.host.entered(), socket.create_connection(address, PATIENCE) as plain:
             with contextlib.closing(wrap(plain)) as connection:
                 loot.take(connection, self.infohash)
-        return loot
+        assert loot.size < self.blob["size"] or loot.is_the_blob(), f"{address} sent something else"
+        return loot.size
