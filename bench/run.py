@@ -1,7 +1,7 @@
 """
-./dev bench [torrents] [announces] [webseed] [nodes]: our programs against others in the same run, in turns, as the median of
-ratios; for a single figure moves by a third from minute to minute on a shared machine. Its tables are copied to
-docs/performance.md.
+./dev bench [torrents] [announces] [webseed] [nodes] [simulation]: our programs against others in the same run, in turns,
+as the median of ratios; for a single figure moves by a third from minute to minute on a shared machine. Its tables are
+copied to docs/performance.md.
 """
 
 import os
@@ -12,10 +12,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from announces import announces  # noqa: E402
 from nodes import nodes  # noqa: E402
+from simulation import simulation  # noqa: E402
 from torrents import torrents  # noqa: E402
 from webseed import webseed  # noqa: E402
 
-PARTS = {"torrents": torrents, "announces": announces, "webseed": webseed, "nodes": nodes}
+PARTS = {"torrents": torrents, "announces": announces, "webseed": webseed, "nodes": nodes,
+         "simulation": simulation}
 
 
 def main(wanted):
