@@ -1,11 +1,17 @@
 """
 N nodes that start the same private image within a second, each on a host of its own with a link of 200 Mbit/s, and
 registry, gateway and tracker behind one of 100 Mbit/s: how many copies leave the registry and the gateway, and when the
-last node is done. Beside it, in the same run, skopeo straight from the registry.
+last node is done. Beside it, in the same run, skopeo straight from the registry, and plain BitTorrent: a libtorrent
+client a node with the gateway's ordinary torrents, whose webseed each of them has. What of the time is the machine's and
+not the links' can be told by the CPU time that all took.
+
+SWARMGATE_NODES="8 16", SWARMGATE_HOW="swarmgate libtorrent" and SWARMGATE_TROUBLES="tracker dies,one dies" choose.
 """
 
+import hashlib
 import json
 import os
+import resource
 import shutil
 import statistics
 import sys
@@ -23,6 +29,7 @@ REGISTRY_RATE = 100  # Mbit/s
 NODE_RATE = 200
 USERS = {"alice": "correct horse", "gateway": "battery staple"}
 PATIENCE = 600
+TRACKER_AWAY = "tracker never there"
 
 
 class Swarm:
@@ -42,8 +49,11 @@ class Swarm:
         os.chmod(os.path.join(gate, "gateway.pass"), 0o600)
         row = {"name": self.registry.address, "url": self.registry.url,
                "credentials": {"username": "gateway", "password_file": "gateway.pass"}}
-        self.gate = Gate(gate, [row], host=self.hub.address, prefix=self.hub.prefix,
-                         gateway={"cache": {"path": "cache"}}).start()
+        # The tracker is a process of its own, so that each can die alone.
+        tracker = f"{self.hub.address}:6970"
+        self.gate = Gate(gate, [row], host=self.hub.address, prefix=self.hub.prefix, gateway={"cache": {"path": "cache"}},
+                         tracker={"url": f"http://{tracker}/announce"}).start()
+        self.tracker = self.make_tracker(os.path.join(folder, "tracker"), tracker).start()
         blobs = os.path.join(folder, "image", "blobs", "sha256")
         self.size = sum(os.path.getsize(os.path.join(blobs, name)) for name in os.listdir(blobs))
         self.auth = self.registry.auth_file("alice")
@@ -51,6 +61,19 @@ class Swarm:
                        "--config", self.gate.config, "--authfile", self.auth)
         self.nobody = self.registry.auth_file(None)
         self.hosts = []
+
+    def make_tracker(self, folder, listen):
+        os.makedirs(folder)
+        with open(os.path.join(folder, "announce.jwks.json"), "w", encoding="utf-8") as f:
+            f.write(self.gate.tool("key", "jwks", self.gate.key).stdout)
+        trust = {"issuer": "swarmgate", "audience": "swarmgate-tracker", "keys": "announce.jwks.json",
+                 "algorithms": ["ES256"], "accept": ["swarm"]}
+        return Gate(folder, host=self.hub.address, prefix=self.hub.prefix,
+                    tracker={"listen": [listen], "revocations": self.gate.gateway_url + "/v1/revocations"},
+                    auth={"signing_keys": None, "trust": [trust]})
+
+    def servers(self):
+        return [gate.process for gate in (self.gate, self.tracker) if gate.process] + [self.registry.process]
 
     def limit(self, nodes):
         while len(self.hosts) < nodes:
@@ -84,6 +107,7 @@ class Swarm:
                 self.auth, f"docker://{self.registry.address}/team/app:1", f"oci:{layout}:1"]
 
     def stop(self):
+        self.tracker.stop()
         self.gate.stop()
         self.registry.stop()
 
@@ -112,26 +136,109 @@ class Node:
         text = self.process.output()
         return json.loads(text[text.index("{"):text.rindex("}") + 1]) if "{" in text else None
 
+    def blobs(self):
+        folder = os.path.join(self.layout, "blobs", "sha256")
+        return {name: os.path.join(folder, name) for name in os.listdir(folder)}
 
-def at_once(swarm, count, command, trouble=None):
-    """Runs them, makes trouble, and gives the seconds of those who have to finish, and what they said."""
+    def stop(self):
+        self.process.stop()
+
+
+class PlainNode:
+    """The same of a client that knows nothing of us; it has its torrents before the clock runs."""
+
+    honest = True
+
+    def __init__(self, swarm, number, folder, torrents):
+        host = swarm.hosts[number]
+        self.files = os.path.join(folder, str(number))
+        self.client = Libtorrent(self.files, torrents[number], host.address, host.prefix).start()
+        self.process = self.client.process
+
+    def done_at(self):
+        return time.time() if "all complete" in self.process.lines else None
+
+    def told(self):
+        return None
+
+    def blobs(self):
+        return {name.removeprefix("sha256-"): os.path.join(self.files, name) for name in self.client.names()}
+
+    def stop(self):
+        self.client.stop()
+
+
+def check(node):
+    """All of it is what it should be."""
+    for digest, path in node.blobs().items():
+        with open(path, "rb") as f:
+            if hashlib.file_digest(f, "sha256").hexdigest() != digest:
+                sys.exit(f"bench: {path} is not what its name says")
+
+
+def finish(nodes):
+    """When each was done. All are asked in turn, for not each can say when that was."""
+    ends = {}
+
+    def look():
+        for node in nodes:
+            if node not in ends and node.done_at():
+                ends[node] = node.done_at()
+        return len(ends) == len(nodes)
+
+    wait_for("that all nodes are done", PATIENCE, look)
+    return list(ends.values())
+
+
+class Used:
+    """CPU time: of nodes that have ended, of the servers, and of the whole machine, with what else it did."""
+
+    def __init__(self, swarm):
+        self.swarm = swarm
+        self.begun = time.time()
+        self.before = self.now()
+
+    def now(self):
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        servers = 0
+        for process in self.swarm.servers():
+            with open(f"/proc/{process.popen.pid}/stat", encoding="ascii") as f:
+                servers += sum(int(text) for text in f.read().rsplit(")", 1)[1].split()[11:13])
+        with open("/proc/stat", encoding="ascii") as f:
+            user, nice, system, _idle, _wait, irq, softirq = (int(text) for text in f.readline().split()[1:8])
+        ticks = os.sysconf("SC_CLK_TCK")
+        return children.ru_utime + children.ru_stime, servers / ticks, (user + nice + system + irq + softirq) / ticks
+
+    def machine(self):
+        """Share of all cores' time that was not idle, so far."""
+        return (self.now()[2] - self.before[2]) / (time.time() - self.begun) / os.cpu_count()
+
+    def processes(self):
+        now = self.now()
+        return now[0] - self.before[0], max(now[1] - self.before[1], 0)
+
+
+def at_once(swarm, count, make, trouble=None):
+    """Runs them and makes trouble. Gives the seconds of those who have to finish, what they said, and the CPU's part."""
     folder = os.path.join(swarm.folder, "nodes")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    begun = time.time()
-    nodes = [Node(swarm, number, folder, command) for number in range(count)]
+    used = Used(swarm)
+    nodes = [make(number, folder) for number in range(count)]
     helpers = []
     try:
         if trouble:
             helpers = trouble(swarm, nodes, folder) or []
         honest = [node for node in nodes if node.honest]
-        ends = [wait_for(node.layout, PATIENCE, node.done_at) - begun for node in honest]
+        ends = [end - used.begun for end in finish(honest)]
+        busy = used.machine()
     finally:
-        for process in [*(node.process for node in nodes), *helpers]:
+        for process in [*nodes, *helpers]:
             process.stop()
+    cpu = used.processes()
     for node in honest:
-        run(["skopeo", "inspect", f"oci:{node.layout}:1"])
-    return ends, [told for told in (node.told() for node in honest) if told]
+        check(node)
+    return ends, [told for told in (node.told() for node in honest) if told], cpu, busy
 
 
 def half_way(swarm, node):
@@ -167,11 +274,27 @@ def one_has_no_right(swarm, nodes, folder):
         sys.exit(f"bench: who has no right ended with {status}: {nodes[-1].process.output()}")
 
 
+def kill(gate):
+    gate.process.popen.kill()
+    gate.process.wait_end()
+    gate.process = None
+
+
+def gateway_dies(swarm, nodes, _folder):
+    half_way(swarm, nodes[0])
+    kill(swarm.gate)
+
+
+def tracker_dies(swarm, nodes, _folder):
+    half_way(swarm, nodes[0])
+    kill(swarm.tracker)
+
+
 def gateway_and_tracker_die(swarm, nodes, _folder):
     half_way(swarm, nodes[0])
-    swarm.gate.process.popen.kill()
-    swarm.gate.process.popen.wait()
-    swarm.gate.process = None
+    kill(swarm.gate)
+    kill(swarm.tracker)
+
 
 
 def one_sends_garbage(swarm, _nodes, folder):
@@ -199,48 +322,72 @@ def sent_by_gateway(swarm):
     return sum(int(line.split("webseed: sent ")[1].split()[0]) for line in lines if "webseed: sent " in line)
 
 
-def measure(swarm, count, name, command, trouble=None):
+def measure(swarm, count, name, how, trouble=None):
     before = swarm.registry.bytes_sent()
     sent_before = sent_by_gateway(swarm)
-    ends, told = at_once(swarm, count, command, trouble)
+    ends, told, (nodes_cpu, servers_cpu), busy = at_once(swarm, count, how(swarm, count), trouble)
     registry = (swarm.registry.bytes_sent() - before) / swarm.size
     gateway = (sent_by_gateway(swarm) - sent_before) / swarm.size
-    peers = sum(node["from_peers"] for node in told)
-    share = peers / (count * swarm.size)
+    # Of a plain client: what did not come from the gateway.
+    peers = sum(node["from_peers"] for node in told) / (len(ends) * swarm.size) if told else 1 - gateway / count
     ideal = swarm.size * 8 / (REGISTRY_RATE * 1e6)
-    print(f"| {count} | {name} | {registry:.3f} | {gateway:.3f} | {min(ends):.1f} | {statistics.median(ends):.1f} | "
-          f"{max(ends):.1f} | {max(ends) / ideal:.2f} | {share:.0%} |", flush=True)
+    by_swarm = f"{gateway:.3f} | {{}} | {max(peers, 0):.0%}" if gateway > 0 else "- | {} | -"
+    times = f"{min(ends):.1f} | {statistics.median(ends):.1f} | {max(ends):.1f} | {max(ends) / ideal:.2f}"
+    print(f"| {count} | {name} | {registry:.3f} | {by_swarm.format(times)} | {nodes_cpu:.1f} | {servers_cpu:.1f} | {busy:.0%} |",
+          flush=True)
 
 
 def cold(swarm):
-    """The gateway anew, with its torrents and without its blobs."""
+    """The gateway anew, with its torrents and without its blobs, and a tracker that knows nobody."""
+    swarm.tracker.stop()
     swarm.gate.stop()
     shutil.rmtree(os.path.join(swarm.folder, "gate", "cache"), ignore_errors=True)
     swarm.gate.start()
     swarm.gate_process = swarm.gate.process
+    swarm.tracker.start()
 
 
+def by_swarmgate(swarm, _count):
+    return lambda number, folder: Node(swarm, number, folder, swarm.pull)
+
+
+def by_skopeo(swarm, _count):
+    return lambda number, folder: Node(swarm, number, folder, swarm.skopeo)
+
+
+def by_libtorrent(swarm, count):
+    folder = os.path.join(swarm.folder, "torrents")
+    shutil.rmtree(folder, ignore_errors=True)
+    torrents = [swarm.torrents(swarm.hosts[number], os.path.join(folder, str(number))) for number in range(count)]
+    return lambda number, folder: PlainNode(swarm, number, folder, torrents)
+
+
+HOWS = {"swarmgate": by_swarmgate, "libtorrent": by_libtorrent, "skopeo": by_skopeo}
 TROUBLES = {"one dies": one_dies, "one loses its link": one_vanishes, "one comes late": one_is_late,
-            "one sends garbage": one_sends_garbage, "one has no right": one_has_no_right,
-            "gateway and tracker die": gateway_and_tracker_die}
+            "one sends garbage": one_sends_garbage, "one has no right": one_has_no_right, "gateway dies": gateway_dies,
+            "tracker dies": tracker_dies, "gateway and tracker die": gateway_and_tracker_die,
+            TRACKER_AWAY: None}
 
 
 def nodes(folder):
-    counts = [int(text) for text in os.environ.get("SWARMGATE_NODES", "1 2 4 8 16").split()]
-    troubles = os.environ.get("SWARMGATE_TROUBLES", ",".join(TROUBLES)).split(",")
+    counts = [int(text) for text in os.environ.get("SWARMGATE_NODES", "1 2 4 8 16 32").split()]
+    hows = os.environ.get("SWARMGATE_HOW", " ".join(HOWS)).split()
+    troubles = [text for text in os.environ.get("SWARMGATE_TROUBLES", ",".join(TROUBLES)).split(",") if text]
     with Network() as network:
         swarm = Swarm(folder, network)
         swarm.limit(max([*counts, 9]))
-        print("| nodes | how | copies from the registry | from the gateway | first, s | median | last | × ideal | from peers |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        print("| nodes | how | copies from the registry | from the gateway | first, s | median | last | × ideal | from peers "
+              "| CPU s, nodes | CPU s, servers | machine busy |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         try:
             for count in counts:
-                cold(swarm)
-                measure(swarm, count, "swarmgate", swarm.pull)
-                if count <= 2 or os.environ.get("SWARMGATE_SKOPEO"):
-                    measure(swarm, count, "skopeo", swarm.skopeo)
+                for how in hows:
+                    cold(swarm)
+                    measure(swarm, count, how, HOWS[how])
             for name in troubles:
                 cold(swarm)
-                measure(swarm, 8, name, swarm.pull, TROUBLES[name])
+                if name == TRACKER_AWAY:
+                    swarm.tracker.stop()
+                measure(swarm, 8, name, by_swarmgate, TROUBLES[name])
         finally:
             swarm.stop()
