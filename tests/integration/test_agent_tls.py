@@ -57,11 +57,11 @@ def certificates(world, user="alice"):
     return sum(event.get("kind") == "certificate" and event["sub"].endswith("/" + user) for event in told)
 
 
-def both(world, plain, folder):
+def both(world, plain, folder, ports=10):
     """An agent that has the private registry's images of the world's gateway, and the public one's of another."""
     lower = free_port()
     return Agent(folder, {world.private.address: world.gate.gateway_url, world.public.address: plain.gateway_url},
-                 authfile=world.private.auth_file("alice"), ports={"lower": lower, "upper": lower + 9})
+                 authfile=world.private.auth_file("alice"), ports={"lower": lower, "upper": lower + ports - 1})
 
 
 def fetch(world, agent, image, registry):
@@ -167,6 +167,20 @@ def test_with_and_without_a_ca_side_by_side(world, tmp_path):
             assert dial(public["infohash"], plainly) and not dial(secret["infohash"], plainly)
             assert steal(by_tls, secret["infohash"]) == b""
             assert steal(by_tls, secret["infohash"], certify(world, secret["digest"])).startswith(HELLO)
+
+
+def test_a_single_port_is_for_the_kind_that_comes_first(world, tmp_path):
+    small_image(str(tmp_path / "image"), "single", (100_000,))
+    world.public.push(f"oci:{tmp_path / 'image'}:1", "team/single:1", None)
+    with Gate(str(tmp_path / "plain"), [{"name": world.public.address, "url": world.public.url}]) as plain:
+        with both(world, plain, tmp_path / "first", ports=1) as first, world.agent(tmp_path / "second") as second:
+            pull_all(world, first)
+            await_seeding(world, first)
+            manifest = json.loads(first.ask(world.path("manifests/1", "team/single", world.public)).body)
+            assert first.ask(world.path("blobs/" + manifest["layers"][0]["digest"], "team/single", world.public)).status == 404
+            first.process.wait_line("or we ourselves: torrents under a CA want another port")
+            pull_all(world, second)
+            assert second.status()["from_peers"] > 0.5 * world.size
 
 
 def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
