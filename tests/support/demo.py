@@ -327,7 +327,7 @@ class Demo:
         print()
         print_table([("", "act one", "act two"), *((label, got, self.refused[2][label]) for label, got in self.refused[1].items())])
         plain, tls = self.peers[:3], self.peers[3:]
-        good = (self.stolen(tls) == 0 and all(self.loot[host][OURS] > 0 for host in tls[:3])
+        good = (self.stolen(tls) == 0 and all(self.loot[host][OURS] > 0 for host in tls)
                 and all(got == "refused" for act in self.refused.values() for got in act.values()))
         self.failed = self.failed or not good
         print(f"\nWho knows infohash and address of plain BitTorrent clients has their bytes: {human(self.stolen(plain))}.\n"
