@@ -8,10 +8,10 @@ from datetime import datetime
 
 import pytest
 
+from support.agent_world import many_platforms
 from support.announce import scrape
 from support.process import Process, binary, run, wait_for
 from support.registry_clients import Containerd, Podman
-from test_agent import many_platforms
 from test_pull import USERS, World
 from test_pull_destinations import without
 

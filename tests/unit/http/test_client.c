@@ -5,6 +5,7 @@
 #include "unit/cmocka_all.h"
 
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -607,6 +608,7 @@ static void starting_within_an_event(void **state) {
 }
 
 int main(void) {
+  signal(SIGPIPE, SIG_IGN);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(get),
       cmocka_unit_test(head_and_post),

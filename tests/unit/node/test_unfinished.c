@@ -42,11 +42,25 @@ static void what_is_done_leaves_nothing(void **state) {
 
 static void what_is_not_ours_stays(void **state) {
   struct fixture *f = *state;
-  fixture_folder(f, "a.unfinished");
+  assert_int_equal(mkdir(fixture_path(f, "a.unfinished"), 0700), 0);
   fixture_write(f, "a.unfinished/mine", SLICE("x"));
   unfinished_close(must_take(f, "a"), true);
   assert_true(is_there(f, "a.unfinished/mine"));
   assert_false(is_there(f, "a.unfinished/lock"));
+}
+
+/* Somebody else has made it, with links in it to what he would have removed or written to. */
+static void somebody_elses_is_not_taken(void **state) {
+  struct fixture *f = *state;
+  struct unfinished *u;
+  fixture_folder(f, "his");
+  fixture_write(f, "his/thesis", SLICE("x"));
+  fixture_folder(f, "a.unfinished");
+  assert_int_equal(chmod(fixture_path(f, "a.unfinished"), 0777), 0);
+  assert_int_equal(symlink(fixture_path(f, "his"), fixture_path(f, "a.unfinished/making")), 0);
+  assert_int_equal(unfinished_beside(fixture_path(f, "a"), &u, &f->e), -1);
+  assert_non_null(strstr(f->e.text, "no folder of ours alone"));
+  assert_true(is_there(f, "his/thesis"));
 }
 
 static void what_was_fetched_stays(void **state) {
@@ -190,6 +204,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(what_is_done_leaves_nothing),
       TEST(what_is_not_ours_stays),
+      TEST(somebody_elses_is_not_taken),
       TEST(what_was_fetched_stays),
       TEST(one_at_a_time),
       TEST(a_private_one),
