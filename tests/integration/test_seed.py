@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from support.agent_world import many_platforms
-from support.announce import scrape
+from support.announce import get, scrape
 from support.process import Process, binary, run, wait_for
 from support.registry_clients import Containerd, Podman
 from test_pull import USERS, World
@@ -87,6 +87,7 @@ def test_ends_when_it_is_revoked(world):
             assert "the right to this image has ended" in seed.output()
         finally:
             world.gate.tool("revoke", "remove", "--config", world.gate.config, "--sub", f"{world.registry.address}/alice")
+            wait_for("the gateway to hand out again", 20, lambda: get(world.gate.gateway, "/v1/team/app/manifests/1", world.registry.basic("alice"))[0] == 200)
 
 
 def test_a_killed_seed_is_forgotten(world):
