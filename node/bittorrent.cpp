@@ -15,6 +15,7 @@ extern "C" {
 #include <libtorrent/posix_disk_io.hpp>
 #include <libtorrent/session.hpp>
 #include <libtorrent/torrent_info.hpp>
+#include <libtorrent/torrent_peer.hpp>
 #include <libtorrent/torrent_status.hpp>
 
 #include <openssl/ssl.h>
@@ -130,13 +131,25 @@ bool has_run_out(lt::peer_connection &peer) {
   return certificate != nullptr && X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0;
 }
 
-// Drops the connection of a peer when its certificate has run out; one that has another comes back.
+// What libtorrent does not see to by itself; from its thread.
 class peer_watch : public lt::peer_plugin {
 public:
   explicit peer_watch(const lt::peer_connection_handle &peer) : peer_(peer) {
   }
 
-  // Every second, from libtorrent's thread.
+  // Notes a seed as one (BEP 21). Seeds hang up on each other upon this very message, before
+  // libtorrent 2.0.8 has done so itself, and would dial each other for ever, every second.
+  bool on_extension_handshake(const lt::bdecode_node &said) override {
+    const auto peer = peer_.native_handle();
+    if (peer != nullptr && peer->peer_info_struct() != nullptr &&
+        said.dict_find_int_value("upload_only") != 0) {
+      peer->peer_info_struct()->seed = true;
+    }
+    return true;
+  }
+
+  // Every second. Drops the connection of a peer when its certificate has run out; one that has
+  // another comes back.
   void tick() override {
     const auto peer = peer_.native_handle();
     if (peer != nullptr && !peer_.is_disconnecting() && has_run_out(*peer)) {
@@ -296,9 +309,7 @@ int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *
     if (whole) {
       p.flags |= lt::torrent_flags::upload_mode;
     }
-    if (tls) {
-      p.extensions.emplace_back(watch_torrent);
-    }
+    p.extensions.emplace_back(watch_torrent);
     t->handle = b->session->add_torrent(std::move(p));
     *out = t.get();
     b->torrents.push_back(std::move(t));

@@ -9,8 +9,10 @@ import signal
 import socket
 import threading
 
+import libtorrent as lt
 import pytest
 from support.agent_world import INDEX, USERS, World, digest_of, pull_all
+from support.announce import get
 from support.certificates import Authority
 from support.process import binary, free_port, run, wait_for
 from support.registry import basic
@@ -335,6 +337,26 @@ def test_seeding_ends(world, tmp_path):
         pull_all(world, agent)
         wait_for("the end of the seed", 20, lambda: agent.status()["swarms"] == [] and agent.status()["blobs"] == len(world.blobs))
         assert agent.status()["from_gateway"] == world.size and not os.listdir(tmp_path / "agent/store/unfinished")
+
+
+def test_seeds_leave_each_other_alone(world, tmp_path):
+    """Another client takes a blob from the agent, and seeds it too: they meet once more, and that is that."""
+    blob = world.blobs[2]["digest"]
+    with world.agent(tmp_path / "agent", download_rate="1MiB") as agent:
+        agent.ask(world.path("manifests/1"))
+        agent.ask(world.path("blobs/" + blob))
+        wait_for("seeding", 20, lambda: agent.status()["seeding"] == 1)
+        torrent = get(world.gate.gateway, world.path("blobs/" + blob).replace("/v2/", "/v1/"), world.private.basic("alice"))[2]
+        session = lt.session({"listen_interfaces": "127.0.0.1:0", "enable_dht": False, "enable_lsd": False, "enable_upnp": False,
+                              "enable_natpmp": False, "allow_multiple_connections_per_ip": True,
+                              "out_enc_policy": 0, "alert_mask": lt.alert.category_t.peer_notification})
+        handle = session.add_torrent({"ti": lt.torrent_info(lt.bdecode(torrent)), "save_path": str(tmp_path)})
+        for url in handle.url_seeds():
+            handle.remove_url_seed(url)
+        wait_for("the other seed", 60, lambda: handle.status().is_seeding)
+        # Six seconds, in each of which it could dial.
+        assert digest_of(agent.ask(world.path("blobs/" + world.blobs[1]["digest"])).body) == world.blobs[1]["digest"]
+        assert sum(isinstance(alert, lt.incoming_connection_alert) for alert in session.pop_alerts()) <= 2
 
 
 def test_status_for_people(world, agent):
