@@ -2,7 +2,7 @@
 
 import grpc
 
-from .process import Process
+from .process import Process, wait_for
 from .registry_clients import CONTAINERD, WITHOUT, Containerd, Outcome
 
 CRI = """
@@ -43,6 +43,18 @@ class CriContainerd(Containerd):
                     + CRI.format(folder=self.folder, hosts=self.hosts, discards=str(self.discards).lower()))
         self.process = Process([*self.prefix, "containerd", "--config", config])
         self.process.wait_line("successfully booted")
+        wait_for("CRI", 60, self.is_ready)  # it refuses all for a while after that
+
+    def call(self, method, request):
+        with grpc.insecure_channel(f"unix:{self.path('sock')}") as channel:
+            channel.unary_unary("/runtime.v1.ImageService/" + method)(request, timeout=120, wait_for_ready=True)
+
+    def is_ready(self):
+        try:
+            self.call("ListImages", b"")
+        except grpc.RpcError:
+            return False
+        return True
 
     def ctr(self, *argv, check=False):
         return super().ctr("-n", "k8s.io", *argv, check=check)
@@ -55,8 +67,7 @@ class CriContainerd(Containerd):
         """Pulls an image and leaves it there."""
         # PullImageRequest: the image's name, and the credentials of the pod's secret.
         request = field(1, field(1, image)) + (field(2, field(1, user) + field(2, password)) if user else b"")
-        with grpc.insecure_channel(f"unix:{self.path('sock')}") as channel:
-            channel.unary_unary("/runtime.v1.ImageService/PullImage")(request, timeout=120, wait_for_ready=True)
+        self.call("PullImage", request)
         listed = self.ctr("images", "list", f"name=={image}", check=True).stdout
         return Outcome(False, listed, listed.splitlines()[1].split()[2])
 
