@@ -12,7 +12,8 @@
 #include <uv.h>
 
 enum {
-  CACHE_CLAIM_MAX = 16 * 1024 * 1024, /**< bytes of one claim, or a piece if that is more */
+  CACHE_CLAIM_MIN = 2 * 1024 * 1024,  /**< bytes of one claim, where so many in a row are missing */
+  CACHE_CLAIM_MAX = 16 * 1024 * 1024, /**< likewise at most, or a piece if that is more */
   CACHE_CLAIMS_A_BLOB = 2,            /**< claims of one blob under way at once */
   CACHE_TRIES = 10,                   /**< failures in a row after which who waits is told */
   CACHE_REST_MS = 1000,               /**< between a failure and the next try */

@@ -10,9 +10,12 @@ enum { SCAN_READ = 64 * 1024 }; /* bytes hashed at once */
 
 /* --- the next job --- */
 
-/* As many missing pieces from there on as the reader needs and one claim may have. */
+/* As many missing pieces from there on as the reader needs, and some more, and one claim may have.
+ */
 static uint64_t claim_length(const struct cache_blob *blob, uint32_t first, uint64_t end) {
   uint64_t length = 0;
+  uint64_t ahead = (uint64_t)first * blob->pieces.piece_length + CACHE_CLAIM_MIN;
+  end = end < ahead ? ahead : end;
   for (uint32_t i = first; i < blob->pieces.count && blob->states[i] == PIECE_MISSING; i++) {
     uint32_t piece = pieces_length(&blob->pieces, i);
     bool needed = (uint64_t)i * blob->pieces.piece_length < end;

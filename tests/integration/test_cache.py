@@ -158,6 +158,19 @@ def test_cold_readers_share_one_copy(gate, registry, counter, killed):
     assert counter.sent == before
 
 
+def test_many_short_ranges_are_few_questions(gate, registry):
+    """As nodes ask that share an image piece by piece: a question costs the registry much, however short its range."""
+    blob = Blob(gate, registry)
+    size, piece = len(blob.bytes), 256 * 1024
+    starts = list(range(0, size, piece))
+    random.Random(6).shuffle(starts)
+    for at in starts:
+        blob.read(gate, at, min(size, at + piece))
+    asked = registry.asked("team/app", status=206)["GET", "blobs/" + blob.blob["digest"]]
+    # Two MiB each, and less where it is between two that are there.
+    assert asked < len(starts) / 3, (asked, len(starts))
+
+
 def test_what_is_there_survives_a_kill(gate, registry, counter):
     blob = Blob(gate, registry)
     before = counter.sent

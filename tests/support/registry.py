@@ -113,9 +113,9 @@ class Registry:
                 tags[tag] = f.read()
         return tags
 
-    def asked(self, name, before=None):
+    def asked(self, name, before=None, status=200):
         """
-        What was asked about a repository and answered with 200, {(method, "manifests/1"): count, …}: so far, or
+        What was asked about a repository and answered with that status, {(method, "manifests/1"): count, …}: so far, or
         since an earlier answer of this.
         """
         self.settle()
@@ -126,7 +126,7 @@ class Registry:
             except ValueError:
                 continue
             uri = entry.get("http.request.uri", "")
-            if entry.get("msg") == "response completed" and entry.get("http.response.status") == 200 and uri.startswith(f"/v2/{name}/"):
+            if entry.get("msg") == "response completed" and entry.get("http.response.status") == status and uri.startswith(f"/v2/{name}/"):
                 key = entry["http.request.method"], "/".join(uri.split("/")[-2:])
                 counts[key] = counts.get(key, 0) + 1
         return {key: count - (before or {}).get(key, 0) for key, count in counts.items() if count > (before or {}).get(key, 0)}

@@ -231,34 +231,34 @@ static void far_ends_do_not_wait_and_claims_never_overlap(void **state) {
   struct world *w = *state;
   open_cache(w, UNLIMITED);
   struct cache_blob *blob = hold(w, 0);
-  struct reader far, near, middle;
+  struct reader far, middle, near;
   want(w, blob, 8 * PIECE + 1, 9 * PIECE, &far);
   struct cache_job of_far = next(w, 0);
   assert_int_equal(of_far.offset, 8 * PIECE);
-  assert_int_equal(of_far.length, PIECE); /* no more than it needs */
-  want(w, blob, 0, BLOB, &near);
-  struct cache_job of_near = next(w, 0);
-  assert_int_equal(of_near.offset, 0);
-  assert_int_equal(of_near.length, 8 * PIECE);
-  want(w, blob, 10 * PIECE, BLOB, &middle);
+  assert_int_equal(of_far.length, BLOB - 8 * PIECE); /* CACHE_CLAIM_MIN is more */
+  want(w, blob, 4 * PIECE, BLOB, &middle);
+  struct cache_job of_middle = next(w, 0);
+  assert_int_equal(of_middle.offset, 4 * PIECE);
+  assert_int_equal(of_middle.length, 4 * PIECE);
+  want(w, blob, 0, PIECE, &near);
   assert_nothing_next(w, 0); /* CACHE_CLAIMS_A_BLOB */
-  assert_int_equal(bring(&of_far, PIECE, 5000), 0);
+  assert_int_equal(bring(&of_far, BLOB - 8 * PIECE, 5000), 0);
   cache_job_end(&of_far, CACHE_DONE, 0);
   assert_int_equal(told(w, &far), READY);
   assert_int_equal(cache_ready(blob, 0), 0);
-  assert_content(blob, 8 * PIECE, PIECE);
-  struct cache_job of_middle = next(w, 0);
-  assert_int_equal(of_middle.offset, 10 * PIECE);
-  assert_int_equal(of_middle.length, 100);
+  assert_content(blob, 8 * PIECE, BLOB - 8 * PIECE);
+  struct cache_job of_near = next(w, 0);
+  assert_int_equal(of_near.offset, 0);
+  assert_int_equal(of_near.length, 4 * PIECE);
   /* Its reader goes away: what was asked for is brought all the same. */
-  cache_unwant(w->cache, &middle.want);
-  assert_int_equal(bring(&of_middle, 100, 100), 0);
-  assert_int_equal(told(w, &middle), UNTOLD);
-  cache_job_end(&of_middle, CACHE_DONE, 0);
-  assert_int_equal(bring(&of_near, 8 * PIECE, 5000), 0);
+  cache_unwant(w->cache, &near.want);
+  assert_int_equal(bring(&of_near, 4 * PIECE, 100), 0);
+  assert_int_equal(told(w, &near), UNTOLD);
   cache_job_end(&of_near, CACHE_DONE, 0);
-  assert_int_equal(told(w, &near), READY);
-  assert_int_equal(cache_ready(blob, 0), 9 * PIECE);
+  assert_int_equal(bring(&of_middle, 4 * PIECE, 5000), 0);
+  cache_job_end(&of_middle, CACHE_DONE, 0);
+  assert_int_equal(told(w, &middle), READY);
+  assert_int_equal(cache_ready(blob, 0), BLOB);
   cache_release(blob);
   close_cache(w);
 }
