@@ -8,6 +8,7 @@ extern "C" {
 #include <libtorrent/announce_entry.hpp>
 #include <libtorrent/aux_/socket_type.hpp>
 #include <libtorrent/bdecode.hpp>
+#include <libtorrent/entry.hpp>
 #include <libtorrent/extensions.hpp>
 #include <libtorrent/peer_connection.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
@@ -36,6 +37,7 @@ namespace {
 constexpr char fingerprint[] = "-SG0100-";
 constexpr int stop_seconds = 2;
 constexpr int connect_seconds = 5;
+constexpr int reconnect_seconds = 5;
 constexpr int failures_max = 20; // in a row, until a peer is given up
 constexpr int announce_seconds_min = 5;
 constexpr int announce_seconds = 10; // until a tracker is taken to be away
@@ -76,8 +78,7 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   }
   // Nodes behind one address are different nodes: the peer id tells them apart.
   s.set_bool(sp::allow_multiple_connections_per_ip, true);
-  // Two that connect to each other at the same moment may both hang up; a minute is long for that.
-  s.set_int(sp::min_reconnect_time, 1);
+  s.set_int(sp::min_reconnect_time, reconnect_seconds);
   s.set_int(sp::peer_connect_timeout, connect_seconds);
   s.set_int(sp::max_failcount, failures_max);
   s.set_int(sp::num_want, peers_wanted);
@@ -135,6 +136,15 @@ bool has_run_out(lt::peer_connection &peer) {
 class peer_watch : public lt::peer_plugin {
 public:
   explicit peer_watch(const lt::peer_connection_handle &peer) : peer_(peer) {
+  }
+
+  // Two nodes dial each other at the same moment, as all do who hear of each other from the
+  // tracker. Of the two connections the peer ids decide which one stays; but who is told the port
+  // of a peer that it has dialled too takes the other one, so that both go, and both dial anew:
+  // each time with two Diffie-Hellman exchanges. Hence nobody is told, and it is from the tracker
+  // alone.
+  void add_handshake(lt::entry &handshake) override {
+    handshake.dict().erase("p");
   }
 
   // Notes a seed as one (BEP 21). Seeds hang up on each other upon this very message, before
