@@ -25,6 +25,7 @@ struct plan {
   unsigned char *known;  /* bitfield of the pieces that we or live peers have */
   unsigned char *before; /* the same, when it was last looked at */
   bool begun;
+  uint64_t got_ms;  /* when anybody last sent us anything, or there was nothing to send */
   uint64_t news_ms; /* when somebody else was last seen to have a piece that nobody had */
   uint32_t wanted;  /* whence somebody reads; UINT32_MAX: nobody */
 };
@@ -68,6 +69,8 @@ static int by_id(const void *a, const void *b) {
 /* Sorts those of the view, and carries over what is known of each. */
 static int remember(struct plan *plan, const struct plan_view *view, uint64_t now_ms,
                     struct error *e) {
+  bool got = false;
+  bool wanted = false;
   struct memory *peers = calloc(view->peer_count + 1, sizeof *peers);
   if (peers == NULL) {
     return error_set(e, ERROR_FAILED, "no memory for a plan");
@@ -83,6 +86,8 @@ static int remember(struct plan *plan, const struct plan_view *view, uint64_t no
         plan->count == 0 ? NULL : bsearch(now, plan->peers, plan->count, sizeof *now, by_id);
     bool came_on = before == NULL || peer->have > before->have;
     bool heard = came_on || !peer->wanted || peer->received > before->received;
+    got = got || peer->received > (before == NULL ? 0 : before->received);
+    wanted = wanted || peer->wanted;
     now->came_on_ms = came_on ? now_ms : before->came_on_ms;
     now->heard_ms = heard ? now_ms : before->heard_ms;
   }
@@ -90,6 +95,7 @@ static int remember(struct plan *plan, const struct plan_view *view, uint64_t no
   free(plan->peers);
   plan->peers = peers;
   plan->count = view->peer_count;
+  plan->got_ms = got || !wanted || !plan->begun ? now_ms : plan->got_ms;
   return 0;
 }
 
@@ -97,6 +103,12 @@ static const struct memory *recall(const struct plan *plan, const struct plan_pe
   struct memory key;
   memcpy(key.id, peer->id, PEER_ID);
   return bsearch(&key, plan->peers, plan->count, sizeof key, by_id);
+}
+
+/* They have what we want, one and all, and nobody sends it: what they say is not believed. One that
+ * lies and comes back under ever new ids, or tells of a piece now and then, would stop us else. */
+static bool doubts(const struct plan *plan, uint64_t now_ms, uint64_t patience_ms) {
+  return now_ms - plan->got_ms > patience_ms;
 }
 
 static bool is_live(const struct plan *plan, const struct plan_peer *peer, uint64_t now_ms,
@@ -132,7 +144,7 @@ static int find_known(struct plan *plan, const struct plan_view *view, uint64_t 
   plan->known = plan->before;
   plan->before = last;
   memcpy(plan->known, view->pieces, size);
-  for (size_t i = 0; i < view->peer_count; i++) {
+  for (size_t i = 0; i < view->peer_count && !doubts(plan, now_ms, patience_ms); i++) {
     const struct plan_peer *peer = &view->peers[i];
     if (peer->pieces != NULL && is_live(plan, peer, now_ms, patience_ms)) {
       for (size_t byte = 0; byte < size; byte++) {
@@ -236,6 +248,7 @@ int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned 
       find_owners(plan, view, &self, now_ms, patience_ms, &owners, e) != 0) {
     return -1;
   }
+  bool in_doubt = doubts(plan, now_ms, patience_ms);
   uint32_t orphan = 0;
   uint32_t first = UINT32_MAX; /* of our own, from where somebody reads */
   for (uint32_t p = 0; p < view->piece_count && owners.self; p++) {
@@ -243,12 +256,14 @@ int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned 
       continue;
     }
     const struct memory *owner = find_owner(&owners, p);
+    uint64_t since =
+        in_doubt && plan->got_ms < owner->came_on_ms ? plan->got_ms : owner->came_on_ms;
     if (owner == &self) {
       if (plan_roll(seed, ++out->own) == 0) {
         out->piece = p;
       }
       first = first == UINT32_MAX && p >= plan->wanted ? p : first;
-    } else if (now_ms - owner->came_on_ms > wait_before(self.lot, p, patience_ms)) {
+    } else if (now_ms - since > wait_before(self.lot, p, patience_ms)) {
       if (plan_roll(seed, ++out->orphaned) == 0) {
         orphan = p;
       }

@@ -13,6 +13,8 @@
  *
  * A peer that has pieces we want, and has sent nothing and got nothing for a while, is not live:
  * its pieces are candidates again and it owns none. Else the silent death of one would stall all.
+ * When nobody at all has sent anything for that while, what they say they have does not count, nor
+ * that they come on: whoever is let in can lie, but not stop others.
  */
 #pragma once
 

@@ -226,6 +226,36 @@ static void who_has_what_we_want_and_is_silent_is_not_live(void **state) {
   assert_int_equal(choose(*state, &v, nothing, UINT64_C(2) * PATIENCE + 2).own, 0);
 }
 
+/* It has all, so it says, sends nothing, and comes back as somebody else before we lose patience.
+ */
+static void a_liar_under_ever_new_ids_does_not_stop_us(void **state) {
+  unsigned char all[8];
+  struct plan_peer liar = peer('a', bits(all, "11111111111111111111"));
+  struct plan_view v = view('m', nothing, &liar, 1);
+  liar.wanted = true;
+  assert_int_equal(choose(*state, &v, nothing, 0).own, 0);
+  for (uint64_t now = 1; now <= UINT64_C(3) * PATIENCE; now++) {
+    liar.id[1] = (unsigned char)now;
+    assert_int_equal(choose(*state, &v, nothing, now).own, now <= PATIENCE ? 0 : PIECES);
+  }
+  liar.received = 1; /* it sends after all */
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(3) * PATIENCE + 1).own, 0);
+}
+
+/* It tells of a piece now and then, and so comes on. */
+static void a_liar_who_comes_on_does_not_stop_us(void **state) {
+  unsigned char theirs[8] = {0x80};
+  struct plan_peer liar = peer('a', theirs);
+  struct plan_view v = view('m', nothing, &liar, 1);
+  struct plan_choice choice = {0};
+  liar.wanted = true;
+  for (uint64_t now = 0; now <= UINT64_C(5) * PATIENCE + 1; now += PATIENCE / 2) {
+    choice = choose(*state, &v, nothing, now);
+    bitfield_set(theirs, ++liar.have);
+  }
+  assert_int_equal(choice.own + choice.orphaned, PIECES);
+}
+
 static void whom_we_want_nothing_of_may_be_silent(void **state) {
   const struct plan_peer other = peer('a', nothing);
   const struct plan_view v = view('m', nothing, &other, 1);
@@ -377,6 +407,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(takes_over_from_who_has_not_come_on, set_up, tear_down),
       cmocka_unit_test_setup_teardown(who_has_what_we_want_and_is_silent_is_not_live, set_up,
                                       tear_down),
+      cmocka_unit_test_setup_teardown(a_liar_under_ever_new_ids_does_not_stop_us, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_liar_who_comes_on_does_not_stop_us, set_up, tear_down),
       cmocka_unit_test_setup_teardown(whom_we_want_nothing_of_may_be_silent, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_goes_away_is_forgotten, set_up, tear_down),
       cmocka_unit_test_setup_teardown(together_they_fetch_each_piece_once, set_up, tear_down),
