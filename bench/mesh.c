@@ -194,7 +194,7 @@ void mesh_start(struct simulation *s, uint32_t number) {
     simulation_add(s, 8 * s->o.latency + dialled, CONNECTED, number, peer, 0, 0);
   }
   s->started[s->started_count++] = number;
-  s->nodes[number].started = true;
+  s->nodes[number].swarm = s->started_count - s->done;
   simulation_add(s, unchoke_seconds * simulation_roll(s), RECHOKE, number, 0, 0, 0);
   simulation_add(s, 2 * s->o.latency, TIMER, number, 0, 0, ++s->nodes[number].timer);
 }

@@ -17,8 +17,6 @@ struct edge {
 
 struct node {
   unsigned char id[PEER_ID];
-  double starts;
-  bool started;
   unsigned char *have, *told; /* pieces that are there; that peers know of */
   unsigned char *asked;       /* of peers */
   unsigned char *taken;       /* as the feeder's */
@@ -30,6 +28,8 @@ struct node {
   double down_free; /* when what is under way to it has come */
 
   struct plan *plan;
+  uint32_t swarm; /* what the tracker said last of how many have not got all */
+  uint64_t scrape_at_ms;
   uint64_t seed;
   uint64_t timer; /* version of its event */
   bool busy;

@@ -7,7 +7,15 @@
 #include <string.h>
 
 /* As in node/feeder.c. */
-enum { WAIT_MS = 30, PATIENCE_PIECES = 4, PATIENCE_MIN_MS = 500, PIECE_TIME_SHARE = 4 };
+enum {
+  WAIT_MS = 30,
+  PATIENCE_PIECES = 4,
+  PATIENCE_MIN_MS = 500,
+  SCRAPE_PEERS = 16,
+  SCRAPE_MS = 1000,
+  SCRAPE_AGAIN_MS = 5000,
+  PIECE_TIME_SHARE = 4
+};
 
 static const double check_seconds = 0.003; /* a piece's hash, and the disk's queue */
 static const double hours = 3600;          /* nobody takes so long */
@@ -52,10 +60,22 @@ static struct plan_view look(struct simulation *s, const struct node *n) {
                             .pieces = peer->told};
     memcpy(p->id, peer->id, PEER_ID);
   }
-  struct plan_view view = {
-      .piece_count = s->o.pieces, .pieces = n->have, .peers = s->seen, .peer_count = n->edge_count};
+  struct plan_view view = {.piece_count = s->o.pieces,
+                           .pieces = n->have,
+                           .peers = s->seen,
+                           .peer_count = n->edge_count,
+                           .swarm = n->swarm};
   memcpy(view.self, n->id, PEER_ID);
   return view;
+}
+
+static void count_swarm(struct simulation *s, struct node *n) {
+  if (n->scrape_at_ms == 0) {
+    n->scrape_at_ms = ms(s) + SCRAPE_MS;
+  } else if (ms(s) >= n->scrape_at_ms && n->edge_count >= SCRAPE_PEERS) {
+    n->scrape_at_ms = ms(s) + SCRAPE_AGAIN_MS;
+    n->swarm = s->started_count - s->done;
+  }
 }
 
 static int feed(struct simulation *s, uint32_t number, struct error *e) {
@@ -65,6 +85,7 @@ static int feed(struct simulation *s, uint32_t number, struct error *e) {
     return 0;
   }
   const struct plan_view view = look(s, n);
+  count_swarm(s, n);
   uint64_t patience = n->piece_ms * PATIENCE_PIECES;
   if (plan_choose(n->plan, &view, n->taken, ms(s),
                   patience < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : patience, &n->seed, &choice,

@@ -8,7 +8,8 @@ import os
 from support.process import binary, run
 
 # Nodes, connections that one keeps at most, peers that the tracker tells one of.
-ROWS = ((8, 60, 50), (16, 60, 50), (100, 120, 120), (100, 60, 50), (200, 60, 50), (1000, 60, 50))
+ROWS = ((8, 60, 50), (16, 60, 50), (100, 120, 120), (100, 60, 50), (200, 60, 50), (1000, 30, 20), (1000, 60, 50),
+        (1000, 100, 50))
 
 
 def simulation(_folder):
