@@ -17,10 +17,12 @@ import statistics
 import sys
 import time
 
+from support.announce import get
 from support.clients import Libtorrent
 from support.gate import Gate
 from support.image import machine_image
 from support.netns import Network
+from support.our_service import OurService
 from support.process import Process, binary, run, wait_for
 from support.registry import Registry
 
@@ -28,6 +30,7 @@ LAYERS = (100_000_000, 35_000_000, 15_000_000)
 REGISTRY_RATE = 100  # Mbit/s
 NODE_RATE = 200
 USERS = {"alice": "correct horse", "gateway": "battery staple"}
+GRANTS = {"alice": {"team/*": "pull,push"}, "gateway": {"team/*": "pull"}}
 PATIENCE = 600
 TRACKER_AWAY = "tracker never there"
 
@@ -38,8 +41,11 @@ class Swarm:
     def __init__(self, folder, network):
         self.folder, self.network = folder, network
         self.hub = network.add()
+        # A registry with passwords of its own hashes one for each request, which the CPUs here would feel.
+        self.service = OurService(os.path.join(folder, "service"), USERS, GRANTS, host=self.hub)
+        self.service.gate.start()
         self.registry = Registry(os.path.join(folder, "registry"), USERS, host=self.hub.address, port=5000,
-                                 prefix=self.hub.prefix).start()
+                                 prefix=self.hub.prefix, realm=self.service.realm).start()
         machine_image(os.path.join(folder, "image"), LAYERS)
         self.registry.push(f"oci:{folder}/image:1", "team/app:1", "alice")
         gate = os.path.join(folder, "gate")
@@ -72,8 +78,9 @@ class Swarm:
                     tracker={"listen": [listen], "revocations": self.gate.gateway_url + "/v1/revocations"},
                     auth={"signing_keys": None, "trust": [trust]})
 
-    def servers(self):
-        return [gate.process for gate in (self.gate, self.tracker) if gate.process] + [self.registry.process]
+    def ours(self):
+        """Gateway, tracker and token service, those that run."""
+        return [gate.process for gate in (self.gate, self.tracker, self.service.gate) if gate.process]
 
     def limit(self, nodes):
         while len(self.hosts) < nodes:
@@ -86,16 +93,16 @@ class Swarm:
     def torrents(self, host, folder):
         """A torrent of each blob, as a plain client has them."""
         os.makedirs(folder)
-        netrc = os.path.join(folder, "netrc")
-        with open(netrc, "w", encoding="utf-8") as f:
-            f.write(f"machine {self.hub.address} login alice password \"{USERS['alice']}\"\n")
         paths = []
-        for digest in os.listdir(os.path.join(self.folder, "image", "blobs", "sha256")):
-            path = os.path.join(folder, f"sha256-{digest}.torrent")
-            got = host.run(["curl", "-sS", "--netrc-file", netrc, "-o", path, "-w", "%{http_code}",
-                            f"{self.gate.gateway_url}/v1/team/app/blobs/sha256:{digest}"])
-            if got.stdout == "200":  # the manifest has none
-                paths.append(path)
+        with host.entered():
+            token = self.service.realm.token_for("repository:team/app:pull", user="alice", password=USERS["alice"])
+            for digest in os.listdir(os.path.join(self.folder, "image", "blobs", "sha256")):
+                status, _, body = get(self.gate.gateway, f"/v1/team/app/blobs/sha256:{digest}",
+                                      {"Authorization": "Bearer " + token})
+                if status == 200:  # the manifest has none
+                    paths.append(os.path.join(folder, f"sha256-{digest}.torrent"))
+                    with open(paths[-1], "wb") as f:
+                        f.write(body)
         return paths
 
     def pull(self, host, layout, auth=None):
@@ -110,6 +117,7 @@ class Swarm:
         self.tracker.stop()
         self.gate.stop()
         self.registry.stop()
+        self.service.gate.stop()
 
 
 class Node:
@@ -190,52 +198,52 @@ def finish(nodes):
     return list(ends.values())
 
 
-class Used:
-    """CPU time: of nodes that have ended, of the servers, and of the whole machine, with what else it did."""
+TICKS = os.sysconf("SC_CLK_TCK")
 
-    def __init__(self, swarm):
-        self.swarm = swarm
-        self.begun = time.time()
-        self.before = self.now()
 
-    def now(self):
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        servers = 0
-        for process in self.swarm.servers():
-            with open(f"/proc/{process.popen.pid}/stat", encoding="ascii") as f:
-                servers += sum(int(text) for text in f.read().rsplit(")", 1)[1].split()[11:13])
-        with open("/proc/stat", encoding="ascii") as f:
-            user, nice, system, _idle, _wait, irq, softirq = (int(text) for text in f.readline().split()[1:8])
-        ticks = os.sysconf("SC_CLK_TCK")
-        return children.ru_utime + children.ru_stime, servers / ticks, (user + nice + system + irq + softirq) / ticks
+def cpu_time(process):
+    """Seconds, of all its threads."""
+    with open(f"/proc/{process.popen.pid}/stat", encoding="ascii") as f:
+        return sum(int(text) for text in f.read().rsplit(")", 1)[1].split()[11:13]) / TICKS
 
-    def machine(self):
-        """Share of all cores' time that was not idle, so far."""
-        return (self.now()[2] - self.before[2]) / (time.time() - self.begun) / os.cpu_count()
 
-    def processes(self):
-        now = self.now()
-        return now[0] - self.before[0], max(now[1] - self.before[1], 0)
+def cpu_time_of_machine():
+    """Seconds that its cores were not idle, whoever had them."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _idle, _wait, irq, softirq = (int(text) for text in f.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / TICKS
+
+
+def cpu_times(swarm):
+    """Of nodes that have ended, of what is ours beside the registry, of the registry."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (ended.ru_utime + ended.ru_stime, sum(cpu_time(process) for process in swarm.ours()),
+            cpu_time(swarm.registry.process))
 
 
 def at_once(swarm, count, make, trouble=None):
-    """Runs them and makes trouble. Gives the seconds of those who have to finish, what they said, and the CPU's part."""
+    """
+    Runs them and makes trouble. Gives the seconds of those who have to finish, what they said, CPU times, and the share
+    of all cores' time that the machine was not idle meanwhile.
+    """
     folder = os.path.join(swarm.folder, "nodes")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    used = Used(swarm)
+    cpu_before = cpu_times(swarm)
+    begun, machine_before = time.time(), cpu_time_of_machine()
     nodes = [make(number, folder) for number in range(count)]
     helpers = []
     try:
         if trouble:
             helpers = trouble(swarm, nodes, folder) or []
         honest = [node for node in nodes if node.honest]
-        ends = [end - used.begun for end in finish(honest)]
-        busy = used.machine()
+        ends = [end - begun for end in finish(honest)]
+        busy = (cpu_time_of_machine() - machine_before) / (time.time() - begun) / os.cpu_count()
     finally:
         for process in [*nodes, *helpers]:
             process.stop()
-    cpu = used.processes()
+    # Of a server that was killed nothing is known, and it counts as a node's.
+    cpu = [max(now - before, 0) for now, before in zip(cpu_times(swarm), cpu_before)]
     for node in honest:
         check(node)
     return ends, [told for told in (node.told() for node in honest) if told], cpu, busy
@@ -325,7 +333,7 @@ def sent_by_gateway(swarm):
 def measure(swarm, count, name, how, trouble=None):
     before = swarm.registry.bytes_sent()
     sent_before = sent_by_gateway(swarm)
-    ends, told, (nodes_cpu, servers_cpu), busy = at_once(swarm, count, how(swarm, count), trouble)
+    ends, told, cpu, busy = at_once(swarm, count, how(swarm, count), trouble)
     registry = (swarm.registry.bytes_sent() - before) / swarm.size
     gateway = (sent_by_gateway(swarm) - sent_before) / swarm.size
     # Of a plain client: what did not come from the gateway.
@@ -333,8 +341,8 @@ def measure(swarm, count, name, how, trouble=None):
     ideal = swarm.size * 8 / (REGISTRY_RATE * 1e6)
     by_swarm = f"{gateway:.3f} | {{}} | {max(peers, 0):.0%}" if gateway > 0 else "- | {} | -"
     times = f"{min(ends):.1f} | {statistics.median(ends):.1f} | {max(ends):.1f} | {max(ends) / ideal:.2f}"
-    print(f"| {count} | {name} | {registry:.3f} | {by_swarm.format(times)} | {nodes_cpu:.1f} | {servers_cpu:.1f} | {busy:.0%} |",
-          flush=True)
+    seconds = " | ".join(f"{part:.1f}" for part in cpu)
+    print(f"| {count} | {name} | {registry:.3f} | {by_swarm.format(times)} | {seconds} | {busy:.0%} |", flush=True)
 
 
 def cold(swarm):
@@ -377,8 +385,8 @@ def nodes(folder):
         swarm = Swarm(folder, network)
         swarm.limit(max([*counts, 9]))
         print("| nodes | how | copies from the registry | from the gateway | first, s | median | last | × ideal | from peers "
-              "| CPU s, nodes | CPU s, servers | machine busy |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+              "| CPU s, nodes | gateway | registry | cores busy |")
+        print("| --- " * 13 + "|", flush=True)
         try:
             for count in counts:
                 for how in hows:
