@@ -6,6 +6,7 @@
 enum {
   FETCHERS = 8,  /* nodes of a swarm that fetch at once, about; they fill any link */
   STAGGER = 4,   /* pieces are taken over within so many times the patience, not all at once */
+  SLOW = 4,      /* times that until pieces are taken over from one who does come on */
   DOUBLINGS = 24 /* of the fetchers, at most */
 };
 
@@ -25,6 +26,7 @@ struct plan {
   unsigned char *known;  /* bitfield of the pieces that we or live peers have */
   unsigned char *before; /* the same, when it was last looked at */
   bool begun;
+  uint64_t own_ms;  /* when there was last a candidate of our own, or we began */
   uint64_t got_ms;  /* when anybody last sent us anything, or there was nothing to send */
   uint64_t news_ms; /* when somebody else was last seen to have a piece that nobody had */
   uint32_t wanted;  /* whence somebody reads; UINT32_MAX: nobody */
@@ -156,6 +158,7 @@ static int find_known(struct plan *plan, const struct plan_view *view, uint64_t 
   for (size_t byte = 0; byte < size && !news; byte++) {
     news = (plan->known[byte] & ~(plan->before[byte] | view->pieces[byte])) != 0;
   }
+  plan->own_ms = plan->begun ? plan->own_ms : now_ms;
   plan->news_ms = news ? now_ms : plan->news_ms;
   plan->begun = true;
   return 0;
@@ -234,6 +237,11 @@ static uint64_t wait_before(uint64_t lot, uint32_t piece, uint64_t patience_ms) 
   return patience_ms + (mix(lot + piece) >> 32) * STAGGER * patience_ms / UINT32_MAX;
 }
 
+/* An owner has not come on for too long, or comes on while we have long had nothing of our own. */
+static bool is_late(const struct plan *plan, uint64_t since, uint64_t now_ms, uint64_t wait_ms) {
+  return now_ms - since > wait_ms || now_ms - plan->own_ms > wait_ms * SLOW;
+}
+
 void plan_want(struct plan *plan, uint32_t piece) {
   plan->wanted = piece;
 }
@@ -263,12 +271,13 @@ int plan_choose(struct plan *plan, const struct plan_view *view, const unsigned 
         out->piece = p;
       }
       first = first == UINT32_MAX && p >= plan->wanted ? p : first;
-    } else if (now_ms - since > wait_before(self.lot, p, patience_ms)) {
+    } else if (is_late(plan, since, now_ms, wait_before(self.lot, p, patience_ms))) {
       if (plan_roll(seed, ++out->orphaned) == 0) {
         orphan = p;
       }
     }
   }
+  plan->own_ms = out->own > 0 ? now_ms : plan->own_ms;
   out->piece = out->own == 0 ? orphan : first != UINT32_MAX ? first : out->piece;
   free(owners.list);
   return 0;

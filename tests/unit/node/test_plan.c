@@ -256,6 +256,23 @@ static void a_liar_who_comes_on_does_not_stop_us(void **state) {
   assert_int_equal(choice.own + choice.orphaned, PIECES);
 }
 
+/* Such as a liar that tells of pieces which we have already. */
+static void takes_over_from_who_is_slow_when_there_is_long_nothing_of_our_own(void **state) {
+  unsigned char theirs[8] = {0};
+  unsigned char ours[8];
+  struct plan_peer slow = peer('a', theirs);
+  struct plan_view v = view('m', nothing, &slow, 1);
+  struct plan_choice choice = {0};
+  uint32_t left = PIECES - find_own(*state, &v, 0, ours);
+  v.pieces = ours;
+  for (uint64_t now = 0; now <= UINT64_C(21) * PATIENCE; now += PATIENCE) {
+    choice = choose(*state, &v, nothing, now);
+    assert_true(choice.orphaned == 0 || now > UINT64_C(4) * PATIENCE);
+    slow.have += slow.have < PIECES - 1 ? 1 : 0; /* it comes on */
+  }
+  assert_int_equal(choice.orphaned, left);
+}
+
 static void whom_we_want_nothing_of_may_be_silent(void **state) {
   const struct plan_peer other = peer('a', nothing);
   const struct plan_view v = view('m', nothing, &other, 1);
@@ -342,6 +359,7 @@ static void what_goes_away_is_forgotten(void **state) {
   choose(*state, &v, nothing, 0);
   v.peer_count = 0;
   assert_int_equal(choose(*state, &v, nothing, 10).own, PIECES);
+  assert_int_equal(choose(*state, &v, nothing, UINT64_C(10) * PATIENCE - 1).own, PIECES);
   v.peer_count = 1;
   assert_int_equal(choose(*state, &v, nothing, UINT64_C(10) * PATIENCE).orphaned, 0);
 }
@@ -410,6 +428,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_liar_under_ever_new_ids_does_not_stop_us, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_liar_who_comes_on_does_not_stop_us, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(
+          takes_over_from_who_is_slow_when_there_is_long_nothing_of_our_own, set_up, tear_down),
       cmocka_unit_test_setup_teardown(whom_we_want_nothing_of_may_be_silent, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_goes_away_is_forgotten, set_up, tear_down),
       cmocka_unit_test_setup_teardown(together_they_fetch_each_piece_once, set_up, tear_down),
