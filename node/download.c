@@ -239,7 +239,10 @@ static bool is_stale(const char *reason) {
          strcmp(reason, "token invalid") == 0;
 }
 
-static void on_tracker(struct download *d, const char *reason) {
+static void on_tracker(struct download *d, const char *reason, bool answered) {
+  if (d->fed >= 0) {
+    feeder_met(d->line->feeder, d->fed, answered);
+  }
   snprintf(d->tracker, sizeof d->tracker, "%s", reason);
   if (is_stale(reason)) {
     d->events.stale(d->arg);
@@ -304,7 +307,7 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
     break;
   case BITTORRENT_TRACKER:
   case BITTORRENT_TRACKER_FAILED:
-    on_tracker(d, text.ptr);
+    on_tracker(d, text.ptr, event == BITTORRENT_TRACKER);
     break;
   case BITTORRENT_FAILED:
     if (d->stage == STAGE_SWARM || d->stage == STAGE_CHECKING) {

@@ -14,12 +14,14 @@ enum {
   WAIT_MS = 30,     /* when there is nothing of ours to fetch */
   TROUBLE_MS = 500, /* after a failure, doubled each time */
   TROUBLE_MAX_MS = 15000,
-  FAILURES_MAX = 2,      /* in a row, and the gateway counts as away */
-  AWAY_MS = 10 * 1000,   /* for so long, with an origin to go to meanwhile */
-  PATIENCE_PIECES = 4,   /* how many times as long as a piece takes nothing may come of a peer */
-  PATIENCE_MIN_MS = 500, /* a piece may come out of the page cache in no time */
-  SCRAPE_PEERS = 16,     /* who has so many may not see all there are, and asks the tracker */
-  SCRAPE_MS = 1000,      /* so long after the first look, when most will have come */
+  FAILURES_MAX = 2,       /* in a row, and the gateway counts as away */
+  AWAY_MS = 10 * 1000,    /* for so long, with an origin to go to meanwhile */
+  PATIENCE_PIECES = 4,    /* how many times as long as a piece takes nothing may come of a peer */
+  PATIENCE_MIN_MS = 500,  /* a piece may come out of the page cache in no time */
+  HOLD_MS = 2000,         /* for so long the tracker may name peers, before we take to be alone */
+  HOLD_TROUBLE_MS = 8000, /* or up to so long, each node for another time, when it cannot */
+  SCRAPE_PEERS = 16,      /* who has so many may not see all there are, and asks the tracker */
+  SCRAPE_MS = 1000,       /* so long after the first look, when most will have come */
   SCRAPE_AGAIN_MS = 5000,
   PIECE_TIME_SHARE = 4, /* one in so many is what the last piece's time counts */
 };
@@ -27,8 +29,10 @@ enum {
 struct fed {
   struct feeder_torrent torrent; /* without .torrent: removed, and free for another */
   struct plan *plan;
-  unsigned char *taken;  /* pieces that are being fetched or checked */
-  uint64_t scrape_at_ms; /* 0: not looked at yet */
+  unsigned char *taken;   /* pieces that are being fetched or checked */
+  uint64_t held_until_ms; /* unless there is a peer; 0: not */
+  bool untold;            /* the tracker could not name any */
+  uint64_t scrape_at_ms;  /* 0: not looked at yet */
   struct feeder_fetched fetched;
 };
 
@@ -275,7 +279,7 @@ static int choose(struct feeder *f, int *at, uint32_t *piece, struct error *e) {
     const struct plan_view *view = fed->torrent.torrent == NULL || is_put_off(f, fed)
                                        ? NULL
                                        : bittorrent_view(fed->torrent.torrent);
-    if (view == NULL) {
+    if (view == NULL || (view->peer_count == 0 && now < fed->held_until_ms)) {
       continue;
     }
     count_swarm(fed, view, now);
@@ -376,8 +380,10 @@ int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct er
     return error_set(e, ERROR_FAILED, "out of memory");
   }
   uint64_t pieces = torrent_piece_count(torrent->size, torrent->piece_length);
-  struct fed fed = {
-      .torrent = *torrent, .plan = plan_new(), .taken = calloc(1, bitfield_size((uint32_t)pieces))};
+  struct fed fed = {.torrent = *torrent,
+                    .held_until_ms = clock_monotonic_ms() + HOLD_MS,
+                    .plan = plan_new(),
+                    .taken = calloc(1, bitfield_size((uint32_t)pieces))};
   if (fed.plan == NULL || fed.taken == NULL) {
     plan_free(fed.plan);
     free(fed.taken);
@@ -396,6 +402,16 @@ void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
   bool coming = is_busy(f) && f->at == torrent && f->piece == piece;
   if (fed->taken != NULL && !coming) {
     bitfield_clear(fed->taken, piece);
+  }
+}
+
+void feeder_met(struct feeder *f, int torrent, bool answered) {
+  struct fed *fed = &f->torrents[torrent];
+  if (answered) {
+    fed->held_until_ms = 0;
+  } else if (!fed->untold && fed->held_until_ms != 0) {
+    fed->untold = true;
+    fed->held_until_ms = clock_monotonic_ms() + plan_roll(&f->seed, HOLD_TROUBLE_MS);
   }
 }
 

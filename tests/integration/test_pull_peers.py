@@ -5,7 +5,7 @@ import os
 
 import pytest
 from support.clients import Libtorrent
-from support.process import Process, run, wait_for
+from support.process import Process, free_port, run, wait_for
 from test_pull import World
 
 
@@ -54,6 +54,15 @@ def test_over_ipv6_alone(tmp_path):
             wait_for("the first node", 60, lambda: os.path.exists(tmp_path / "first" / "index.json"))
             told = made.pull(tmp_path / "second", "--skip-webseed", "--address", "::1")
         assert told["from_peers"] == told["size"]
+    finally:
+        made.stop()
+
+
+def test_without_a_tracker_it_goes_on_alone(tmp_path):
+    made = World(tmp_path, tracker={"url": f"http://127.0.0.1:{free_port()}/announce"})
+    try:
+        told = made.pull(tmp_path / "layout")
+        assert (told["from_peers"], told["from_gateway"]) == (0, told["size"])
     finally:
         made.stop()
 
