@@ -391,7 +391,7 @@ void tell(const telling &say, const lt::alert &any) {
   } else if (const auto *flushed = lt::alert_cast<lt::cache_flushed_alert>(&any)) {
     say(*flushed, BITTORRENT_FLUSHED, 0, "");
   } else if (const auto *reply = lt::alert_cast<lt::tracker_reply_alert>(&any)) {
-    say(*reply, BITTORRENT_TRACKER, 0, "");
+    say(*reply, BITTORRENT_TRACKER, static_cast<std::uint32_t>(std::max(reply->num_peers, 0)), "");
   } else if (const auto *refused = lt::alert_cast<lt::tracker_error_alert>(&any)) {
     // Never the alert's own message, which has the URL in it, and the token in that.
     const char *reason = refused->failure_reason();

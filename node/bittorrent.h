@@ -49,7 +49,7 @@ enum bittorrent_event {
   BITTORRENT_FLUSHED,        /**< see bittorrent_flush() */
   BITTORRENT_DATA,           /**< what bittorrent_read() asked for; `text` is the piece, empty when
                                   it cannot be read */
-  BITTORRENT_TRACKER,        /**< the tracker has answered */
+  BITTORRENT_TRACKER,        /**< the tracker has answered; `piece` is how many peers it named */
   BITTORRENT_TRACKER_FAILED, /**< it has not, or it refuses; `text` says why */
   BITTORRENT_FAILED,         /**< the torrent cannot go on, such as for want of disk; `text` */
 };

@@ -239,9 +239,9 @@ static bool is_stale(const char *reason) {
          strcmp(reason, "token invalid") == 0;
 }
 
-static void on_tracker(struct download *d, const char *reason, bool answered) {
+static void on_tracker(struct download *d, const char *reason, bool answered, uint32_t peers) {
   if (d->fed >= 0) {
-    feeder_met(d->line->feeder, d->fed, answered);
+    feeder_met(d->feeder, d->fed, answered, peers);
   }
   snprintf(d->tracker, sizeof d->tracker, "%s", reason);
   if (is_stale(reason)) {
@@ -307,7 +307,7 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
     break;
   case BITTORRENT_TRACKER:
   case BITTORRENT_TRACKER_FAILED:
-    on_tracker(d, text.ptr, event == BITTORRENT_TRACKER);
+    on_tracker(d, text.ptr, event == BITTORRENT_TRACKER, piece);
     break;
   case BITTORRENT_FAILED:
     if (d->stage == STAGE_SWARM || d->stage == STAGE_CHECKING) {

@@ -14,11 +14,12 @@ enum {
   WAIT_MS = 30,     /* when there is nothing of ours to fetch */
   TROUBLE_MS = 500, /* after a failure, doubled each time */
   TROUBLE_MAX_MS = 15000,
-  FAILURES_MAX = 2,       /* in a row, and the gateway counts as away */
-  AWAY_MS = 10 * 1000,    /* for so long, with an origin to go to meanwhile */
-  PATIENCE_PIECES = 4,    /* how many times as long as a piece takes nothing may come of a peer */
-  PATIENCE_MIN_MS = 500,  /* a piece may come out of the page cache in no time */
-  HOLD_MS = 2000,         /* for so long the tracker may name peers, before we take to be alone */
+  FAILURES_MAX = 2,      /* in a row, and the gateway counts as away */
+  AWAY_MS = 10 * 1000,   /* for so long, with an origin to go to meanwhile */
+  PATIENCE_PIECES = 4,   /* how many times as long as a piece takes nothing may come of a peer */
+  PATIENCE_MIN_MS = 500, /* a piece may come out of the page cache in no time */
+  MEET_MS = 1000, /* so long a peer that the tracker has named may take to introduce itself */
+  HOLD_MS = 2000, /* for so long the tracker may name peers, before we take to be alone */
   HOLD_TROUBLE_MS = 8000, /* or up to so long, each node for another time, when it cannot */
   SCRAPE_PEERS = 16,      /* who has so many may not see all there are, and asks the tracker */
   SCRAPE_MS = 1000,       /* so long after the first look, when most will have come */
@@ -31,7 +32,8 @@ struct fed {
   struct plan *plan;
   unsigned char *taken;   /* pieces that are being fetched or checked */
   uint64_t held_until_ms; /* unless there is a peer; 0: not */
-  bool untold;            /* the tracker could not name any */
+  bool told;              /* the tracker has named some, or none */
+  bool untold;            /* it could not */
   uint64_t scrape_at_ms;  /* 0: not looked at yet */
   struct feeder_fetched fetched;
 };
@@ -405,13 +407,15 @@ void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
   }
 }
 
-void feeder_met(struct feeder *f, int torrent, bool answered) {
+void feeder_met(struct feeder *f, int torrent, bool answered, uint32_t peers) {
   struct fed *fed = &f->torrents[torrent];
-  if (answered) {
-    fed->held_until_ms = 0;
-  } else if (!fed->untold && fed->held_until_ms != 0) {
+  uint64_t now = clock_monotonic_ms();
+  if (answered && !fed->told) {
+    fed->told = true;
+    fed->held_until_ms = peers == 0 ? 0 : now + MEET_MS;
+  } else if (!answered && !fed->told && !fed->untold) {
     fed->untold = true;
-    fed->held_until_ms = clock_monotonic_ms() + plan_roll(&f->seed, HOLD_TROUBLE_MS);
+    fed->held_until_ms = now + plan_roll(&f->seed, HOLD_TROUBLE_MS);
   }
 }
 

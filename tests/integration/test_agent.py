@@ -361,6 +361,7 @@ def test_seeds_leave_each_other_alone(world, tmp_path):
 
 def test_status_for_people(world, agent):
     pull_all(world, agent)
+    wait_for("all blobs", 20, lambda: agent.status()["blobs"] == len(world.blobs))
     text = run([binary("swarmgate"), "status", "--url", agent.url]).stdout
     assert re.search(r"^blobs +4, 6\.7 MiB of 50\.0 GiB$", text, re.M) and re.search(r"^share +0 %$", text, re.M), text
     assert run([binary("swarmgate"), "status", "--url", agent.url + "/"]).stdout.startswith("blobs")
