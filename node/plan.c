@@ -75,7 +75,8 @@ static int remember(struct plan *plan, const struct plan_view *view, uint64_t no
   bool wanted = false;
   struct memory *peers = calloc(view->peer_count + 1, sizeof *peers);
   if (peers == NULL) {
-    return error_set(e, ERROR_FAILED, "no memory for a plan");
+    error_set(e, ERROR_FAILED, "no memory for a plan");
+    return -1;
   }
   for (size_t i = 0; i < view->peer_count; i++) {
     const struct plan_peer *peer = &view->peers[i];
@@ -133,13 +134,14 @@ static int find_known(struct plan *plan, const struct plan_view *view, uint64_t 
                       uint64_t patience_ms, struct error *e) {
   size_t size = bitfield_size(view->piece_count);
   if (plan->known == NULL) {
-    plan->known = malloc(size + 1);
-    plan->before = malloc(size + 1);
+    plan->known = calloc(1, size + 1);
+    plan->before = calloc(1, size + 1);
     if (plan->known == NULL || plan->before == NULL) {
       free(plan->known);
       free(plan->before);
       plan->known = plan->before = NULL;
-      return error_set(e, ERROR_FAILED, "no memory for a plan");
+      error_set(e, ERROR_FAILED, "no memory for a plan");
+      return -1;
     }
   }
   unsigned char *last = plan->known;
@@ -198,7 +200,8 @@ static int find_owners(const struct plan *plan, const struct plan_view *view,
   unsigned doublings = quiet < DOUBLINGS ? (unsigned)quiet : DOUBLINGS;
   out->list = calloc(view->peer_count + 1, sizeof(struct memory *));
   if (out->list == NULL) {
-    return error_set(e, ERROR_FAILED, "no memory for a plan");
+    error_set(e, ERROR_FAILED, "no memory for a plan");
+    return -1;
   }
   for (size_t i = 0; i < view->peer_count; i++) {
     const struct plan_peer *peer = &view->peers[i];

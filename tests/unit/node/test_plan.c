@@ -305,12 +305,12 @@ static uint32_t count_fetchers(struct fixture *f, uint32_t swarm, uint64_t quiet
 }
 
 static void of_many_nodes_few_fetch_and_more_while_nothing_comes(void **state) {
-  enum { QUIET = 2 * PATIENCE + 1 };
+  const uint64_t quiet = 2 * PATIENCE + 1;
   assert_int_equal(count_fetchers(*state, 8, 0), 1000);
   assert_in_range(count_fetchers(*state, 1000, 0), 1, 20); /* some 8 */
-  assert_in_range(count_fetchers(*state, 1000, QUIET - 1), 1, 20);
-  assert_in_range(count_fetchers(*state, 1000, 3 * QUIET), 40, 90); /* some 64 */
-  assert_int_equal(count_fetchers(*state, 1000, 7 * QUIET), 1000);
+  assert_in_range(count_fetchers(*state, 1000, quiet - 1), 1, 20);
+  assert_in_range(count_fetchers(*state, 1000, 3 * quiet), 40, 90); /* some 64 */
+  assert_int_equal(count_fetchers(*state, 1000, 7 * quiet), 1000);
 }
 
 static void what_the_tracker_counts_are_not_all_nodes(void **state) {
