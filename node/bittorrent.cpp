@@ -87,7 +87,8 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   s.set_int(sp::min_announce_interval, announce_seconds_min);
   s.set_int(sp::in_enc_policy, sp::pe_forced);
   s.set_int(sp::out_enc_policy, sp::pe_forced);
-  s.set_int(sp::allowed_enc_level, sp::pe_both);
+  // Encrypted throughout: pe_both would have two nodes go on in the clear after the handshake.
+  s.set_int(sp::allowed_enc_level, sp::pe_rc4);
   s.set_int(sp::unchoke_slots_limit, o.upload_slots == 0 ? -1 : rate(o.upload_slots));
   s.set_int(sp::upload_rate_limit, rate(o.upload_rate));
   s.set_int(sp::download_rate_limit, rate(o.download_rate));
