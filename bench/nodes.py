@@ -5,7 +5,7 @@ last node is done. Beside it, in the same run, skopeo straight from the registry
 client a node with the gateway's ordinary torrents, whose webseed each of them has. What of the time is the machine's and
 not the links' can be told by the CPU time that all took.
 
-SWARMGATE_NODES="8 16", SWARMGATE_HOW="swarmgate libtorrent" and SWARMGATE_TROUBLES="tracker dies,one dies" choose.
+SWARMGATE_NODES="8 16", SWARMGATE_HOW="swarmgate,libtorrent" and SWARMGATE_TROUBLES="tracker dies,one dies" choose.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import sys
 import time
 
 from support.announce import get
+from support.certificates import Authority
 from support.clients import Libtorrent
 from support.gate import Gate
 from support.image import machine_image
@@ -48,18 +49,11 @@ class Swarm:
                                  prefix=self.hub.prefix, realm=self.service.realm).start()
         machine_image(os.path.join(folder, "image"), LAYERS)
         self.registry.push(f"oci:{folder}/image:1", "team/app:1", "alice")
-        gate = os.path.join(folder, "gate")
-        os.makedirs(gate)
-        with open(os.path.join(gate, "gateway.pass"), "w", encoding="utf-8") as f:
-            f.write(USERS["gateway"])
-        os.chmod(os.path.join(gate, "gateway.pass"), 0o600)
-        row = {"name": self.registry.address, "url": self.registry.url,
-               "credentials": {"username": "gateway", "password_file": "gateway.pass"}}
+        self.ca = Authority(os.path.join(folder, "ca"), "swarm")
         # The tracker is a process of its own, so that each can die alone.
-        tracker = f"{self.hub.address}:6970"
-        self.gate = Gate(gate, [row], host=self.hub.address, prefix=self.hub.prefix, gateway={"cache": {"path": "cache"}},
-                         tracker={"url": f"http://{tracker}/announce"}).start()
-        self.tracker = self.make_tracker(os.path.join(folder, "tracker"), tracker).start()
+        self.tracker_listens = f"{self.hub.address}:6970"
+        self.gate = self.make_gate(False).start()
+        self.tracker = self.make_tracker(os.path.join(folder, "tracker")).start()
         blobs = os.path.join(folder, "image", "blobs", "sha256")
         self.size = sum(os.path.getsize(os.path.join(blobs, name)) for name in os.listdir(blobs))
         self.auth = self.registry.auth_file("alice")
@@ -68,14 +62,26 @@ class Swarm:
         self.nobody = self.registry.auth_file(None)
         self.hosts = []
 
-    def make_tracker(self, folder, listen):
+    def make_gate(self, swarm_tls):
+        folder = os.path.join(self.folder, "gate")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "gateway.pass"), "w", encoding="utf-8") as f:
+            f.write(USERS["gateway"])
+        os.chmod(os.path.join(folder, "gateway.pass"), 0o600)
+        row = {"name": self.registry.address, "url": self.registry.url,
+               "credentials": {"username": "gateway", "password_file": "gateway.pass"}}
+        tls = {"ca_certificate": self.ca.cert, "ca_key": self.ca.write_key()} if swarm_tls else None
+        return Gate(folder, [row], host=self.hub.address, prefix=self.hub.prefix,
+                    gateway={"cache": {"path": "cache"}, "swarm_tls": tls}, tracker={"url": f"http://{self.tracker_listens}/announce"})
+
+    def make_tracker(self, folder):
         os.makedirs(folder)
         with open(os.path.join(folder, "announce.jwks.json"), "w", encoding="utf-8") as f:
             f.write(self.gate.tool("key", "jwks", self.gate.key).stdout)
         trust = {"issuer": "swarmgate", "audience": "swarmgate-tracker", "keys": "announce.jwks.json",
                  "algorithms": ["ES256"], "accept": ["swarm"]}
         return Gate(folder, host=self.hub.address, prefix=self.hub.prefix,
-                    tracker={"listen": [listen], "revocations": self.gate.gateway_url + "/v1/revocations"},
+                    tracker={"listen": [self.tracker_listens], "revocations": self.gate.gateway_url + "/v1/revocations"},
                     auth={"signing_keys": None, "trust": [trust]})
 
     def ours(self):
@@ -345,12 +351,12 @@ def measure(swarm, count, name, how, trouble=None):
     print(f"| {count} | {name} | {registry:.3f} | {by_swarm.format(times)} | {seconds} | {busy:.0%} |", flush=True)
 
 
-def cold(swarm):
+def cold(swarm, swarm_tls):
     """The gateway anew, with its torrents and without its blobs, and a tracker that knows nobody."""
     swarm.tracker.stop()
     swarm.gate.stop()
     shutil.rmtree(os.path.join(swarm.folder, "gate", "cache"), ignore_errors=True)
-    swarm.gate.start()
+    swarm.gate = swarm.make_gate(swarm_tls).start()
     swarm.gate_process = swarm.gate.process
     swarm.tracker.start()
 
@@ -370,16 +376,18 @@ def by_libtorrent(swarm, count):
     return lambda number, folder: PlainNode(swarm, number, folder, torrents)
 
 
-HOWS = {"swarmgate": by_swarmgate, "libtorrent": by_libtorrent, "skopeo": by_skopeo}
+WITH_TLS = "swarmgate"
+GARBAGE = "one sends garbage"
+HOWS = {WITH_TLS: by_swarmgate, "without swarm TLS": by_swarmgate, "libtorrent": by_libtorrent, "skopeo": by_skopeo}
 TROUBLES = {"one dies": one_dies, "one loses its link": one_vanishes, "one comes late": one_is_late,
-            "one sends garbage": one_sends_garbage, "one has no right": one_has_no_right, "gateway dies": gateway_dies,
+            GARBAGE: one_sends_garbage, "one has no right": one_has_no_right, "gateway dies": gateway_dies,
             "tracker dies": tracker_dies, "gateway and tracker die": gateway_and_tracker_die,
             TRACKER_AWAY: None}
 
 
 def nodes(folder):
     counts = [int(text) for text in os.environ.get("SWARMGATE_NODES", "1 2 4 8 16 32").split()]
-    hows = os.environ.get("SWARMGATE_HOW", " ".join(HOWS)).split()
+    hows = os.environ.get("SWARMGATE_HOW", ",".join(HOWS)).split(",")
     troubles = [text for text in os.environ.get("SWARMGATE_TROUBLES", ",".join(TROUBLES)).split(",") if text]
     with Network() as network:
         swarm = Swarm(folder, network)
@@ -390,10 +398,10 @@ def nodes(folder):
         try:
             for count in counts:
                 for how in hows:
-                    cold(swarm)
+                    cold(swarm, how == WITH_TLS)
                     measure(swarm, count, how, HOWS[how])
             for name in troubles:
-                cold(swarm)
+                cold(swarm, name != GARBAGE)  # whose sender is a plain client
                 if name == TRACKER_AWAY:
                     swarm.tracker.stop()
                 measure(swarm, 8, name, by_swarmgate, TROUBLES[name])
