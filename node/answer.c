@@ -48,9 +48,7 @@ struct sending {
   uint64_t left; /* bytes that have not been given to the connection */
   bool started;
   struct stock_reader reader;
-  int fd;           /* of a blob that is there; -1 */
-  struct buf piece; /* what is left of the one that came last */
-  size_t piece_at;
+  int fd; /* -1 until there is something to send */
 };
 
 static void go_on(struct sending *s);
@@ -58,7 +56,6 @@ static void go_on(struct sending *s);
 static void close_all(struct sending *s) {
   stock_end(s->stock, &s->reader);
   image_release(s->image);
-  buf_free(&s->piece);
   if (s->fd >= 0) {
     close(s->fd);
   }
@@ -103,66 +100,58 @@ static void on_proceed(void *arg) {
   go_on(arg);
 }
 
-/* All of it is there: the kernel sends what is left. */
-static void send_file(struct sending *s, uint64_t at) {
+/* The kernel sends it: nothing of a blob is in memory, however slowly it is taken. The file is the
+ * same before and after the blob has landed, and what is in it of pieces that are there stays. */
+static void send_part(struct sending *s, uint64_t at, uint64_t length) {
   struct error e = {0};
-  s->fd = stock_open_file(s->stock, &s->reader, &e);
+  if (s->fd < 0) {
+    s->fd = stock_open_file(s->stock, &s->reader, &e);
+  }
   if (s->fd < 0) {
     fail(s, e.text);
     return;
   }
-  uint64_t length = s->left;
-  s->left = 0;
+  s->left -= length;
   start(s);
   http_answer_send_file(s->x, s->fd, at, length, on_proceed, s);
 }
 
-static void send_piece(struct sending *s) {
-  size_t rest = s->piece.len - s->piece_at;
-  size_t size = rest < HTTP_PIECE_MAX ? rest : HTTP_PIECE_MAX;
-  struct slice bytes = slice_of(s->piece.ptr + s->piece_at, size);
-  s->piece_at += size;
-  s->left -= size;
-  start(s);
-  http_answer_send(s->x, bytes, on_proceed, s);
+static uint64_t position(const struct sending *s) {
+  return s->range.offset + s->range.length - s->left;
 }
 
-static void on_told(void *arg, enum stock_news news, struct slice bytes, const struct error *e) {
+static void send_piece(struct sending *s) {
+  uint64_t at = position(s);
+  uint64_t rest = s->reader.piece_length - at % s->reader.piece_length;
+  send_part(s, at, rest < s->left ? rest : s->left);
+}
+
+static void on_told(void *arg, enum stock_news news, const struct error *e) {
   struct sending *s = arg;
   if (news == STOCK_FAILED) {
     fail(s, e->text);
-    return;
+  } else if (news == STOCK_PIECE) {
+    send_piece(s);
+  } else {
+    go_on(s);
   }
-  if (news == STOCK_PIECE) {
-    uint64_t at = s->range.offset + s->range.length - s->left;
-    struct slice rest = slice_from(bytes, at % s->reader.piece_length);
-    rest.len = rest.len < s->left ? rest.len : (size_t)s->left;
-    s->piece.len = 0;
-    s->piece_at = 0;
-    buf_slice(&s->piece, rest);
-    if (s->piece.failed || rest.len == 0) {
-      fail(s, "out of memory");
-      return;
-    }
-  }
-  go_on(s);
 }
 
 /* Sends what is there, then waits: for who asked to take it, or for the piece behind it. */
 static void go_on(struct sending *s) {
-  uint64_t at = s->range.offset + s->range.length - s->left;
+  uint64_t at = position(s);
   if (s->left == 0) {
     struct http_exchange *x = s->x;
     close_all(s);
     http_answer_end(x);
-  } else if (s->piece_at < s->piece.len) {
-    send_piece(s);
   } else if (stock_is_there(&s->reader)) {
-    send_file(s, at);
+    send_part(s, at, s->left);
   } else {
-    uint32_t piece = (uint32_t)(at / s->reader.piece_length);
-    if (stock_want(s->stock, &s->reader, piece) != 0) {
+    int there = stock_want(s->stock, &s->reader, (uint32_t)(at / s->reader.piece_length));
+    if (there < 0) {
       fail(s, "it does not come");
+    } else if (there > 0) {
+      send_piece(s);
     }
   }
 }

@@ -117,7 +117,8 @@ void limit_private(lt::session &session, const bittorrent_options &o) {
 }
 
 // Reads and writes, where the default maps files: a full disk is an error then and no SIGBUS, and a
-// blob of any size takes no memory.
+// blob of any size takes no memory. It writes at once, and hashes what it reads back: a piece that
+// is finished is in the file, for others to read.
 lt::session_params make_params(const bittorrent_options &o, const std::string &peer_id) {
   lt::session_params params(make_settings(o, peer_id), {});
   params.disk_io_constructor = lt::posix_disk_io_constructor;
@@ -386,9 +387,6 @@ void tell(const telling &say, const lt::alert &any) {
         "");
   } else if (const auto *checked = lt::alert_cast<lt::torrent_checked_alert>(&any)) {
     say(*checked, BITTORRENT_CHECKED, 0, "");
-  } else if (const auto *read = lt::alert_cast<lt::read_piece_alert>(&any)) {
-    say(*read, BITTORRENT_DATA, static_cast<std::uint32_t>(static_cast<int>(read->piece)),
-        slice{read->buffer.get(), read->error ? 0 : static_cast<std::size_t>(read->size)});
   } else if (const auto *flushed = lt::alert_cast<lt::cache_flushed_alert>(&any)) {
     say(*flushed, BITTORRENT_FLUSHED, 0, "");
   } else if (const auto *reply = lt::alert_cast<lt::tracker_reply_alert>(&any)) {
@@ -496,12 +494,14 @@ int bittorrent_give(bittorrent_torrent *t, std::uint32_t piece, slice bytes, err
   }
 }
 
-void bittorrent_read(bittorrent_torrent *t, std::uint32_t piece) {
+bool bittorrent_want(bittorrent_torrent *t, std::uint32_t piece) {
   try {
-    t->handle.set_piece_deadline(lt::piece_index_t(static_cast<int>(piece)), 0,
-                                 lt::torrent_handle::alert_when_available);
+    const lt::piece_index_t index(static_cast<int>(piece));
+    t->handle.set_piece_deadline(index, 0);
+    return t->handle.have_piece(index);
   } catch (const std::exception &) {
     // A torrent that is gone has told BITTORRENT_FAILED.
+    return false;
   }
 }
 

@@ -43,12 +43,10 @@ void bittorrent_stop(struct bittorrent *b);
 /** What is told of a torrent. */
 enum bittorrent_event {
   BITTORRENT_CHECKED,        /**< what was on disk has been looked through */
-  BITTORRENT_PIECE,          /**< a piece is there and right */
+  BITTORRENT_PIECE,          /**< a piece is in the file, and right */
   BITTORRENT_COMPLETE,       /**< all pieces are there and right */
   BITTORRENT_BAD_PIECE,      /**< a piece was not what the torrent says; who sent it is banned */
   BITTORRENT_FLUSHED,        /**< see bittorrent_flush() */
-  BITTORRENT_DATA,           /**< what bittorrent_read() asked for; `text` is the piece, empty when
-                                  it cannot be read */
   BITTORRENT_TRACKER,        /**< the tracker has answered; `piece` is how many peers it named */
   BITTORRENT_TRACKER_FAILED, /**< it has not, or it refuses; `text` says why */
   BITTORRENT_FAILED,         /**< the torrent cannot go on, such as for want of disk; `text` */
@@ -106,9 +104,9 @@ void bittorrent_scrape(struct bittorrent_torrent *t);
 int bittorrent_give(struct bittorrent_torrent *t, uint32_t piece, struct slice bytes,
                     struct error *e);
 
-/** Reads a piece as soon as it is there, for which peers are asked for it before others;
- *  BITTORRENT_DATA follows once. Not before BITTORRENT_CHECKED. */
-void bittorrent_read(struct bittorrent_torrent *t, uint32_t piece);
+/** Asks peers for a piece before others, unless it is in the file already. Not before
+ *  BITTORRENT_CHECKED. \return whether it is; else BITTORRENT_PIECE tells, once it is. */
+bool bittorrent_want(struct bittorrent_torrent *t, uint32_t piece);
 
 /** How far a torrent is. */
 struct bittorrent_progress {

@@ -276,6 +276,15 @@ static void on_checked(struct download *d) {
   }
 }
 
+static void on_piece(struct download *d, uint32_t piece) {
+  if (d->fed >= 0) {
+    feeder_landed(d->feeder, d->fed, piece);
+  }
+  if (d->events.piece != NULL && d->stage != STAGE_LANDED && d->stage != STAGE_FAILED) {
+    d->events.piece(d->arg, piece);
+  }
+}
+
 static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t piece,
                     struct slice text) {
   struct download *d = tag;
@@ -285,12 +294,9 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
   case BITTORRENT_CHECKED:
     on_checked(d);
     break;
-  case BITTORRENT_DATA:
-    if (d->stage != STAGE_LANDED && d->stage != STAGE_FAILED) {
-      d->events.data(d->arg, piece, text);
-    }
-    break;
   case BITTORRENT_PIECE:
+    on_piece(d, piece);
+    break;
   case BITTORRENT_BAD_PIECE:
     if (d->fed >= 0) {
       feeder_landed(d->feeder, d->fed, piece);
@@ -406,11 +412,16 @@ void download_turn_to(struct download *d, struct origin *origin) {
   }
 }
 
-void download_read(struct download *d, uint32_t piece) {
-  bittorrent_read(d->torrent, piece);
-  if (d->fed >= 0) {
+bool download_want(struct download *d, uint32_t piece) {
+  bool is_there = bittorrent_want(d->torrent, piece);
+  if (!is_there && d->fed >= 0) {
     feeder_want(d->feeder, d->fed, piece);
   }
+  return is_there;
+}
+
+const char *download_path(const struct download *d) {
+  return d->unfinished;
 }
 
 static void forget(struct download *d) {

@@ -46,10 +46,10 @@ struct download_events {
   /** There is no certificate for its swarm, which it has not joined or is about to lose:
    *  certificate_user. */
   void (*refused)(void *arg, bool ended, const struct error *e);
-  /** download_read() may be called, until `landed`. NULL, as is the next: nobody reads. */
+  /** download_want() may be called, until `landed`. NULL, as is the next: nobody reads. */
   void (*ready)(void *arg);
-  /** What download_read() asked for; empty when it cannot be read. \p bytes is valid within. */
-  void (*data)(void *arg, uint32_t piece, struct slice bytes);
+  /** A piece is there and right, in download_path(). */
+  void (*piece)(void *arg, uint32_t piece);
 };
 
 /**
@@ -77,9 +77,13 @@ void download_turn_to(struct download *d, struct origin *origin);
 /** Whether an offer of the same blob has the torrent that is ours. */
 bool download_is_of(const struct download *d, const struct offer_blob *offer);
 
-/** Reads a piece as soon as it is there, before other pieces; `data` follows, unless the download
- * lands or is stopped first. */
-void download_read(struct download *d, uint32_t piece);
+/** Wants a piece before others. \return whether it is there; else `piece` tells, unless the
+ * download lands or is stopped first. */
+bool download_want(struct download *d, uint32_t piece);
+
+/** The file of what is not in the layout yet, and which is that of the layout afterwards. There is
+ *  none before the first piece. */
+const char *download_path(const struct download *d);
 
 /** Leaves the swarm and frees the download; nothing is told of it any more. What has landed stays
  *  in the layout, what is unfinished is removed. The offer may go. */

@@ -94,13 +94,12 @@ static void on_shelf_removes(void *arg, struct shelf_blob *blob) {
 
 /* Tells those who wait for the piece; UINT32_MAX: all. Any of them may end within, so the list is
  * begun anew after each. */
-static void tell(struct swarm *w, uint32_t piece, enum stock_news news, struct slice bytes,
-                 const struct error *e) {
+static void tell(struct swarm *w, uint32_t piece, enum stock_news news, const struct error *e) {
   struct stock_reader *r = w->readers;
   while (r != NULL) {
     if (r->waits && (piece == UINT32_MAX || r->piece == piece)) {
       r->waits = false;
-      r->told(r->arg, news, bytes, e);
+      r->told(r->arg, news, e);
       r = w->readers;
     } else {
       r = r->next;
@@ -113,7 +112,7 @@ static void fail(struct swarm *w, const struct error *e) {
   struct stock_reader *r;
   log_write(w->stock->options.log, LOG_LEVEL_WARN, "%s does not come: %s", w->blob->digest,
             e->text);
-  tell(w, UINT32_MAX, STOCK_FAILED, SLICE(""), e);
+  tell(w, UINT32_MAX, STOCK_FAILED, e);
   while ((r = w->readers) != NULL) {
     w->readers = r->next;
     r->next = NULL;
@@ -164,13 +163,16 @@ static void lose(struct stock *s, struct shelf_blob *blob) {
 }
 
 int stock_open_file(struct stock *s, const struct stock_reader *reader, struct error *e) {
-  CLEANUP_FREE char *path = layout_path(s->layout, reader->blob->digest);
-  int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  struct shelf_blob *blob = reader->blob;
+  const struct swarm *w = blob->owner;
+  CLEANUP_FREE char *path = layout_path(s->layout, blob->digest);
+  const char *name = blob->there || w == NULL ? path : download_path(w->download);
+  int fd = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    int number = path == NULL ? ENOMEM : errno;
-    error_errno(e, number, "cannot open %s", reader->blob->digest);
-    if (number == ENOENT && reader->blob->there) {
-      lose(s, reader->blob);
+    int number = name == NULL ? ENOMEM : errno;
+    error_errno(e, number, "cannot open %s", blob->digest);
+    if (number == ENOENT && blob->there) {
+      lose(s, blob);
     }
   }
   return fd;
@@ -183,11 +185,8 @@ int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
     return -1;
   }
   reader->piece = piece;
-  reader->waits = true;
-  if (w->ready) {
-    download_read(w->download, piece);
-  }
-  return 0;
+  reader->waits = !w->ready || !download_want(w->download, piece);
+  return reader->waits ? 0 : 1;
 }
 
 /* --- what is told of a download --- */
@@ -241,7 +240,7 @@ static void on_landed(void *arg, const struct error *e) {
   w->seed_until_ms = clock_monotonic_ms() + s->options.seed_ms;
   shelf_landed(w->blob);
   log_images(w);
-  tell(w, UINT32_MAX, STOCK_THERE, SLICE(""), NULL);
+  tell(w, UINT32_MAX, STOCK_THERE, NULL);
   w->readers = NULL;
   choose_origin(w);
   shelf_release(s->shelf, w->blob);
@@ -250,18 +249,20 @@ static void on_landed(void *arg, const struct error *e) {
 
 static void on_ready(void *arg) {
   struct swarm *w = arg;
+  struct stock_reader *r = w->readers;
   w->ready = true;
-  for (const struct stock_reader *r = w->readers; r != NULL; r = r->next) {
-    if (r->waits) {
-      download_read(w->download, r->piece);
+  while (r != NULL) {
+    if (r->waits && download_want(w->download, r->piece)) {
+      tell(w, r->piece, STOCK_PIECE, NULL);
+      r = w->readers;
+    } else {
+      r = r->next;
     }
   }
 }
 
-static void on_data(void *arg, uint32_t piece, struct slice bytes) {
-  struct error e = {0};
-  error_set(&e, ERROR_FAILED, "a piece cannot be read");
-  tell(arg, piece, bytes.len == 0 ? STOCK_FAILED : STOCK_PIECE, bytes, &e);
+static void on_piece(void *arg, uint32_t piece) {
+  tell(arg, piece, STOCK_PIECE, NULL);
 }
 
 static void give_up(struct swarm *w, const struct error *e) {
@@ -342,7 +343,7 @@ static void look_at(struct swarm *w, uint64_t now) {
   if (waited >= GIVE_UP_MS) {
     fail(w, &e);
   } else {
-    tell(w, UINT32_MAX, STOCK_FAILED, SLICE(""), &e);
+    tell(w, UINT32_MAX, STOCK_FAILED, &e);
   }
 }
 
@@ -383,7 +384,8 @@ static void plan_look(struct stock *s) {
 /* Takes the blob's use over, after a failure too. */
 static int join(struct stock *s, struct image *image, const struct offer_blob *offer,
                 struct shelf_blob *blob, struct error *e) {
-  static const struct download_events events = {on_landed, on_stale, on_refused, on_ready, on_data};
+  static const struct download_events events = {on_landed, on_stale, on_refused, on_ready,
+                                                on_piece};
   struct swarm *w = calloc(1, sizeof *w);
   if (w == NULL) {
     shelf_release(s->shelf, blob);

@@ -33,7 +33,7 @@ void stock_stop(struct stock *stock);
 void stock_free(struct stock *stock);
 
 enum stock_news {
-  STOCK_PIECE,  /**< what stock_want() asked for */
+  STOCK_PIECE,  /**< what stock_want() asked for is there */
   STOCK_THERE,  /**< the whole blob is there: stock_open_file() */
   STOCK_FAILED, /**< it does not come */
 };
@@ -45,9 +45,9 @@ struct stock_reader {
   struct image *image;
   uint32_t piece, piece_length; /* of its swarm, whose torrent may be another than the reader's */
   bool waits;
-  /** Told on the loop, once for each stock_want(). \p bytes of STOCK_PIECE is the piece, valid
-   *  within. \p e of STOCK_FAILED says why. stock_end() may be called within. */
-  void (*told)(void *arg, enum stock_news news, struct slice bytes, const struct error *e);
+  /** Told on the loop, once for each stock_want() that waits. \p e of STOCK_FAILED says why.
+   *  stock_end() may be called within. */
+  void (*told)(void *arg, enum stock_news news, const struct error *e);
   void *arg;
 };
 
@@ -69,10 +69,15 @@ bool stock_could_hold(const struct stock *stock, const struct image *image);
 
 /** Whether all of it is there. */
 bool stock_is_there(const struct stock_reader *reader);
-/** Opens a blob that is there. \return the descriptor, the caller's; -1 with ERROR_FAILED, and the
- *  blob is fetched anew when it is next begun. */
+/**
+ * Opens the file of a blob, in which are the pieces that are there, and all of them in the end.
+ *
+ * \return the descriptor, the caller's; -1 with ERROR_FAILED, and a blob that was there is fetched
+ * anew when it is next begun.
+ */
 int stock_open_file(struct stock *stock, const struct stock_reader *reader, struct error *e);
-/** Wants a piece of one that is not there yet. \return 0, or -1 when it does not come any more. */
+/** Wants a piece of one of which not all is there yet. \return 1 when the piece is, 0 when `told`
+ *  says when, -1 when it does not come any more. */
 int stock_want(struct stock *stock, struct stock_reader *reader, uint32_t piece);
 
 /** How it stands; bytes since the start. */
