@@ -4,6 +4,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -109,22 +111,39 @@ static int read_all(const struct source *s, struct swarm_ca *ca, size_t *count, 
 
 /* --- checking --- */
 
+/* By its name and not by its numbers, which certificates may not have (RFC 5480, section 2.1.1). */
+static bool takes_curve(const EVP_PKEY *key) {
+  char group[32] = "", encoding[32] = "";
+  return EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
+         (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0) &&
+         EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof encoding,
+                                        NULL) == 1 &&
+         strcmp(encoding, OSSL_PKEY_EC_ENCODING_GROUP) == 0;
+}
+
+/* Each bit of the exponent is work for whoever verifies. */
+static bool takes_rsa(const EVP_PKEY *key) {
+  int bits = EVP_PKEY_get_bits(key);
+  BIGNUM *exponent = NULL;
+  bool takes = bits >= KEY_RSA_BITS_MIN && bits <= KEY_RSA_BITS_MAX &&
+               EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 &&
+               BN_num_bits(exponent) <= SWARM_CA_EXPONENT_BITS_MAX;
+  BN_free(exponent);
+  return takes;
+}
+
 bool swarm_ca_takes_key(EVP_PKEY *key) {
-  char group[32] = "";
-  if (EVP_PKEY_is_a(key, "EC") == 1) {
-    return EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
-           (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0);
-  }
   return EVP_PKEY_is_a(key, "ED25519") == 1 ||
-         (EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) >= KEY_RSA_BITS_MIN &&
-          EVP_PKEY_get_bits(key) <= KEY_RSA_BITS_MAX);
+         (EVP_PKEY_is_a(key, "EC") == 1 && takes_curve(key)) ||
+         (EVP_PKEY_is_a(key, "RSA") == 1 && takes_rsa(key));
 }
 
 /* \return NULL, or what is wrong with it whatever the time is. */
 static const char *check_pair(const struct swarm_ca_pair *pair) {
   if (!swarm_ca_takes_key(pair->key)) {
-    return "has a key of another kind than EC on P-256 or P-384, Ed25519, or RSA of 2048 bits or "
-           "more";
+    return "has a key of another kind than EC on P-256 or P-384 by name, Ed25519, or RSA of 2048 "
+           "to "
+           "8192 bits with a small exponent";
   }
   if (X509_check_private_key(pair->certificate, pair->key) != 1) {
     return "is not that of the key in the same place of the file of keys";

@@ -17,6 +17,7 @@
 enum {
   SWARM_CA_PAIRS_MAX = 8,          /**< today's and those that it has replaced */
   SWARM_CA_BYTES_MAX = 128 * 1024, /**< of either file */
+  SWARM_CA_EXPONENT_BITS_MAX = 64, /**< of RSA keys */
 };
 
 /** A certificate and its key. */
@@ -64,7 +65,8 @@ int64_t swarm_ca_ends(const struct swarm_ca *ca);
 /** Seconds for which certificates hold. */
 unsigned swarm_ca_ttl(const struct swarm_ca *ca);
 
-/** Whether a key is of a type and size that is taken, a CA's or a peer's. */
+/** Whether a key is of a type and size that is taken, a CA's or a peer's: EC on P-256 or P-384,
+ *  which are named, Ed25519, or RSA as KEY_RS256 with an exponent of SWARM_CA_EXPONENT_BITS_MAX. */
 bool swarm_ca_takes_key(EVP_PKEY *key);
 
 /** The CA in force, which a reload replaces. */

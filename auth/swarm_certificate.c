@@ -33,8 +33,8 @@ static int take_key(X509_REQ *request, EVP_PKEY **out, struct error *e) {
   EVP_PKEY *key = X509_REQ_get0_pubkey(request);
   if (key == NULL || !swarm_ca_takes_key(key)) {
     return error_set(e, ERROR_USAGE,
-                     "the key of the certificate signing request is none of EC on P-256 or P-384, "
-                     "Ed25519, RSA of 2048 to 8192 bits");
+                     "the key of the certificate signing request is none of EC on P-256 or P-384 "
+                     "by name, Ed25519, RSA of 2048 to 8192 bits with a small exponent");
   }
   if (X509_REQ_verify(request, key) != 1) {
     return error_set(e, ERROR_USAGE,

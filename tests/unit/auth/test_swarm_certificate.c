@@ -3,8 +3,11 @@
 #include "unit/auth/authority.h"
 #include "unit/cmocka_all.h"
 
+#include <openssl/bn.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #define NOW    INT64_C(1800000000)
@@ -239,6 +242,43 @@ static void test_request(void **state) {
   }
 }
 
+static EVP_PKEY *unusual_key(const char *type, bool unusual) {
+  EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+  BIGNUM *exponent = BN_new();
+  EVP_PKEY *key = NULL;
+  assert_int_equal(EVP_PKEY_keygen_init(context), 1);
+  if (strcmp(type, "EC") == 0) {
+    assert_int_equal(EVP_PKEY_CTX_set_group_name(context, "P-256"), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_ec_param_enc(context, unusual ? OPENSSL_EC_EXPLICIT_CURVE
+                                                                    : OPENSSL_EC_NAMED_CURVE),
+                     1);
+  } else {
+    BN_set_bit(exponent, unusual ? SWARM_CA_EXPONENT_BITS_MAX : SWARM_CA_EXPONENT_BITS_MAX - 1);
+    BN_add_word(exponent, 13);
+    assert_int_equal(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context, exponent), 1);
+  }
+  assert_int_equal(EVP_PKEY_keygen(context, &key), 1);
+  BN_free(exponent);
+  EVP_PKEY_CTX_free(context);
+  return key;
+}
+
+/* Who verifies would have to work for it, or must not take it. */
+static void test_request_of_unusual_key(void **state) {
+  (void)state;
+  for (int i = 0; i < 4; i++) {
+    bool unusual = i % 2 == 1;
+    EVP_PKEY *key = unusual_key(i < 2 ? "EC" : "RSA", unusual);
+    EVP_PKEY *found = NULL;
+    struct buf pem = {0};
+    authority_request(key, NULL, &pem);
+    assert_int_equal(swarm_csr_read(buf_view(&pem), &found, NULL), unusual ? -1 : 0);
+    EVP_PKEY_free(found);
+    EVP_PKEY_free(key);
+    buf_free(&pem);
+  }
+}
+
 /* Nobody gets a certificate for a key that is not his. */
 static void test_request_of_another(void **state) {
   (void)state;
@@ -289,8 +329,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_made),       cmocka_unit_test(test_strangers),
       cmocka_unit_test(test_end_of_ca),  cmocka_unit_test(test_names),
-      cmocka_unit_test(test_request),    cmocka_unit_test(test_request_of_another),
-      cmocka_unit_test(test_no_request),
+      cmocka_unit_test(test_request),    cmocka_unit_test(test_request_of_unusual_key),
+      cmocka_unit_test(test_no_request), cmocka_unit_test(test_request_of_another),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
