@@ -125,6 +125,7 @@ static int open_stock(struct agent *a, struct error *e) {
   const struct stock_options stock = {.loop = &a->loop,
                                       .images = a->images,
                                       .folder = o->folder,
+                                      .alone = o->require_credentials,
                                       .max_size = o->max_size,
                                       .seed_ms = o->seed_ms,
                                       .client = a->client,

@@ -241,6 +241,36 @@ void shelf_landed(struct shelf_blob *b) {
 
 /* --- open and close --- */
 
+int shelf_make_folder(const char *folder, bool alone, struct error *e) {
+  struct stat s;
+  size_t len = strlen(folder);
+  while (len > 0 && folder[len - 1] == '/') {
+    len--;
+  }
+  while (len > 0 && folder[len - 1] != '/') {
+    len--;
+  }
+  CLEANUP_FREE char *above = strndup(folder, len);
+  if (above == NULL) {
+    return out_of_memory(e);
+  }
+  if (len > 0 && file_make_folders(above, e) != 0) {
+    return -1;
+  }
+  if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+    return error_errno(e, errno, "cannot make folder %s", folder);
+  }
+  if (stat(folder, &s) != 0) {
+    return error_errno(e, errno, "cannot look at %s", folder);
+  }
+  return !alone || (s.st_mode & S_IRWXO) == 0
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "everybody may look into %s, whatever `require_credentials` says: chmod "
+                         "o-rwx it",
+                         folder);
+}
+
 int shelf_open(const struct shelf_options *options, struct shelf **out, struct error *e) {
   struct shelf *s = calloc(1, sizeof *s);
   if (s == NULL) {

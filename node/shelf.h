@@ -32,6 +32,15 @@ struct shelf_options {
   void *arg;
 };
 
+/**
+ * Makes the folder of a shelf, for its owner alone, with those above it; one that is there stays as
+ * it is.
+ *
+ * \param alone refuses one that all of the machine may look into.
+ * \return 0, or -1 with ERROR_FAILED.
+ */
+int shelf_make_folder(const char *folder, bool alone, struct error *e);
+
 /** Looks through the folder, where what was used last is known from the files' times of access;
  * what an earlier run has left unfinished is removed. \return 0, or -1 with ERROR_FAILED. */
 int shelf_open(const struct shelf_options *options, struct shelf **out, struct error *e);

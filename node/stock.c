@@ -510,7 +510,8 @@ static int open_all(struct stock *s, struct error *e) {
                                          .max_size = o->max_size,
                                          .removes = on_shelf_removes,
                                          .arg = s};
-  if (layout_open(o->folder, &s->layout, e) != 0 || lock_folder(s, e) != 0 ||
+  if (shelf_make_folder(o->folder, o->alone, e) != 0 ||
+      layout_open(o->folder, &s->layout, e) != 0 || lock_folder(s, e) != 0 ||
       shelf_open(&shelving, &s->shelf, e) != 0) {
     return -1;
   }

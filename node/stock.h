@@ -14,6 +14,7 @@ struct stock_options {
   uv_loop_t *loop;
   struct images *images; /**< where newer tokens are had */
   const char *folder;    /**< of the store; made when missing; outlives all */
+  bool alone;            /**< refuse a folder that all of the machine may look into */
   uint64_t max_size;     /**< bytes that blobs may take */
   uint64_t seed_ms;      /**< how long a blob is seeded once it is there */
   struct http_client *client;

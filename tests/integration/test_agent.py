@@ -213,6 +213,18 @@ def test_a_blob_that_somebody_removed_is_fetched_anew(world, agent):
     assert digest_of(agent.ask(world.path("blobs/" + blob)).body) == blob
 
 
+def test_a_store_that_all_may_read(world, tmp_path):
+    agent = world.agent(tmp_path / "agent", require_credentials=True)
+    store = tmp_path / "agent/store"
+    with agent:
+        assert store.stat().st_mode & 0o777 == 0o700
+    store.chmod(0o755)
+    again = run([binary("swarmgate"), "agent", "run", "--config", agent.config], check=False)
+    assert again.returncode == 1 and f"everybody may look into {store}" in again.stderr, again.stderr
+    with world.agent(tmp_path / "agent"):
+        pass  # who asks is whoever may read it
+
+
 def test_another_agent_keeps_off(world, agent):
     unfinished = os.path.join(agent.folder, "store/unfinished", "sha256-" + "0" * 64)
     with open(unfinished, "w", encoding="ascii") as f:

@@ -171,11 +171,33 @@ static void another_run_knows_what_was_used_last(void **state) {
   assert_string_equal(f->removed, "ac");
 }
 
+static void a_folder_for_its_owner(void **state) {
+  struct fixture *f = *state;
+  char folder[128], above[128];
+  struct error e = {0};
+  struct stat s;
+  snprintf(above, sizeof above, "%s/a", f->folder);
+  snprintf(folder, sizeof folder, "%s/b//", above);
+  assert_int_equal(shelf_make_folder(folder, true, &e), 0);
+  assert_int_equal(stat(folder, &s), 0);
+  assert_int_equal(s.st_mode & 07777, 0700);
+  assert_int_equal(shelf_make_folder(folder, true, &e), 0);
+  assert_int_equal(chmod(folder, 0750), 0);
+  assert_int_equal(shelf_make_folder(folder, true, &e), 0);
+  assert_int_equal(chmod(folder, 0751), 0);
+  assert_int_equal(shelf_make_folder(folder, false, &e), 0);
+  assert_int_equal(shelf_make_folder(folder, true, &e), -1);
+  assert_non_null(strstr(e.text, "require_credentials"));
+  assert_int_equal(rmdir(folder), 0);
+  assert_int_equal(rmdir(above), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_was_used_longest_ago_goes, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_in_use_stays, set_up, tear_down),
       cmocka_unit_test_setup_teardown(larger_than_the_shelf, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_folder_for_its_owner, set_up, tear_down),
       cmocka_unit_test_setup_teardown(another_run_knows_what_was_used_last, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
