@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct shelf {
@@ -183,6 +184,38 @@ static int remove_blob(struct shelf *s, struct shelf_blob *b, struct error *e) {
   return 0;
 }
 
+/* Bytes that a blob that is on its way will still take. */
+static uint64_t lacking(const struct shelf *s, const struct shelf_blob *b) {
+  CLEANUP_FREE char *path = NULL;
+  struct stat there;
+  if (asprintf(&path, "%s/sha256-%s", s->options.unfinished, b->digest + sizeof "sha256:" - 1) <
+      0) {
+    path = NULL;
+  }
+  uint64_t taken = path == NULL || stat(path, &there) != 0 ? 0 : (uint64_t)there.st_blocks * 512;
+  return taken < b->size ? b->size - taken : 0;
+}
+
+/* A disk that is full would cut an answer that has begun.
+ * \param freed what goes to make room. */
+static int check_disk(const struct shelf *s, uint64_t size, uint64_t freed, struct error *e) {
+  struct statvfs disk;
+  uint64_t wanted = freed < size ? size - freed : 0;
+  if (statvfs(s->blobs, &disk) != 0) {
+    return error_errno(e, errno, "cannot look at %s", s->blobs);
+  }
+  uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+  for (const struct shelf_blob *b = s->oldest; b != NULL; b = b->newer) {
+    wanted += b->there ? 0 : lacking(s, b);
+  }
+  return wanted <= room ? 0
+                        : error_set(e, ERROR_FAILED,
+                                    "the disk of %s has no room: %" PRIu64 " bytes are wanted, "
+                                    "%" PRIu64 " are free; make the store's `max_size` smaller, or "
+                                    "make room",
+                                    s->blobs, wanted, room);
+}
+
 static int make_room(struct shelf *s, uint64_t size, struct error *e) {
   uint64_t used = 0;
   for (const struct shelf_blob *b = s->oldest; b != NULL; b = b->newer) {
@@ -194,9 +227,12 @@ static int make_room(struct shelf *s, uint64_t size, struct error *e) {
                      ", of which %" PRIu64 " are in use",
                      size, s->options.max_size, used);
   }
+  uint64_t most = s->options.max_size - size; /* of what was there before */
+  if (check_disk(s, size, s->size > most ? s->size - most : 0, e) != 0) {
+    return -1;
+  }
   struct shelf_blob *newer;
-  for (struct shelf_blob *b = s->oldest; b != NULL && s->size > s->options.max_size - size;
-       b = newer) {
+  for (struct shelf_blob *b = s->oldest; b != NULL && s->size > most; b = newer) {
     newer = b->newer;
     if (b->uses == 0 && remove_blob(s, b, e) != 0) {
       return -1;

@@ -53,7 +53,7 @@ struct shelf_blob *shelf_find(const struct shelf *shelf, const char *digest);
 /** Makes room for a blob that is not there, removing others; it is in use once.
  *
  * \return NULL with ERROR_FAILED when there is none, for what is in use takes too much, or it is
- * larger than the shelf.
+ * larger than the shelf, or than what is free on the disk.
  */
 struct shelf_blob *shelf_add(struct shelf *shelf, const char *digest, uint64_t size,
                              struct error *e);

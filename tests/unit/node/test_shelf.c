@@ -192,12 +192,28 @@ static void a_folder_for_its_owner(void **state) {
   assert_int_equal(rmdir(above), 0);
 }
 
+/* The answer would begin, and be cut. */
+static void a_disk_without_room(void **state) {
+  struct fixture *f = *state;
+  struct error e = {0};
+  shelf_close(f->shelf);
+  put_file(f, 'a', 10);
+  open_it(f, UINT64_C(1) << 62);
+  assert_null(shelf_add(f->shelf, digest('b'), UINT64_C(1) << 62, &e)); /* for which `a` would go */
+  assert_non_null(strstr(e.text, "disk"));
+  assert_true(has_file(f, 'a'));
+  struct shelf_blob *b = shelf_add(f->shelf, digest('b'), 1000, &e);
+  assert_non_null(b);
+  shelf_release(f->shelf, b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_was_used_longest_ago_goes, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_in_use_stays, set_up, tear_down),
       cmocka_unit_test_setup_teardown(larger_than_the_shelf, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_folder_for_its_owner, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_disk_without_room, set_up, tear_down),
       cmocka_unit_test_setup_teardown(another_run_knows_what_was_used_last, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
