@@ -1,5 +1,6 @@
 #include "node/mirror.h"
 
+#include "base/address.h"
 #include "node/answer.h"
 
 #include <jansson.h>
@@ -9,6 +10,7 @@ enum {
   SAME_MS = 60 * 1000,           /* so long a digest's manifest is not asked for anew */
   BLOBS_MS = 60 * 60 * 1000,     /* so long after its manifest a blob is served */
   AUTHORIZATION_MAX = 16 * 1024, /* bytes */
+  HOST_SHOWN_MAX = 256,          /* bytes, in the log */
 };
 
 /* A request; in the exchange's arena. */
@@ -19,6 +21,39 @@ struct asking {
   struct images_key key;
   struct images_wait *wait;
 };
+
+/* --- who asks --- */
+
+/* `name`, `name:port`, an IPv6 address in brackets (RFC 3986, section 3.2.2). */
+static struct slice name_of(struct slice host) {
+  if (slice_starts(host, SLICE("["))) {
+    host = slice_from(host, 1);
+    return slice_cut(&host, ']');
+  }
+  return slice_cut(&host, ':');
+}
+
+/* A page of the web may have its own name lead to this machine, and then reads what is answered to
+ * that name (DNS rebinding). An address it cannot have, nor can it open a Unix socket. */
+static bool is_meant(const struct http_exchange *x) {
+  union address address;
+  struct slice name = name_of(http_request_field(x, SLICE("Host")));
+  return name.len == 0 || slice_equal_nocase(name, SLICE("localhost")) ||
+         address_parse(name, &address) || http_request_peer(x)->sa_family == AF_UNSPEC;
+}
+
+/* \return false when it was answered. */
+static bool check_host(struct http_exchange *x, const struct mirror_options *o) {
+  struct slice host = http_request_field(x, SLICE("Host"));
+  bool meant = o->require_credentials || is_meant(x); /* which it has none of */
+  if (!meant) {
+    log_write(o->log, LOG_LEVEL_INFO,
+              "refused what was asked of the host %.*s: ask by an address or `localhost`",
+              (int)(host.len < HOST_SHOWN_MAX ? host.len : HOST_SHOWN_MAX), host.ptr);
+    answer_problem(x, 403, "DENIED");
+  }
+  return meant;
+}
 
 /* --- manifests --- */
 
@@ -125,6 +160,9 @@ static void handle(struct http_exchange *x, void *context) {
     http_answer_abort(x);
     return;
   }
+  if (!check_host(x, options)) {
+    return;
+  }
   *a = (struct asking){.options = options, .x = x};
   a->route = route_read(http_request_path(x), http_request_query(x), options->hosts,
                         options->host_count, arena);
@@ -147,10 +185,11 @@ static void handle(struct http_exchange *x, void *context) {
 
 /* --- status --- */
 
-static json_t *list_swarms(const struct stock *stock) {
+/* Which blobs there are is for nobody to know who has not shown that he may read them. */
+static json_t *list_swarms(const struct stock *stock, bool secret) {
   json_t *list = json_array();
   struct stock_swarm swarm;
-  for (size_t i = 0; stock_next_swarm(stock, i, &swarm); i++) {
+  for (size_t i = 0; !secret && stock_next_swarm(stock, i, &swarm); i++) {
     const struct download_progress *p = &swarm.progress;
     json_array_append_new(
         list, json_pack("{s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "digest", swarm.digest,
@@ -166,6 +205,9 @@ static void handle_status(struct http_exchange *x, void *context) {
   const struct mirror_options *options = context;
   const struct http_field type = {SLICE("Content-Type"), SLICE("application/json")};
   struct stock_status s;
+  if (!check_host(x, options)) {
+    return;
+  }
   stock_status_of(options->stock, &s);
   json_t *json = json_pack(
       "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version", SWARMGATE_VERSION,
@@ -173,7 +215,7 @@ static void handle_status(struct http_exchange *x, void *context) {
       "fetching", (json_int_t)s.fetching, "seeding", (json_int_t)s.seeding, "from_gateway",
       (json_int_t)s.from_gateway, "from_peers", (json_int_t)s.from_peers, "from_registry",
       (json_int_t)s.from_registry, "uploaded", (json_int_t)s.uploaded, "peers", (json_int_t)s.peers,
-      "swarms", list_swarms(options->stock));
+      "swarms", list_swarms(options->stock, options->require_credentials));
   char *text = json_dumps(json, JSON_COMPACT);
   json_decref(json);
   if (text == NULL) {

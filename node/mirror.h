@@ -2,7 +2,8 @@
  * The agent's HTTP side: a registry's `/v2/` as container runtimes ask a mirror for it (OCI
  * distribution specification, Pull), out of swarms. What is not a clean yes is a 404 at once, upon
  * which a runtime goes to the registry itself; an answer is not begun before its first bytes are
- * there. And `/v1/status`, JSON.
+ * there. And `/v1/status`, JSON. Where no credentials are required,
+ * nobody is answered who asks by another name than `localhost`.
  */
 #pragma once
 
@@ -14,7 +15,8 @@ struct mirror_options {
   struct stock *stock;
   const struct route_host *hosts; /**< whose images are mirrored; one at least */
   size_t host_count;
-  bool require_credentials; /**< runtimes are challenged, and gateways are asked with theirs */
+  bool require_credentials; /**< runtimes are challenged, and gateways are asked with theirs; which
+                                 blobs there are is not told */
   const struct log *log;
 };
 

@@ -169,6 +169,8 @@ def test_credentials_of_the_runtime(world, tmp_path):
         assert agent.ask(blob, **wrong).status == 404
         assert agent.ask(blob, **basic("bob", USERS["bob"])).status == 404
         assert agent.ask(blob, **basic("alice", USERS["alice"])).status == 200
+        status = json.loads(agent.ask("/v1/status").body)
+        assert status["seeding"] == len(world.blobs) and status["swarms"] == []
         for secret in (USERS["alice"], wrong["Authorization"], basic("alice", USERS["alice"])["Authorization"].split()[1]):
             assert secret not in agent.log()
 
@@ -223,6 +225,18 @@ def test_a_store_that_all_may_read(world, tmp_path):
     assert again.returncode == 1 and f"everybody may look into {store}" in again.stderr, again.stderr
     with world.agent(tmp_path / "agent"):
         pass  # who asks is whoever may read it
+
+
+def test_who_asks_by_a_name_of_his_own(world, tmp_path):
+    """A page of the web has its own name lead to the agent."""
+    with world.agent(tmp_path / "agent") as agent:
+        for path in world.path("manifests/1"), "/v2/", "/v1/status":
+            for host, status in (("evil.example", 403), ("evil.example:80", 403), ("127.0.0.1.evil.example", 403), ("localhost", 200),
+                                 ("LOCALHOST:1", 200), ("127.0.0.1", 200), ("10.0.0.7:5123", 200), ("[::1]:5123", 200)):
+                assert agent.ask(path, Host=host).status == status, (path, host)
+        agent.process.wait_line("evil.example")
+    with world.agent(tmp_path / "agent", user=None, require_credentials=True) as agent:
+        assert agent.ask(world.path("manifests/1"), Host="node.example:5123", **basic("alice", USERS["alice"])).status == 200
 
 
 def test_another_agent_keeps_off(world, agent):
