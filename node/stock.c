@@ -107,16 +107,21 @@ static void tell(struct swarm *w, uint32_t piece, enum stock_news news, const st
   }
 }
 
-/* It does not come: whoever reads it is told, or is when he wants the next piece. */
-static void fail(struct swarm *w, const struct error *e) {
+static void let_go(struct swarm *w) {
   struct stock_reader *r;
-  log_write(w->stock->options.log, LOG_LEVEL_WARN, "%s does not come: %s", w->blob->digest,
-            e->text);
-  tell(w, UINT32_MAX, STOCK_FAILED, e);
   while ((r = w->readers) != NULL) {
     w->readers = r->next;
     r->next = NULL;
+    r->swarm = NULL;
   }
+}
+
+/* It does not come: whoever reads it is told, or is when he wants the next piece. */
+static void fail(struct swarm *w, const struct error *e) {
+  log_write(w->stock->options.log, LOG_LEVEL_WARN, "%s does not come: %s", w->blob->digest,
+            e->text);
+  tell(w, UINT32_MAX, STOCK_FAILED, e);
+  let_go(w);
   leave(w);
 }
 
@@ -138,15 +143,15 @@ static void take_out(struct swarm *w, const struct stock_reader *reader) {
 }
 
 void stock_end(struct stock *s, struct stock_reader *reader) {
-  if (reader->blob->owner != NULL) {
-    take_out(reader->blob->owner, reader);
+  if (reader->swarm != NULL) {
+    take_out(reader->swarm, reader);
   }
   shelf_release(s->shelf, reader->blob);
   reader->blob = NULL;
 }
 
 bool stock_is_there(const struct stock_reader *reader) {
-  return reader->blob->there;
+  return reader->there;
 }
 
 static void plan_look(struct stock *s);
@@ -179,9 +184,9 @@ int stock_open_file(struct stock *s, const struct stock_reader *reader, struct e
 }
 
 int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
-  struct swarm *w = reader->blob->owner;
+  struct swarm *w = reader->swarm;
   (void)s;
-  if (w == NULL || w->lost) {
+  if (w == NULL) {
     return -1;
   }
   reader->piece = piece;
@@ -240,8 +245,11 @@ static void on_landed(void *arg, const struct error *e) {
   w->seed_until_ms = clock_monotonic_ms() + s->options.seed_ms;
   shelf_landed(w->blob);
   log_images(w);
+  for (struct stock_reader *r = w->readers; r != NULL; r = r->next) {
+    r->there = true;
+  }
   tell(w, UINT32_MAX, STOCK_THERE, NULL);
-  w->readers = NULL;
+  let_go(w);
   choose_origin(w);
   shelf_release(s->shelf, w->blob);
   plan_look(s);
@@ -416,24 +424,29 @@ int stock_begin(struct stock *s, struct image *image, const struct offer_blob *b
                 struct stock_reader *reader, struct error *e) {
   struct shelf_blob *kept = shelf_find(s->shelf, blob->digest);
   const struct swarm *its = kept == NULL ? NULL : kept->owner;
+  if (kept != NULL && kept->size != blob->size) {
+    return error_set(e, ERROR_FAILED, "it has another size than its manifest says");
+  }
+  if (its != NULL && its->lost) {
+    return error_set(e, ERROR_FAILED, "it has just been removed");
+  }
   if (kept == NULL) {
     kept = shelf_add(s->shelf, blob->digest, blob->size, e);
-    if (kept == NULL || join(s, image, blob, kept, e) != 0) {
-      return -1;
-    }
-  } else if (!kept->there &&
-             (its == NULL || its->lost)) { /* it has failed, and somebody still reads it */
-    return error_set(e, ERROR_FAILED, "it has just failed to come");
-  } else if (kept->size != blob->size) {
-    return error_set(e, ERROR_FAILED, "it has another size than its manifest says");
+  } else if (!kept->there && its == NULL) { /* it has failed, and somebody still reads what came */
+    shelf_use(s->shelf, kept);
+  }
+  if (kept == NULL || (!kept->there && its == NULL && join(s, image, blob, kept, e) != 0)) {
+    return -1;
   }
   shelf_use(s->shelf, kept);
   reader->blob = kept;
   reader->image = image;
   reader->waits = false;
   reader->next = NULL;
+  reader->swarm = NULL;
+  reader->there = kept->there;
   if (!kept->there) {
-    struct swarm *w = kept->owner;
+    struct swarm *w = reader->swarm = kept->owner;
     reader->piece_length = w->piece_length;
     reader->next = w->readers;
     w->readers = reader;

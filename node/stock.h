@@ -9,6 +9,7 @@
 #include "node/shelf.h"
 
 struct stock;
+struct swarm;
 
 struct stock_options {
   uv_loop_t *loop;
@@ -43,9 +44,11 @@ enum stock_news {
 struct stock_reader {
   struct stock_reader *next;
   struct shelf_blob *blob;
+  struct swarm *swarm; /* NULL: it is there, or does not come any more */
   struct image *image;
   uint32_t piece, piece_length; /* of its swarm, whose torrent may be another than the reader's */
   bool waits;
+  bool there; /* all of it, in the file that he has open or will */
   /** Told on the loop, once for each stock_want() that waits. \p e of STOCK_FAILED says why.
    *  stock_end() may be called within. */
   void (*told)(void *arg, enum stock_news news, const struct error *e);
@@ -68,7 +71,7 @@ void stock_end(struct stock *stock, struct stock_reader *reader);
  *  its blobs. */
 bool stock_could_hold(const struct stock *stock, const struct image *image);
 
-/** Whether all of it is there. */
+/** Whether all of it is there, for this reader. */
 bool stock_is_there(const struct stock_reader *reader);
 /**
  * Opens the file of a blob, in which are the pieces that are there, and all of them in the end.

@@ -239,13 +239,73 @@ def test_who_asks_by_a_name_of_his_own(world, tmp_path):
         assert agent.ask(world.path("manifests/1"), Host="node.example:5123", **basic("alice", USERS["alice"])).status == 200
 
 
+def slow_reader(agent, path):
+    """A connection that has asked for `path`, and takes as little as it can until it is read."""
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.connect(("127.0.0.1", int(agent.address.split(":")[1])))
+    reader.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return reader
+
+
 def test_another_agent_keeps_off(world, agent):
     unfinished = os.path.join(agent.folder, "store/unfinished", "sha256-" + "0" * 64)
     with open(unfinished, "w", encoding="ascii") as f:
         f.write("of the first")
     again = run([binary("swarmgate"), "agent", "run", "--config", agent.config], check=False)
     assert again.returncode == 1 and agent.address in again.stderr, again.stderr
+    elsewhere = world.agent(os.path.join(agent.folder, "other"), store={"path": "../store"})
+    again = run([binary("swarmgate"), "agent", "run", "--config", elsewhere.config], check=False)
+    assert again.returncode == 1 and "another agent" in again.stderr, again.stderr
     assert os.path.exists(unfinished)
+
+
+def test_a_blob_that_goes_while_somebody_reads_it(world, agent):
+    agent.ask(world.path("manifests/1"))
+    blob = world.blobs[1]["digest"]
+    path = world.path("blobs/" + blob)
+    with contextlib.closing(slow_reader(agent, path)) as slow:
+        wait_for("landed", 20, lambda: agent.status()["blobs"] == 1)
+        os.unlink(os.path.join(agent.folder, "store/blobs/sha256", blob[7:]))
+        assert agent.ask(path).status == 404
+        # He has what he reads, and nobody has to wait for him.
+        answer = wait_for("the blob anew", 20, lambda: (got := agent.ask(path)).status == 200 and got)
+        with slow.makefile("rb") as f:
+            head, _, body = f.read().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ") and digest_of(answer.body) == digest_of(body) == blob
+
+
+def peak(agent):
+    """Bytes of memory that it has had at most."""
+    with open(f"/proc/{agent.process.popen.pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read())[1]) * 1024
+
+
+def test_torrents_of_other_piece_lengths(tmp_path):
+    """Of one blob at the same time, and what readers of a large piece hold who take nothing."""
+    with contextlib.ExitStack() as stack:
+        made = World(tmp_path)
+        stack.callback(made.stop)
+        blob = made.blobs[1]
+        agent = stack.enter_context(made.agent(tmp_path / "agent", download_rate="2MiB"))
+        agent.ask(made.path("manifests/1"))
+        with begun(made, agent) as answer:
+            made.gate.tool("torrent", "create", f"oci:{made.layout}:1", "--register", "--config", made.gate.config, "--registry",
+                           made.private.address, "--repository", "team/app", "--piece-length", 8 << 20)
+            agent.ask(made.path("manifests/1", registry=made.public))
+            other = agent.ask(made.path("blobs/" + blob["digest"], registry=made.public), Range="bytes=1000-")
+            whole = answer.first + answer.read()
+            assert (digest_of(whole), digest_of(whole[:1000] + other.body)) == (blob["digest"], blob["digest"])
+
+        agent = stack.enter_context(made.agent(tmp_path / "idle"))
+        agent.ask(made.path("manifests/1"))
+        before = peak(agent)
+        for _ in range(40):
+            stack.enter_context(contextlib.closing(slow_reader(agent, made.path("blobs/" + blob["digest"]))))
+        wait_for("the blob", 20, lambda: agent.status()["blobs"] == 1)
+        assert digest_of(agent.ask(made.path("blobs/" + blob["digest"])).body) == blob["digest"]
+        assert peak(agent) - before < 20 * blob["size"]
+        agent.kill()  # who takes nothing would be waited for
 
 
 @contextlib.contextmanager
