@@ -70,10 +70,12 @@ static void start_work(struct download *d, uv_work_cb run) {
   uv_queue_work(d->all->options.loop, &d->work, run, on_worked);
 }
 
-/* The blob's other name, for libtorrent; what it may hold already there counts. */
+/* The blob's other name, for libtorrent: a link to it of whatever kind, and nothing of what an
+ * earlier download may have left there. */
 static int give_unfinished_name(const struct download *d, struct error *e) {
-  return link(d->path, d->unfinished) == 0 || errno == EEXIST ||
-                 symlink(d->path, d->unfinished) == 0
+  CLEANUP_FREE char *path = realpath(d->path, NULL);
+  return path != NULL && (unlink(d->unfinished) == 0 || errno == ENOENT) &&
+                 (link(path, d->unfinished) == 0 || symlink(path, d->unfinished) == 0)
              ? 0
              : error_errno(e, errno, "cannot give %s the name %s", d->path, d->unfinished);
 }

@@ -1,0 +1,61 @@
+"""A gateway that is wrong, or ill: what nodes have is not harmed by it, and they get what they can."""
+
+import hashlib
+import os
+
+import pytest
+
+from support.agent import Agent
+from support.bad_gateway import HOST, BadGateway, digest_of
+from support.evil_registry import noise
+from support.process import Process, binary, run
+
+IMAGE = f"{HOST}/team/app:1"
+SIZE = 2 * 1024 * 1024
+
+
+@pytest.fixture(name="gateway")
+def fixture_gateway():
+    with BadGateway(noise("layer", SIZE)).running() as made:
+        made.layer = digest_of(noise("layer", SIZE))
+        yield made
+
+
+def node(command, gateway, *options):
+    return [binary("swarmgate"), command, IMAGE, "--gateway", gateway.url, *options]
+
+
+def pull(gateway, to, *options, **more):
+    return run(node("pull", gateway, "--to", f"oci:{to}", *options), **more)
+
+
+def blob(layout, digest):
+    return layout / "blobs" / "sha256" / digest.partition(":")[2]
+
+
+def is_whole(layout, digest):
+    return digest_of(blob(layout, digest).read_bytes()) == digest
+
+
+def test_a_right_one(gateway, tmp_path):
+    pull(gateway, tmp_path / "layout")
+    assert is_whole(tmp_path / "layout", gateway.layer)
+
+
+# --- what is there already ---
+
+def test_what_was_left_unfinished_of_a_blob_that_is_there_is_in_nobodys_way(gateway, tmp_path):
+    pull(gateway, tmp_path / "layout")
+    os.mkdir(tmp_path / "layout.unfinished", 0o700)
+    (tmp_path / "layout.unfinished" / gateway.layer.replace(":", "-")).write_bytes(noise("layer", SIZE)[:300_000])
+    pull(gateway, tmp_path / "layout", "--seed-for", "1s")
+    assert is_whole(tmp_path / "layout", gateway.layer)
+
+
+def test_seeds_from_a_relative_path_over_file_systems(gateway, tmp_path):
+    """Where no hard link can be made, as TMPDIR is elsewhere."""
+    if os.stat("/dev/shm").st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("/dev/shm is no file system of its own")
+    pull(gateway, tmp_path / "layout")
+    run(node("seed", gateway, "--from", "oci:layout", "--duration", "1s"), cwd=tmp_path, env={**os.environ, "TMPDIR": "/dev/shm"})
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith("swarmgate-seed-")]
