@@ -1,6 +1,7 @@
 // libtorrent, and nothing of it elsewhere. No exception leaves this file.
 extern "C" {
 #include "node/bittorrent.h"
+#include "torrent/pieces.h"
 }
 
 #include <libtorrent/add_torrent_params.hpp>
@@ -191,10 +192,15 @@ int fail(error *e, const char *what, const std::exception &why) {
 } // namespace
 
 struct bittorrent_torrent {
+  ~bittorrent_torrent() {
+    pieces_free(&hashes);
+  }
+
   lt::torrent_handle handle;
   void *tag;
   const bittorrent *session;
   std::uint32_t piece_count;
+  ::pieces hashes;
   // What the view points into.
   plan_view view;
   std::vector<unsigned char> pieces;
@@ -315,6 +321,9 @@ int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *
     t->tag = tag;
     t->session = b;
     t->piece_count = static_cast<std::uint32_t>(p.ti->num_pieces());
+    if (pieces_of(m, &t->hashes, e) != 0) {
+      return -1;
+    }
     p.save_path = folder;
     p.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
     p.flags |= lt::torrent_flags::override_web_seeds | lt::torrent_flags::disable_pex;
@@ -484,7 +493,28 @@ void bittorrent_scrape(bittorrent_torrent *t) {
   }
 }
 
+namespace {
+
+// libtorrent looks again, but its piece may have blocks of peers in it: it cannot say who was
+// wrong.
+int check_piece(const bittorrent_torrent &t, std::uint32_t piece, slice bytes, error *e) {
+  const std::unique_ptr<piece_check, decltype(&piece_check_free)> check(
+      piece_check_new(t.hashes.v2), piece_check_free);
+  if (check == nullptr) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  piece_check_add(check.get(), bytes);
+  return piece_check_end(check.get(), &t.hashes, piece)
+             ? 0
+             : error_set(e, ERROR_MISMATCH, "bytes that the torrent does not say");
+}
+
+} // namespace
+
 int bittorrent_give(bittorrent_torrent *t, std::uint32_t piece, slice bytes, error *e) {
+  if (check_piece(*t, piece, bytes, e) != 0) {
+    return -1;
+  }
   try {
     t->handle.add_piece(lt::piece_index_t(static_cast<int>(piece)),
                         std::vector<char>(bytes.ptr, bytes.ptr + bytes.len));

@@ -99,8 +99,13 @@ const struct plan_view *bittorrent_view(struct bittorrent_torrent *t);
 /** Asks the tracker how many peers there are by now, for the view. */
 void bittorrent_scrape(struct bittorrent_torrent *t);
 
-/** Gives a piece that was had elsewhere; libtorrent checks it, and BITTORRENT_PIECE or
- *  BITTORRENT_BAD_PIECE follows. \p bytes is the whole piece; copied. \return 0, or -1. */
+/**
+ * Gives a piece that was had elsewhere; BITTORRENT_PIECE follows, or BITTORRENT_BAD_PIECE where a
+ * peer had sent other bytes of it before.
+ *
+ * \param bytes the whole piece; copied. \return 0, or -1: ERROR_MISMATCH, it is not what the
+ * torrent says; ERROR_FAILED.
+ */
 int bittorrent_give(struct bittorrent_torrent *t, uint32_t piece, struct slice bytes,
                     struct error *e);
 

@@ -12,7 +12,7 @@
 
 enum {
   WAIT_MS = 30,     /* when there is nothing of ours to fetch */
-  TROUBLE_MS = 500, /* after a failure, doubled each time */
+  TROUBLE_MS = 500, /* after a failure of the gateway, doubled each time */
   TROUBLE_MAX_MS = 15000,
   FAILURES_MAX = 2,      /* in a row, and the gateway counts as away */
   AWAY_MS = 10 * 1000,   /* for so long, with an origin to go to meanwhile */
@@ -45,13 +45,14 @@ struct feeder {
   int live; /* not removed */
   uv_timer_t timer;
   uint64_t seed;
-  uint64_t piece_ms;   /* how long a piece takes, smoothed; 0: none has come yet */
-  uint64_t trouble_ms; /* how long to wait after the next failure */
+  uint64_t piece_ms; /* how long a piece takes, smoothed; 0: none has come yet */
+  uint64_t pause_ms; /* after the last failure; 0: there is no trouble */
   struct error trouble;
   bool of_origin; /* that was */
 
   unsigned failures;      /* of the gateway, in a row */
-  uint64_t gateway_at_ms; /* when it is tried again, of those that follow */
+  uint64_t gateway_at_ms; /* when it is tried again, unless the origin fails before */
+  uint64_t again_at_ms;   /* when it may be, then */
 
   /* What is under way: of the gateway, or of the origin. */
   struct http_fetch *fetch;
@@ -106,11 +107,19 @@ static void let_go(struct feeder *f) {
 }
 
 static void fail(struct feeder *f, const struct error *e) {
-  f->trouble = *e;
+  struct error why = *e;
+  if (f->asked != NULL && f->trouble.kind != ERROR_NONE && !f->of_origin) {
+    error_context(&why, "%.300s; then", f->trouble.text); /* why the origin was asked at all */
+  }
+  f->trouble = why;
   f->of_origin = f->asked != NULL;
   let_go(f);
-  wait_for(f, f->trouble_ms);
-  f->trouble_ms = f->trouble_ms * 2 < TROUBLE_MAX_MS ? f->trouble_ms * 2 : TROUBLE_MAX_MS;
+  if (f->pause_ms == 0) {
+    f->pause_ms = TROUBLE_MS;
+  } else if (!f->of_origin) {
+    f->pause_ms = f->pause_ms * 2 < TROUBLE_MAX_MS ? f->pause_ms * 2 : TROUBLE_MAX_MS;
+  }
+  wait_for(f, f->pause_ms);
 }
 
 static int take(struct feeder *f, struct error *e) {
@@ -121,7 +130,7 @@ static int take(struct feeder *f, struct error *e) {
   }
   f->piece_ms =
       f->piece_ms == 0 ? took : (f->piece_ms * (PIECE_TIME_SHARE - 1) + took) / PIECE_TIME_SHARE;
-  f->trouble_ms = TROUBLE_MS;
+  f->pause_ms = 0;
   f->trouble = (struct error){0};
   uint64_t rate = f->options.rate;
   uint64_t due = rate == 0 ? 0 : f->body.len * 1000 / rate;
@@ -147,6 +156,8 @@ static int end_answer(struct feeder *f, const char *whom, const struct error *e)
               piece_size(&fed->torrent, f->piece));
   } else if (take(f, &why) == 0) {
     return 0;
+  } else if (why.kind == ERROR_MISMATCH) {
+    error_set(&why, ERROR_MISMATCH, "the %s sent bytes that the torrent does not say", whom);
   }
   fail(f, &why);
   return -1;
@@ -172,6 +183,7 @@ static void on_gateway_done(void *arg, const struct error *e) {
     f->options.denied(f->options.arg, fed->torrent.tag);
   } else if (++f->failures >= FAILURES_MAX) {
     f->gateway_at_ms = clock_monotonic_ms() + AWAY_MS;
+    f->again_at_ms = clock_monotonic_ms() + f->pause_ms;
     if (fed->torrent.origin != NULL) {
       wait_for(f, 0);
     }
@@ -199,6 +211,14 @@ static bool on_origin_head(void *arg, const struct registry_answer *a) {
   return is_right_head(arg, a->status, a->content_range);
 }
 
+/* Both take turns, with the gateway's pause: where nobody can reach the registry, a gateway that is
+ * well again soon has to be found before readers give up. */
+static void turn_to_gateway(struct feeder *f) {
+  uint64_t now = clock_monotonic_ms();
+  f->gateway_at_ms = now;
+  wait_for(f, f->again_at_ms > now ? f->again_at_ms - now : 0);
+}
+
 static void on_origin_done(void *arg, const struct error *e) {
   struct feeder *f = arg;
   struct fed *fed = &f->torrents[f->at];
@@ -210,6 +230,7 @@ static void on_origin_done(void *arg, const struct error *e) {
     fed->fetched.from_origin += len;
   } else {
     origin_failed(f->asked);
+    turn_to_gateway(f);
   }
 }
 
@@ -325,7 +346,6 @@ struct feeder *feeder_new(const struct feeder_options *options) {
     return NULL;
   }
   f->options = *options;
-  f->trouble_ms = TROUBLE_MS;
   f->body.limit = TORRENT_PIECE_MAX;
   while (f->seed == 0) {
     if (getrandom(&f->seed, sizeof f->seed, 0) < 0) {
@@ -460,6 +480,7 @@ const struct error *feeder_trouble(const struct feeder *f) {
 }
 
 bool feeder_hopes(const struct feeder *f, int torrent) {
-  return f->torrents[torrent].torrent.origin != NULL &&
-         (f->trouble.kind == ERROR_NONE || !f->of_origin);
+  bool comes = is_busy(f) && (f->status == 200 || f->status == 206);
+  return comes || (f->torrents[torrent].torrent.origin != NULL &&
+                   (f->trouble.kind == ERROR_NONE || !f->of_origin));
 }

@@ -71,5 +71,6 @@ struct feeder_fetched feeder_fetched(const struct feeder *feeder, int torrent);
 /** Why the last fetch failed, since which none has worked; NULL: it has not. */
 const struct error *feeder_trouble(const struct feeder *feeder);
 
-/** Whether a torrent has an origin, from which the last fetch has not failed. */
+/** Whether something is coming, or a torrent has an origin from which the last fetch has not
+ *  failed. */
 bool feeder_hopes(const struct feeder *feeder, int torrent);

@@ -59,3 +59,28 @@ def test_seeds_from_a_relative_path_over_file_systems(gateway, tmp_path):
     pull(gateway, tmp_path / "layout")
     run(node("seed", gateway, "--from", "oci:layout", "--duration", "1s"), cwd=tmp_path, env={**os.environ, "TMPDIR": "/dev/shm"})
     assert not [name for name in os.listdir("/dev/shm") if name.startswith("swarmgate-seed-")]
+
+
+# --- what comes ---
+
+@pytest.fixture(name="agent")
+def fixture_agent(gateway, tmp_path):
+    with Agent(tmp_path / "agent", {HOST: gateway.url}) as started:
+        assert started.ask("/v2/team/app/manifests/1").status == 200
+        yield started
+
+
+def test_two_failures_end_no_answer_though_nobody_reaches_the_registry(gateway, agent):
+    def twice(request, path):
+        return 503 if path.startswith("/webseed/") and gateway.of_blob(gateway.layer) in (3, 4) else None
+
+    gateway.before = twice
+    answer = agent.ask(f"/v2/team/app/blobs/{gateway.layer}")
+    assert (answer.status, digest_of(answer.body)) == (200, gateway.layer)
+
+
+def test_wrong_pieces_are_not_asked_for_over_and_over(gateway, agent):
+    gateway.sent[gateway.layer] = noise("another", SIZE)
+    assert agent.ask(f"/v2/team/app/blobs/{gateway.layer}").status == 404
+    assert "the gateway sent bytes that the torrent does not say" in agent.log()
+    assert 2 <= gateway.of_blob(gateway.layer) < 20

@@ -99,9 +99,12 @@ class BadGateway:
         class Request(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):
+            def handle(self):
                 with contextlib.suppress(ConnectionError):
-                    gateway.answer(self)
+                    super().handle()
+
+            def do_GET(self):
+                gateway.answer(self)
 
             do_POST = do_GET
 
