@@ -9,7 +9,7 @@
 
 enum {
   ANSWER_MAX = 256 * 1024,        /* bytes */
-  RETRY_MS = 5000,                /* of a gateway that gives no clear answer */
+  RETRY_MS = 5000,                /* of a gateway that gives no clear answer, or none */
   LIFETIME_MAX = 366 * 24 * 3600, /* seconds that are believed */
 };
 
@@ -58,13 +58,39 @@ static void forget(struct certificate *c) {
   c->pem = NULL;
 }
 
+/* Tells of the one there is, or why there is none yet. Any of them may leave within, so the list is
+ * begun anew after each. */
+static void tell(struct certificate *c, const struct error *delay) {
+  struct certificate_user *u;
+  for (u = c->users; u != NULL; u = u->next) {
+    u->waits = true;
+  }
+  u = c->users;
+  while (u != NULL) {
+    if (!u->waits) {
+      u = u->next;
+      continue;
+    }
+    u->waits = false;
+    if (delay == NULL) {
+      u->issued(u->arg, &c->shown);
+    } else {
+      u->delayed(u->arg, delay);
+    }
+    u = c->users;
+  }
+}
+
 /* A gateway that is away may come back; one that says no has the last word. */
 static void refuse(struct certificate *c, const struct error *e) {
   bool ended = c->pem != NULL;
   struct error why = *e;
   struct certificate_user *u;
-  if (ended && e->kind != ERROR_DENIED && e->kind != ERROR_NOT_FOUND) {
+  if (e->kind != ERROR_DENIED && e->kind != ERROR_NOT_FOUND) {
     uv_timer_start(&c->timer, on_time, RETRY_MS, 0);
+    if (!ended) {
+      tell(c, e);
+    }
     return;
   }
   if (ended) {
@@ -75,24 +101,6 @@ static void refuse(struct certificate *c, const struct error *e) {
   while ((u = c->users) != NULL) {
     certificate_leave(u);
     u->refused(u->arg, ended, &why);
-  }
-}
-
-/* Any of them may leave within, so the list is begun anew after each. */
-static void tell(struct certificate *c) {
-  struct certificate_user *u;
-  for (u = c->users; u != NULL; u = u->next) {
-    u->waits = true;
-  }
-  u = c->users;
-  while (u != NULL) {
-    if (u->waits) {
-      u->waits = false;
-      u->issued(u->arg, &c->shown);
-      u = c->users;
-    } else {
-      u = u->next;
-    }
   }
 }
 
@@ -162,7 +170,7 @@ static void on_done(void *arg, const struct error *e) {
     uint64_t ms = (uint64_t)seconds * 1000 * 2 / 3;
     c->renew_at_ms = clock_monotonic_ms() + ms;
     uv_timer_start(&c->timer, on_time, ms, 0);
-    tell(c);
+    tell(c, NULL);
   }
 }
 
@@ -179,14 +187,20 @@ static int ask(struct certificate *c, struct error *e) {
   c->status = 0;
   buf_free(&c->answer);
   c->request = registry_start(c->gateway, &post, &events, c, e);
+  uv_timer_start(&c->timer, on_time, RETRY_MS, 0);
   return c->request == NULL ? -1 : 0;
 }
 
 static void on_time(uv_timer_t *timer) {
   struct certificate *c = timer->data;
   struct error e = {0};
-  if (ask(c, &e) != 0) {
-    refuse(c, &e);
+  if (c->request == NULL) {
+    if (ask(c, &e) != 0) {
+      refuse(c, &e);
+    }
+  } else if (c->pem == NULL) {
+    error_set(&e, ERROR_FAILED, "the gateway does not answer when asked for a certificate");
+    tell(c, &e);
   }
 }
 

@@ -20,7 +20,7 @@ struct certificate_options {
   const struct offer *offer; /**< whose torrents it is for; not needed afterwards */
 };
 
-/** Who shows it to peers; embedded by its owner, who sets the last three. Told on the loop, never
+/** Who shows it to peers; embedded by its owner, who sets the last four. Told on the loop, never
  *  from within a call; any function of this file may be called within. */
 struct certificate_user {
   struct certificate_user *next;
@@ -28,9 +28,11 @@ struct certificate_user {
   bool waits;
   /** There is one, or another in its place; valid within. */
   void (*issued)(void *arg, const struct bittorrent_certificate *certificate);
+  /** There is none yet, for the gateway gives no clear answer; it is asked again. */
+  void (*delayed)(void *arg, const struct error *e);
   /**
    * There is none, and it is used no more. \p ended: there was one, but the gateway says no to
-   * another: ERROR_DENIED. Else \p e is any failure.
+   * another: ERROR_DENIED. Else it says no to the first: ERROR_DENIED or ERROR_NOT_FOUND.
    */
   void (*refused)(void *arg, bool ended, const struct error *e);
   void *arg;

@@ -37,6 +37,7 @@ struct download {
   uint32_t piece_length;           /* and its own, whatever later offers say */
   struct certificate *certificate; /* for it; NULL: it wants none */
   struct certificate_user shown;
+  char uncertified[128]; /* why there is none yet; "": it is not known */
   struct feeder *feeder; /* of its gateway; NULL: it has not been fed */
   struct origin *origin;
   int fed;                       /* its number there; -1: none, or no more */
@@ -103,7 +104,7 @@ static void landed(struct download *d, const struct error *e) {
   d->events.landed(d->arg, e);
 }
 
-/* \param certificate NULL: its torrent wants none. */
+/* \param certificate NULL: its torrent wants none, or there is none yet. */
 static int join(struct download *d, const struct bittorrent_certificate *certificate,
                 struct error *e) {
   if (bittorrent_add(d->all->bittorrent, d->offer->torrent, &d->offer->metainfo,
@@ -118,13 +119,29 @@ static int join(struct download *d, const struct bittorrent_certificate *certifi
   return 0;
 }
 
+static void join_late(struct download *d, const struct bittorrent_certificate *certificate) {
+  struct error e = {0};
+  if ((d->stage == STAGE_SWARM || d->stage == STAGE_CHECKING) && join(d, certificate, &e) != 0) {
+    landed(d, &e);
+  }
+}
+
 static void on_issued(void *arg, const struct bittorrent_certificate *certificate) {
   struct download *d = arg;
-  struct error e = {0};
+  d->uncertified[0] = '\0';
   if (d->torrent != NULL) {
     bittorrent_certify(d->torrent, certificate);
-  } else if (join(d, certificate, &e) != 0) {
-    landed(d, &e);
+  } else {
+    join_late(d, certificate);
+  }
+}
+
+/* No peer is found until there is one, but what feeds it needs none. */
+static void on_delayed(void *arg, const struct error *e) {
+  struct download *d = arg;
+  snprintf(d->uncertified, sizeof d->uncertified, "%s", e->text);
+  if (d->torrent == NULL) {
+    join_late(d, NULL);
   }
 }
 
@@ -133,7 +150,7 @@ static void on_refused(void *arg, bool ended, const struct error *e) {
   d->events.refused(d->arg, ended, e);
 }
 
-/* Where peers want certificates, not before there is one to show. */
+/* Where peers want certificates, not before there is one to show, or is none for now. */
 static int enter(struct download *d, struct error *e) {
   const struct bittorrent_certificate *shown = NULL;
   if (d->certificate != NULL) {
@@ -367,7 +384,8 @@ struct download *download_start(struct downloads *all, const struct offer_blob *
   snprintf(d->digest, sizeof d->digest, "%s", offer->digest);
   d->size = offer->size;
   d->certificate = offer->metainfo.ca.len > 0 ? certificate : NULL;
-  d->shown = (struct certificate_user){.issued = on_issued, .refused = on_refused, .arg = d};
+  d->shown = (struct certificate_user){
+      .issued = on_issued, .delayed = on_delayed, .refused = on_refused, .arg = d};
   d->events = *events;
   d->arg = arg;
   d->seed = seed;
@@ -478,7 +496,10 @@ const char *download_trouble(const struct download *d) {
   if (d->fed >= 0) {
     trouble = feeder_trouble(d->feeder);
   }
-  return trouble != NULL ? trouble->text : d->tracker[0] != '\0' ? d->tracker : NULL;
+  return trouble != NULL             ? trouble->text
+         : d->uncertified[0] != '\0' ? d->uncertified
+         : d->tracker[0] != '\0'     ? d->tracker
+                                     : NULL;
 }
 
 /* --- all of them --- */

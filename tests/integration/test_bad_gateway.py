@@ -1,12 +1,13 @@
 """A gateway that is wrong, or ill: what nodes have is not harmed by it, and they get what they can."""
 
-import hashlib
 import os
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.agent import Agent
 from support.bad_gateway import HOST, BadGateway, digest_of
+from support.certificates import Authority
 from support.evil_registry import noise
 from support.process import Process, binary, run
 
@@ -84,3 +85,17 @@ def test_wrong_pieces_are_not_asked_for_over_and_over(gateway, agent):
     assert agent.ask(f"/v2/team/app/blobs/{gateway.layer}").status == 404
     assert "the gateway sent bytes that the torrent does not say" in agent.log()
     assert 2 <= gateway.of_blob(gateway.layer) < 20
+
+
+@pytest.mark.parametrize("status", [500, 404])
+def test_without_a_certificate_all_comes_of_the_gateway_unless_it_says_no(gateway, tmp_path, status):
+    def refuse(request, path):
+        return status if path.endswith("/certificates") else None
+
+    gateway.info["ssl-cert"] = Authority(tmp_path / "ca").x509.public_bytes(Encoding.PEM)
+    gateway.before = refuse
+    with Agent(tmp_path / "agent", {HOST: gateway.url}) as agent:
+        assert agent.ask("/v2/team/app/manifests/1").status == 200
+        answer = agent.ask(f"/v2/team/app/blobs/{gateway.layer}")
+        assert answer.status == (200 if status == 500 else 404)
+        assert status == 404 or digest_of(answer.body) == gateway.layer
