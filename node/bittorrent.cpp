@@ -11,6 +11,7 @@ extern "C" {
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/entry.hpp>
 #include <libtorrent/extensions.hpp>
+#include <libtorrent/extensions/smart_ban.hpp>
 #include <libtorrent/peer_connection.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/peer_info.hpp>
@@ -25,6 +26,7 @@ extern "C" {
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -40,6 +42,7 @@ constexpr int stop_seconds = 2;
 constexpr int connect_seconds = 5;
 constexpr int reconnect_seconds = 5;
 constexpr int failures_max = 20; // in a row, until a peer is given up
+constexpr int banned_max = 4;    // of one address in a torrent, until no other is let in
 constexpr int announce_seconds_min = 5;
 constexpr int announce_seconds = 10; // until a tracker is taken to be away
 constexpr int announces_max = 1000;  // at once
@@ -135,10 +138,29 @@ bool has_run_out(lt::peer_connection &peer) {
   return certificate != nullptr && X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0;
 }
 
+// How many peers of an address were banned from a torrent. libtorrent bans an address and port, and
+// a peer comes back from another as often as it likes.
+using bans = std::map<lt::address, int>;
+
 // What libtorrent does not see to by itself; from its thread.
 class peer_watch : public lt::peer_plugin {
 public:
-  explicit peer_watch(const lt::peer_connection_handle &peer) : peer_(peer) {
+  peer_watch(const lt::peer_connection_handle &peer, std::shared_ptr<bans> banned)
+      : peer_(peer), banned_(std::move(banned)) {
+  }
+
+  bool on_handshake(lt::span<const char>) override {
+    const auto its = banned_->find(peer_.remote().address());
+    if (its != banned_->end() && its->second >= banned_max) {
+      peer_.disconnect(lt::errors::peer_banned, lt::operation_t::bittorrent);
+    }
+    return true;
+  }
+
+  void on_disconnect(const lt::error_code &why) override {
+    if (why == lt::errors::too_many_corrupt_pieces || why == lt::errors::peer_banned) {
+      (*banned_)[peer_.remote().address()]++;
+    }
   }
 
   // Two nodes dial each other at the same moment, as all do who hear of each other from the
@@ -172,13 +194,17 @@ public:
 
 private:
   lt::peer_connection_handle peer_;
+  std::shared_ptr<bans> banned_;
 };
 
 class torrent_watch : public lt::torrent_plugin {
 public:
   std::shared_ptr<lt::peer_plugin> new_connection(const lt::peer_connection_handle &peer) override {
-    return std::make_shared<peer_watch>(peer);
+    return std::make_shared<peer_watch>(peer, banned_);
   }
+
+private:
+  std::shared_ptr<bans> banned_ = std::make_shared<bans>();
 };
 
 std::shared_ptr<lt::torrent_plugin> watch_torrent(const lt::torrent_handle &, lt::client_data_t) {
@@ -331,6 +357,8 @@ int bittorrent_add(bittorrent *b, slice torrent, const metainfo *m, const char *
       p.flags |= lt::torrent_flags::upload_mode;
     }
     p.extensions.emplace_back(watch_torrent);
+    // Of a piece that has blocks of several peers it finds out who sent the wrong ones.
+    p.extensions.emplace_back(&lt::create_smart_ban_plugin);
     t->handle = b->session->add_torrent(std::move(p));
     *out = t.get();
     b->torrents.push_back(std::move(t));
