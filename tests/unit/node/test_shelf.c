@@ -173,7 +173,7 @@ static void another_run_knows_what_was_used_last(void **state) {
 
 static void a_folder_for_its_owner(void **state) {
   struct fixture *f = *state;
-  char folder[128], above[128];
+  char folder[128], above[96];
   struct error e = {0};
   struct stat s;
   snprintf(above, sizeof above, "%s/a", f->folder);
