@@ -1,7 +1,9 @@
 """A gateway that is wrong, or ill: what nodes have is not harmed by it, and they get what they can."""
 
+import contextlib
 import os
 
+import libtorrent as lt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -9,7 +11,7 @@ from support.agent import Agent
 from support.bad_gateway import HOST, BadGateway, digest_of
 from support.certificates import Authority
 from support.evil_registry import noise
-from support.process import Process, binary, run
+from support.process import binary, run, wait_for
 
 IMAGE = f"{HOST}/team/app:1"
 SIZE = 2 * 1024 * 1024
@@ -60,6 +62,58 @@ def test_seeds_from_a_relative_path_over_file_systems(gateway, tmp_path):
     pull(gateway, tmp_path / "layout")
     run(node("seed", gateway, "--from", "oci:layout", "--duration", "1s"), cwd=tmp_path, env={**os.environ, "TMPDIR": "/dev/shm"})
     assert not [name for name in os.listdir("/dev/shm") if name.startswith("swarmgate-seed-")]
+
+
+@contextlib.contextmanager
+def peer(torrent, folder, data):
+    """A seed of `data`, as libtorrent is without us; gives its port."""
+    info = lt.torrent_info(lt.bdecode(torrent))
+    folder.mkdir()
+    (folder / info.name()).write_bytes(data)
+    session = lt.session({"listen_interfaces": "127.0.0.1:0", "enable_dht": False, "enable_lsd": False, "enable_upnp": False,
+                          "enable_natpmp": False, "alert_mask": 0})
+    handle = session.add_torrent({"ti": info, "save_path": str(folder)})
+    wait_for("the seed", 20, lambda: handle.status().is_seeding)
+    try:
+        yield session.listen_port()
+    finally:
+        session.pause()
+
+
+@pytest.mark.parametrize("command", ["seed", "pull"])
+def test_hashes_of_other_bytes_do_not_change_what_is_there(gateway, tmp_path, command):
+    """Though a peer has these bytes, and would give them."""
+    layout = tmp_path / "layout"
+    pull(gateway, layout)
+    other = noise("other", SIZE)
+    gateway.hashed[gateway.layer] = other
+    options = {"seed": ["--from", f"oci:{layout}", "--duration", "3s"], "pull": ["--to", f"oci:{layout}", "--seed-for", "3s"]}[command]
+    with peer(gateway.torrent(gateway.layer), tmp_path / "peer", other) as port:
+        gateway.peers = [port]
+        done = run(node(command, gateway, *options), check=False)
+    assert done.returncode == 1 and "is not of its bytes" in done.stderr
+    assert is_whole(layout, gateway.layer)
+
+
+def test_a_torrent_writes_to_no_other_blobs_file(gateway, tmp_path):
+    """`name.utf-8` is what libtorrent prefers to `name`; the other blob is seeded, and so has its unfinished name still."""
+    other = digest_of(noise("other", SIZE))
+    with BadGateway(noise("other", SIZE)).running() as evil:
+        evil.info["name.utf-8"] = gateway.layer.replace(":", "-")
+        with Agent(tmp_path / "agent", {HOST: gateway.url, "evil.invalid": evil.url}) as agent:
+            for host, digest in ((HOST, gateway.layer), ("evil.invalid", other), (HOST, gateway.layer)):
+                assert agent.ask(f"/v2/team/app/manifests/1?ns={host}").status == 200
+                answer = agent.ask(f"/v2/team/app/blobs/{digest}?ns={host}")
+                assert (answer.status, digest_of(answer.body)) == (200, digest)
+                wait_for("the blob", 20, lambda wanted=digest: wanted in agent.blobs())
+
+
+# --- what is asked of it ---
+
+@pytest.mark.parametrize("url", ["HTTP://gate.invalid", "gate.invalid", "ftp://gate.invalid"])
+def test_its_url_is_of_http_or_https(tmp_path, url):
+    done = run([binary("swarmgate"), "pull", IMAGE, "--to", f"oci:{tmp_path}/layout", "--gateway", url], check=False)
+    assert done.returncode == 2 and "is no URL of http:// or https://" in done.stderr
 
 
 # --- what comes ---

@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import threading
 import time
 
@@ -36,13 +37,14 @@ class BadGateway:
     """
     Offers the image `HOST/team/app:1` of the layers, in pieces of `piece` bytes. `hashed`, {digest: bytes}, has what a
     torrent's hashes are of instead; `sent` likewise what the webseed has; `info` is laid over every info dictionary,
-    `offer` over every offer. `before(request, path)` sees each request first, and answers it by a status, or not: None.
+    `offer` over every offer. `peers` are ports of 127.0.0.1 that the tracker tells of.
+    `before(request, path)` sees each request first, and answers it by a status, or not: None.
     """
 
     def __init__(self, *layers, piece=256 * 1024):
         self.piece, self.hashed, self.sent, self.info, self.offer = piece, {}, {}, {}, {}
         self.before = lambda request, path: None
-        self.requests = []
+        self.requests, self.peers = [], []
         config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {
             "type": "layers", "diff_ids": [digest_of(layer) for layer in layers]}}).encode()
         self.blobs = {digest_of(data): data for data in (config, *layers)}
@@ -80,7 +82,8 @@ class BadGateway:
         if status is not None:
             request.reply(status, b"{}")
         elif path == "/announce":
-            request.reply(200, bencode({"interval": 60, "peers": b""}))
+            peers = b"".join(socket.inet_aton("127.0.0.1") + port.to_bytes(2, "big") for port in self.peers)
+            request.reply(200, bencode({"interval": 60, "peers": peers}))
         elif path.startswith("/v1/team/app/manifests/"):
             request.reply(200, json.dumps(self._offered()).encode(), Content_Type="application/json")
         elif path.startswith("/webseed/token/"):

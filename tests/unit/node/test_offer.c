@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/hex.h"
+#include "image/json.h"
 #include "unit/cmocka_all.h"
 
 #include <jansson.h>
@@ -135,6 +136,34 @@ static void a_good_answer_is_read(void **state) {
   offer_free(&offer);
 }
 
+/* Nobody's sums of them run over. */
+static void times_are_bounded(void **state) {
+  static const struct {
+    int64_t said, read;
+  } times[] = {{INT64_MIN, 0}, {-1, 0}, {0, 0}, {1, 1}, {INT64_MAX, INT64_C(1) << 40}};
+  struct answer *a = *state;
+  for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+    struct offer offer;
+    json_object_set_new(a->json, "session", json_integer(times[i].said));
+    json_object_set_new(a->json, "expires_in", json_integer(times[i].said));
+    assert_int_equal(parse(a, &offer, NULL), 0);
+    assert_int_equal(offer.session, times[i].read);
+    assert_int_equal(offer.lifetime, times[i].read);
+    offer_free(&offer);
+  }
+}
+
+/* An empty array takes three bytes of the answer, and more than a hundred of memory. */
+static void too_many_values_are_refused(void **state) {
+  struct answer *a = *state;
+  json_t *arrays = json_array();
+  for (int i = 0; i < IMAGE_JSON_VALUES_MAX; i++) {
+    json_array_append_new(arrays, json_array());
+  }
+  json_object_set_new(a->json, "more", arrays);
+  refused(a, ERROR_FAILED, "values");
+}
+
 static void another_manifest_is_refused(void **state) {
   struct answer *a = *state;
   json_object_set_new(a->json, "manifest", base64(SLICE("{}")));
@@ -212,6 +241,8 @@ static void what_is_no_answer_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_good_answer_is_read, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(times_are_bounded, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(too_many_values_are_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(another_manifest_is_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_index_is_read, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_torrent_of_something_else_is_refused, set_up, tear_down),
