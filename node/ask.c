@@ -130,6 +130,11 @@ static void on_done(void *arg, const struct error *e) {
     refuse(a);
   } else if (offer_parse(buf_view(&a->body), &offer, &why) != 0) {
     finish(a, NULL, &why);
+  } else if (!offer_answers(&offer, a->reference)) {
+    error_set(&why, ERROR_MISMATCH, "the gateway was asked for %s, and answered with %s",
+              a->reference, offer.digest);
+    offer_free(&offer);
+    finish(a, NULL, &why);
   } else {
     finish(a, &offer, NULL);
   }

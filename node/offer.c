@@ -73,7 +73,16 @@ static int read_bytes(const json_t *object, struct arena *arena, const char **di
   return bytes_of(object, "manifest", arena, bytes, e) != 0 ? -1 : check_digest(*bytes, *digest, e);
 }
 
-/* An index has to be one. */
+static bool names(const struct image_manifest *index, const char *digest) {
+  for (size_t i = 0; i < index->layer_count; i++) {
+    if (strcmp(index->layers[i].digest, digest) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* An index has to be one, and of this image. */
 static int read_index(const json_t *answer, struct offer *o, struct error *e) {
   const json_t *object = json_object_get(answer, "index");
   struct image_manifest index;
@@ -86,7 +95,10 @@ static int read_index(const json_t *answer, struct offer *o, struct error *e) {
     return error_context(e, "index");
   }
   o->index.media_type = index.media_type;
-  return index.is_index ? 0 : error_set(e, ERROR_FAILED, "index is none");
+  return !index.is_index ? error_set(e, ERROR_FAILED, "index is none")
+         : !names(&index, o->digest)
+             ? error_set(e, ERROR_FAILED, "index does not name the manifest")
+             : 0;
 }
 
 static int read_manifest(const json_t *answer, struct offer *o, struct image_manifest *manifest,
@@ -193,6 +205,11 @@ int offer_parse(struct slice json, struct offer *out, struct error *e) {
     return error_context(e, "the gateway's answer");
   }
   return 0;
+}
+
+bool offer_answers(const struct offer *offer, const char *reference) {
+  return strchr(reference, ':') == NULL || strcmp(reference, offer->digest) == 0 ||
+         (offer->index.digest != NULL && strcmp(reference, offer->index.digest) == 0);
 }
 
 void offer_free(struct offer *offer) {

@@ -48,5 +48,9 @@ struct offer {
  */
 int offer_parse(struct slice json, struct offer *out, struct error *e);
 
+/** Whether it is what was asked for: by a tag, which the gateway knows best, or by the digest of
+ * its manifest, or of its index. */
+bool offer_answers(const struct offer *offer, const char *reference);
+
 /** An offer that was read, or zeroed. */
 void offer_free(struct offer *offer);

@@ -116,6 +116,15 @@ def test_its_url_is_of_http_or_https(tmp_path, url):
     assert done.returncode == 2 and "is no URL of http:// or https://" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["pull", "seed"])
+def test_a_digest_is_not_answered_with_another_image(gateway, tmp_path, command):
+    image = f"{HOST}/team/app@{digest_of(b'the one that is wanted')}"
+    options = {"pull": ["--to", f"oci:{tmp_path}/layout"], "seed": ["--duration", "1s"]}[command]
+    done = run([binary("swarmgate"), command, image, "--gateway", gateway.url, *options], check=False)
+    assert done.returncode != 0 and f"and answered with {gateway.digest}" in done.stderr
+    assert not (tmp_path / "layout").exists()
+
+
 # --- what comes ---
 
 @pytest.fixture(name="agent")

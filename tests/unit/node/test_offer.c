@@ -194,12 +194,23 @@ static void an_index_is_read(void **state) {
                    json_string_value(json_object_get(a->json, "digest")));
   assert_int_equal(parse(a, &offer, NULL), 0);
   assert_null(offer.index.digest);
+  assert_true(offer_answers(&offer, "1"));
+  assert_true(offer_answers(&offer, json_string_value(json_object_get(a->json, "digest"))));
+  assert_false(offer_answers(&offer, a->layer));
   offer_free(&offer);
   json_object_set_new(a->json, "index", make_index(text));
   assert_int_equal(parse(a, &offer, NULL), 0);
   assert_true(slice_equal(offer.index.manifest, text));
   assert_string_equal(offer.index.media_type, "application/vnd.oci.image.index.v1+json");
+  assert_true(offer_answers(&offer, offer.index.digest));
+  assert_true(offer_answers(&offer, offer.digest));
+  assert_false(offer_answers(&offer, a->layer));
   offer_free(&offer);
+  json_object_set_new(a->json, "index",
+                      make_index(SLICE("{\"schemaVersion\":2,\"mediaType\":"
+                                       "\"application/vnd.oci.image.index.v1+json\","
+                                       "\"manifests\":[]}")));
+  refused(a, ERROR_FAILED, "index does not name the manifest");
   json_object_set_new(json_object_get(a->json, "index"), "manifest", base64(SLICE("{}")));
   refused(a, ERROR_MISMATCH, "index: the manifest is sha256:");
   json_object_set_new(a->json, "index", json_copy(a->json)); /* an image's manifest */
