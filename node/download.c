@@ -139,7 +139,7 @@ static void on_issued(void *arg, const struct bittorrent_certificate *certificat
 /* No peer is found until there is one, but what feeds it needs none. */
 static void on_delayed(void *arg, const struct error *e) {
   struct download *d = arg;
-  snprintf(d->uncertified, sizeof d->uncertified, "%s", e->text);
+  snprintf(d->uncertified, sizeof d->uncertified, "%.127s", e->text);
   if (d->torrent == NULL) {
     join_late(d, NULL);
   }
