@@ -116,6 +116,13 @@ def test_its_url_is_of_http_or_https(tmp_path, url):
     assert done.returncode == 2 and "is no URL of http:// or https://" in done.stderr
 
 
+def test_is_not_asked_without_a_pause_as_it_bids(gateway, tmp_path):
+    gateway.before = lambda request, path: 202
+    with Agent(tmp_path / "agent", {HOST: gateway.url}) as agent:
+        assert agent.ask("/v2/team/app/manifests/1").status == 404
+    assert 1 <= len(gateway.requests) < 20
+
+
 @pytest.mark.parametrize("command", ["pull", "seed"])
 def test_a_digest_is_not_answered_with_another_image(gateway, tmp_path, command):
     image = f"{HOST}/team/app@{digest_of(b'the one that is wanted')}"

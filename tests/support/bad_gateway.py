@@ -38,7 +38,8 @@ class BadGateway:
     Offers the image `HOST/team/app:1` of the layers, in pieces of `piece` bytes. `hashed`, {digest: bytes}, has what a
     torrent's hashes are of instead; `sent` likewise what the webseed has; `info` is laid over every info dictionary,
     `offer` over every offer. `peers` are ports of 127.0.0.1 that the tracker tells of.
-    `before(request, path)` sees each request first, and answers it by a status, or not: None.
+    `before(request, path)` sees each request first, and answers it by a status, to be asked again at once, or not:
+    None.
     """
 
     def __init__(self, *layers, piece=256 * 1024):
@@ -80,7 +81,7 @@ class BadGateway:
         self.requests.append(path)
         status = self.before(request, path)
         if status is not None:
-            request.reply(status, b"{}")
+            request.reply(status, b"{}", Retry_After=0)
         elif path == "/announce":
             peers = b"".join(socket.inet_aton("127.0.0.1") + port.to_bytes(2, "big") for port in self.peers)
             request.reply(200, bencode({"interval": 60, "peers": peers}))
