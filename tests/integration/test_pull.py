@@ -27,7 +27,7 @@ LAYERS = (6_000_000, 1_000_000, 70_000)
 class World:
     """A registry with an image, a gateway in front of it, and nodes that pull it."""
 
-    def __init__(self, folder, **gate):
+    def __init__(self, folder, gateway=None, **gate):
         self.folder = folder
         self.registry = Registry(str(folder / "registry"), USERS).start()
         small_image(str(folder / "image"), "pull", LAYERS)
@@ -38,7 +38,7 @@ class World:
         secret.chmod(0o600)
         row = {"name": self.registry.address, "url": self.registry.url,
                "credentials": {"username": "gateway", "password_file": "gateway.pass"}}
-        self.gate = Gate(str(folder / "gate"), [row], gateway={"cache": {"path": "cache"}}, **gate).start()
+        self.gate = Gate(str(folder / "gate"), [row], gateway={"cache": {"path": "cache"}, **(gateway or {})}, **gate).start()
         self.digest = json.loads(run(["skopeo", "inspect", f"oci:{folder}/image:1"]).stdout)["Digest"]
 
     def command(self, to, *options, image="team/app:1", user="alice", gateway=None):

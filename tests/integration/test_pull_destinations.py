@@ -384,7 +384,7 @@ def test_two_pulls_to_one_place(world, tmp_path, stuck):
             stuck.await_start()
             other.stop()
     file = tmp_path / "image.tar"
-    os.mkdir(f"{file}.unfinished")
+    os.mkdir(f"{file}.unfinished", 0o700)
     with open(f"{file}.unfinished/lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused = world.pull(f"oci-archive:{file}", check=False)

@@ -11,7 +11,8 @@ from test_pull import World
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    made = World(tmp_path_factory.mktemp("pull-peers"))
+    """Of a gateway that is slower than peers."""
+    made = World(tmp_path_factory.mktemp("pull-peers"), {"webseed": {"max_rate": "2MiB"}})
     yield made
     made.stop()
 

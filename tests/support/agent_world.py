@@ -7,6 +7,7 @@ import os
 from .agent import Agent
 from .gate import Gate
 from .image import MANIFEST, small_image
+from .process import wait_for
 from .registry import Registry
 
 USERS = {"alice": "correct horse", "bob": "hunter two", "gateway": "battery staple"}
@@ -86,7 +87,7 @@ class World:
 
 
 def pull_all(world, agent, registry=None, **headers):
-    """What runtimes ask for; returns the bytes of all blobs."""
+    """What runtimes ask for; returns the bytes of all blobs once the agent has looked through them too."""
     assert agent.ask("/v2/", **headers).status == 200
     head = agent.ask(world.path("manifests/1", registry=registry), "HEAD", **headers)
     got = agent.ask(world.path("manifests/" + head.headers["docker-content-digest"], registry=registry), **headers)
@@ -102,4 +103,5 @@ def pull_all(world, agent, registry=None, **headers):
         answer = agent.ask(world.path("blobs/" + blob["digest"], registry=registry), **headers)
         assert (answer.status, digest_of(answer.body)) == (200, blob["digest"])
         total += len(answer.body)
+    wait_for("the store", 20, lambda: agent.status()["fetching"] == 0)
     return total
