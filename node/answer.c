@@ -147,7 +147,7 @@ static void go_on(struct sending *s) {
   } else if (stock_is_there(&s->reader)) {
     send_part(s, at, s->left);
   } else {
-    int there = stock_want(s->stock, &s->reader, (uint32_t)(at / s->reader.piece_length));
+    int there = stock_want(&s->reader, (uint32_t)(at / s->reader.piece_length));
     if (there < 0) {
       fail(s, "it does not come");
     } else if (there > 0) {

@@ -82,11 +82,9 @@ static void wait_on(struct ask *a) {
 
 /* The registry's shape of an error, which a gateway's all have, and pages for people have not. */
 static bool is_gateways(const struct ask *a) {
-  json_t *json = json_loadb(a->body.ptr, a->body.len, 0, NULL);
+  CLEANUP(image_json_release) json_t *json = image_json_read(buf_view(&a->body), NULL);
   const json_t *first = json_array_get(json_object_get(json, "errors"), 0);
-  bool is = json_is_string(json_object_get(first, "code"));
-  json_decref(json);
-  return is;
+  return json_is_string(json_object_get(first, "code"));
 }
 
 static void refuse(struct ask *a) {

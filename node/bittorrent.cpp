@@ -43,6 +43,7 @@ constexpr int connect_seconds = 5;
 constexpr int reconnect_seconds = 5;
 constexpr int failures_max = 20; // in a row, until a peer is given up
 constexpr int banned_max = 4;    // of one address in a torrent, until no other is let in
+constexpr int alerts_max = 100000;
 constexpr int announce_seconds_min = 5;
 constexpr int announce_seconds = 10; // until a tracker is taken to be away
 constexpr int announces_max = 1000;  // at once
@@ -97,12 +98,15 @@ lt::settings_pack make_settings(const bittorrent_options &o, const std::string &
   s.set_int(sp::upload_rate_limit, rate(o.upload_rate));
   s.set_int(sp::download_rate_limit, rate(o.download_rate));
   s.set_int(sp::stop_tracker_timeout, stop_seconds);
+  // Pieces in order would be the same ones at all nodes.
+  s.set_bool(sp::auto_sequential, false);
   // An image of a hundred blobs announces all at once, and a tracker that is away holds up no
   // other.
   s.set_int(sp::max_concurrent_http_announces, announces_max);
   s.set_int(sp::tracker_completion_timeout, announce_seconds);
   s.set_int(sp::tracker_receive_timeout, announce_seconds);
-  // A piece is told of by an alert; the view is what counts, should any be dropped.
+  // All that happens is told of by alerts: none may be dropped.
+  s.set_int(sp::alert_queue_size, alerts_max);
   s.set_int(sp::alert_mask, static_cast<int>(static_cast<std::uint32_t>(
                                 lt::alert_category::status | lt::alert_category::error |
                                 lt::alert_category::tracker | lt::alert_category::piece_progress |
@@ -158,7 +162,7 @@ public:
   }
 
   void on_disconnect(const lt::error_code &why) override {
-    if (why == lt::errors::too_many_corrupt_pieces || why == lt::errors::peer_banned) {
+    if (why == lt::errors::too_many_corrupt_pieces) {
       (*banned_)[peer_.remote().address()]++;
     }
   }

@@ -10,6 +10,7 @@
 enum {
   ANSWER_MAX = 256 * 1024,        /* bytes */
   RETRY_MS = 5000,                /* of a gateway that gives no clear answer, or none */
+  DELAY_MS = 1000,                /* of one that gives no answer, until users go on without */
   LIFETIME_MAX = 366 * 24 * 3600, /* seconds that are believed */
 };
 
@@ -187,7 +188,7 @@ static int ask(struct certificate *c, struct error *e) {
   c->status = 0;
   buf_free(&c->answer);
   c->request = registry_start(c->gateway, &post, &events, c, e);
-  uv_timer_start(&c->timer, on_time, RETRY_MS, 0);
+  uv_timer_start(&c->timer, on_time, DELAY_MS, 0);
   return c->request == NULL ? -1 : 0;
 }
 
@@ -200,6 +201,7 @@ static void on_time(uv_timer_t *timer) {
     }
   } else if (c->pem == NULL) {
     error_set(&e, ERROR_FAILED, "the gateway does not answer when asked for a certificate");
+    uv_timer_start(timer, on_time, DELAY_MS, 0); /* for those who come meanwhile */
     tell(c, &e);
   }
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What becomes of a blob. */
@@ -30,6 +31,7 @@ struct download {
   void *arg;
   bool seed, kept;
   bool works;   /* on another thread */
+  bool checked; /* what was on disk, by libtorrent */
   bool stopped; /* meanwhile */
   enum stage stage;
   struct bittorrent_torrent *torrent;
@@ -159,6 +161,14 @@ static int enter(struct download *d, struct error *e) {
   return d->certificate != NULL && shown == NULL ? 0 : join(d, shown, e);
 }
 
+/* To a blob in the layout, which was right when it was made: that would be written to. */
+static void remove_link(const struct download *d) {
+  struct stat s;
+  if (lstat(d->unfinished, &s) == 0 && S_ISLNK(s.st_mode)) {
+    unlink(d->unfinished);
+  }
+}
+
 /* An empty blob has no torrent. */
 static void begin(struct download *d) {
   struct error e = {0};
@@ -166,8 +176,11 @@ static void begin(struct download *d) {
   if (d->offer->size == 0) {
     int result = layout_write(d->all->options.layout, d->offer->digest, SLICE(""), &e);
     landed(d, result == 0 ? NULL : &e);
-  } else if (enter(d, &e) != 0) {
-    landed(d, &e);
+  } else {
+    remove_link(d);
+    if (enter(d, &e) != 0) {
+      landed(d, &e);
+    }
   }
 }
 
@@ -258,10 +271,7 @@ static bool is_stale(const char *reason) {
          strcmp(reason, "token invalid") == 0;
 }
 
-static void on_tracker(struct download *d, const char *reason, bool answered, uint32_t peers) {
-  if (d->fed >= 0) {
-    feeder_met(d->feeder, d->fed, answered, peers);
-  }
+static void on_tracker(struct download *d, const char *reason) {
   snprintf(d->tracker, sizeof d->tracker, "%s", reason);
   if (is_stale(reason)) {
     d->events.stale(d->arg);
@@ -284,6 +294,7 @@ static void check_kept(struct download *d) {
 }
 
 static void on_checked(struct download *d) {
+  d->checked = true;
   if (d->stage == STAGE_CHECKING) {
     check_kept(d);
     return;
@@ -331,8 +342,13 @@ static void on_told(void *arg, void *tag, enum bittorrent_event event, uint32_t 
     }
     break;
   case BITTORRENT_TRACKER:
+    if (d->fed >= 0) {
+      feeder_met(d->feeder, d->fed, piece);
+    }
+    on_tracker(d, text.ptr);
+    break;
   case BITTORRENT_TRACKER_FAILED:
-    on_tracker(d, text.ptr, event == BITTORRENT_TRACKER, piece);
+    on_tracker(d, text.ptr);
     break;
   case BITTORRENT_FAILED:
     if (d->stage == STAGE_SWARM || d->stage == STAGE_CHECKING) {
@@ -401,20 +417,28 @@ bool download_is_of(const struct download *d, const struct offer_blob *offer) {
          memcmp(d->infohash, offer->metainfo.infohash, sizeof d->infohash) == 0;
 }
 
-/* The torrent goes on with what was shown until then. */
+/* The torrent goes on with what was shown until then; where there is none yet it may begin.
+ * \param certificate NULL: one that has not begun wants none any more. */
 static void take_certificate(struct download *d, struct certificate *certificate) {
+  const struct bittorrent_certificate *shown = NULL;
   certificate_leave(&d->shown);
   d->certificate = certificate;
-  const struct bittorrent_certificate *shown = certificate_use(certificate, &d->shown);
-  if (shown != NULL) {
-    bittorrent_certify(d->torrent, shown);
+  if (certificate != NULL) {
+    shown = certificate_use(certificate, &d->shown);
+  }
+  if (shown != NULL || certificate == NULL) {
+    on_issued(d, shown);
   }
 }
 
 void download_renew(struct download *d, const struct offer_blob *offer,
                     struct certificate *certificate) {
   d->offer = offer;
-  if (d->torrent != NULL && download_is_of(d, offer)) {
+  if (d->torrent == NULL && d->shown.certificate == NULL) {
+    d->certificate = certificate; /* that of the old offer is not used yet */
+  } else if (d->torrent == NULL) {
+    take_certificate(d, certificate);
+  } else if (download_is_of(d, offer)) {
     bittorrent_renew(d->torrent, offer->metainfo.announce, offer->metainfo.announce_count);
     if (d->certificate != NULL && certificate != d->certificate) {
       take_certificate(d, certificate);
@@ -486,6 +510,10 @@ void download_progress_of(const struct download *d, struct download_progress *ou
       .peers = progress.peers,
       .kept = d->kept,
   };
+}
+
+bool download_is_reading(const struct download *d) {
+  return d->works || (d->torrent != NULL && !d->checked);
 }
 
 const char *download_trouble(const struct download *d) {

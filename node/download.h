@@ -39,7 +39,8 @@ void downloads_free(struct downloads *all);
 /** Who wants to know of a download. Told on the loop, never from within a call; download_stop() may
  *  be called within. */
 struct download_events {
-  /** It is in the layout, or cannot be had: \p e is ERROR_MISMATCH or ERROR_FAILED. Told once. */
+  /** It is in the layout, or cannot be had: \p e is ERROR_MISMATCH or ERROR_FAILED, or
+   *  ERROR_NOT_FOUND where it has to be there and is not. Told once. */
   void (*landed)(void *arg, const struct error *e);
   /** Tracker or gateway do not take its tokens any more: download_renew() is wanted. */
   void (*stale)(void *arg);
@@ -84,6 +85,9 @@ bool download_want(struct download *d, uint32_t piece);
 /** The file of what is not in the layout yet, and which is that of the layout afterwards. There is
  *  none before the first piece. */
 const char *download_path(const struct download *d);
+
+/** Whether it reads through what is on disk, which takes its time and has nothing come. */
+bool download_is_reading(const struct download *download);
 
 /** Leaves the swarm and frees the download; nothing is told of it any more. What has landed stays
  *  in the layout, what is unfinished is removed. The offer may go. */

@@ -18,11 +18,11 @@ enum {
   AWAY_MS = 10 * 1000,   /* for so long, with an origin to go to meanwhile */
   PATIENCE_PIECES = 4,   /* how many times as long as a piece takes nothing may come of a peer */
   PATIENCE_MIN_MS = 500, /* a piece may come out of the page cache in no time */
-  MEET_MS = 1000, /* so long a peer that the tracker has named may take to introduce itself */
-  HOLD_MS = 2000, /* for so long the tracker may name peers, before we take to be alone */
-  HOLD_TROUBLE_MS = 8000, /* or up to so long, each node for another time, when it cannot */
-  SCRAPE_PEERS = 16,      /* who has so many may not see all there are, and asks the tracker */
-  SCRAPE_MS = 1000,       /* so long after the first look, when most will have come */
+  MEET_MS = 1000,      /* so long a peer that the tracker has named may take to introduce itself */
+  HOLD_MS = 1000,      /* for so long the tracker may name peers, before we take to be alone, */
+  HOLD_MORE_MS = 3000, /* and up to so much longer, each node for another time */
+  SCRAPE_PEERS = 16,   /* who has so many may not see all there are, and asks the tracker */
+  SCRAPE_MS = 1000,    /* so long after the first look, when most will have come */
   SCRAPE_AGAIN_MS = 5000,
   PIECE_TIME_SHARE = 4, /* one in so many is what the last piece's time counts */
 };
@@ -33,7 +33,6 @@ struct fed {
   unsigned char *taken;   /* pieces that are being fetched or checked */
   uint64_t held_until_ms; /* unless there is a peer; 0: not */
   bool told;              /* the tracker has named some, or none */
-  bool untold;            /* it could not */
   uint64_t scrape_at_ms;  /* 0: not looked at yet */
   struct feeder_fetched fetched;
 };
@@ -403,7 +402,8 @@ int feeder_add(struct feeder *f, const struct feeder_torrent *torrent, struct er
   }
   uint64_t pieces = torrent_piece_count(torrent->size, torrent->piece_length);
   struct fed fed = {.torrent = *torrent,
-                    .held_until_ms = clock_monotonic_ms() + HOLD_MS,
+                    .held_until_ms =
+                        clock_monotonic_ms() + HOLD_MS + plan_roll(&f->seed, HOLD_MORE_MS),
                     .plan = plan_new(),
                     .taken = calloc(1, bitfield_size((uint32_t)pieces))};
   if (fed.plan == NULL || fed.taken == NULL) {
@@ -427,15 +427,11 @@ void feeder_landed(struct feeder *f, int torrent, uint32_t piece) {
   }
 }
 
-void feeder_met(struct feeder *f, int torrent, bool answered, uint32_t peers) {
+void feeder_met(struct feeder *f, int torrent, uint32_t peers) {
   struct fed *fed = &f->torrents[torrent];
-  uint64_t now = clock_monotonic_ms();
-  if (answered && !fed->told) {
+  if (!fed->told) {
     fed->told = true;
-    fed->held_until_ms = peers == 0 ? 0 : now + MEET_MS;
-  } else if (!answered && !fed->told && !fed->untold) {
-    fed->untold = true;
-    fed->held_until_ms = now + plan_roll(&f->seed, HOLD_TROUBLE_MS);
+    fed->held_until_ms = peers == 0 ? 0 : clock_monotonic_ms() + MEET_MS;
   }
 }
 

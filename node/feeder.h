@@ -44,10 +44,10 @@ int feeder_add(struct feeder *feeder, const struct feeder_torrent *torrent, stru
 /** A piece is there, wherever it came from, or one that was there was not right. */
 void feeder_landed(struct feeder *feeder, int torrent, uint32_t piece);
 
-/** The tracker has answered, and named so many peers, or failed to. Until it has, and until one of
- * them has introduced itself, a feeder that sees no peer waits, though not for long: nodes that
- * know nothing of each other would each fetch all of it, at once. */
-void feeder_met(struct feeder *feeder, int torrent, bool answered, uint32_t peers);
+/** The tracker has answered, and named so many peers. Until it has, and until one of them has
+ * introduced itself, a feeder that sees no peer waits, though not for long: nodes that know nothing
+ * of each other would each fetch all of it, at once. */
+void feeder_met(struct feeder *feeder, int torrent, uint32_t peers);
 
 /** Somebody reads it in order, and has come to this piece. */
 void feeder_want(struct feeder *feeder, int torrent, uint32_t piece);

@@ -104,6 +104,12 @@ static void check_stall(struct pull *p) {
   if (clock_monotonic_ms() - p->last_came_ms < STALL_MS) {
     return;
   }
+  for (size_t i = 0; i < p->offer.blob_count; i++) {
+    if (download_is_reading(p->blobs[i].download)) {
+      p->last_came_ms = clock_monotonic_ms();
+      return;
+    }
+  }
   for (size_t i = 0; i < p->offer.blob_count && trouble == NULL; i++) {
     trouble = download_trouble(p->blobs[i].download);
   }

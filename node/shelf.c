@@ -197,29 +197,31 @@ static uint64_t lacking(const struct shelf *s, const struct shelf_blob *b) {
 }
 
 /* A disk that is full would cut an answer that has begun.
- * \param freed what goes to make room. */
-static int check_disk(const struct shelf *s, uint64_t size, uint64_t freed, struct error *e) {
+ * \param more bytes there would be if others went. */
+static int check_disk(const struct shelf *s, uint64_t size, uint64_t more, struct error *e) {
   struct statvfs disk;
-  uint64_t wanted = freed < size ? size - freed : 0;
+  uint64_t wanted = size;
   if (statvfs(s->blobs, &disk) != 0) {
     return error_errno(e, errno, "cannot look at %s", s->blobs);
   }
   uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
   for (const struct shelf_blob *b = s->oldest; b != NULL; b = b->newer) {
-    wanted += b->there ? 0 : lacking(s, b);
+    wanted += b->there || b->owner == NULL ? 0 : lacking(s, b);
   }
-  return wanted <= room ? 0
-                        : error_set(e, ERROR_FAILED,
-                                    "the disk of %s has no room: %" PRIu64 " bytes are wanted, "
-                                    "%" PRIu64 " are free; make the store's `max_size` smaller, or "
-                                    "make room",
-                                    s->blobs, wanted, room);
+  return wanted <= room + more
+             ? 0
+             : error_set(e, ERROR_FAILED,
+                         "the disk of %s has no room: %" PRIu64 " bytes are wanted, "
+                         "%" PRIu64 " are free; make the store's `max_size` smaller, or "
+                         "make room",
+                         s->blobs, wanted, room);
 }
 
 static int make_room(struct shelf *s, uint64_t size, struct error *e) {
   uint64_t used = 0;
+  uint64_t unused = 0;
   for (const struct shelf_blob *b = s->oldest; b != NULL; b = b->newer) {
-    used += b->uses > 0 ? b->size : 0;
+    *(b->uses > 0 ? &used : &unused) += b->size;
   }
   if (size > s->options.max_size || used > s->options.max_size - size) {
     return error_set(e, ERROR_FAILED,
@@ -227,12 +229,13 @@ static int make_room(struct shelf *s, uint64_t size, struct error *e) {
                      ", of which %" PRIu64 " are in use",
                      size, s->options.max_size, used);
   }
-  uint64_t most = s->options.max_size - size; /* of what was there before */
-  if (check_disk(s, size, s->size > most ? s->size - most : 0, e) != 0) {
-    return -1;
+  if (check_disk(s, size, unused, e) != 0) {
+    return -1; /* and nothing goes for one that there is no room for in any case */
   }
+  uint64_t most = s->options.max_size - size; /* of what was there before */
   struct shelf_blob *newer;
-  for (struct shelf_blob *b = s->oldest; b != NULL && s->size > most; b = newer) {
+  for (struct shelf_blob *b = s->oldest;
+       b != NULL && (s->size > most || check_disk(s, size, 0, NULL) != 0); b = newer) {
     newer = b->newer;
     if (b->uses == 0 && remove_blob(s, b, e) != 0) {
       return -1;

@@ -125,11 +125,14 @@ static void fail(struct swarm *w, const struct error *e) {
   leave(w);
 }
 
-/* The registry is asked with credentials of an image that somebody is reading right now. */
+/* The registry is asked with credentials of an image that somebody is reading right now, and that
+ * do for it. */
 static void choose_origin(struct swarm *w) {
-  struct image *image = w->readers == NULL ? NULL : w->readers->image;
-  download_turn_to(w->download,
-                   image == NULL ? NULL : images_origin(w->stock->options.images, image));
+  struct origin *origin = NULL;
+  for (const struct stock_reader *r = w->readers; r != NULL && origin == NULL; r = r->next) {
+    origin = images_origin(w->stock->options.images, r->image);
+  }
+  download_turn_to(w->download, origin);
 }
 
 static void take_out(struct swarm *w, const struct stock_reader *reader) {
@@ -183,9 +186,8 @@ int stock_open_file(struct stock *s, const struct stock_reader *reader, struct e
   return fd;
 }
 
-int stock_want(struct stock *s, struct stock_reader *reader, uint32_t piece) {
+int stock_want(struct stock_reader *reader, uint32_t piece) {
   struct swarm *w = reader->swarm;
-  (void)s;
   if (w == NULL) {
     return -1;
   }
@@ -337,7 +339,7 @@ static void look_at(struct swarm *w, uint64_t now) {
   struct download_progress progress;
   struct error e = {0};
   download_progress_of(w->download, &progress);
-  if (progress.done != w->last_done || progress.done == w->blob->size) {
+  if (progress.done != w->last_done || download_is_reading(w->download)) {
     w->last_done = progress.done;
     w->last_came_ms = now;
   }
@@ -382,7 +384,7 @@ static void plan_look(struct stock *s) {
   }
   if (wait == UINT64_MAX) {
     uv_timer_stop(&s->timer);
-  } else {
+  } else if (!uv_is_active((uv_handle_t *)&s->timer) || uv_timer_get_due_in(&s->timer) > wait) {
     uv_timer_start(&s->timer, on_time, wait, 0);
   }
 }

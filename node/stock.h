@@ -82,7 +82,7 @@ bool stock_is_there(const struct stock_reader *reader);
 int stock_open_file(struct stock *stock, const struct stock_reader *reader, struct error *e);
 /** Wants a piece of one of which not all is there yet. \return 1 when the piece is, 0 when `told`
  *  says when, -1 when it does not come any more. */
-int stock_want(struct stock *stock, struct stock_reader *reader, uint32_t piece);
+int stock_want(struct stock_reader *reader, uint32_t piece);
 
 /** How it stands; bytes since the start. */
 struct stock_status {

@@ -42,7 +42,7 @@ static void test_good(void **state) {
     assert_int_equal(parse(&f, &ca, NULL), 0);
     assert_true(slice_equal(swarm_ca_certificate(ca), buf_view(&f.certificates)));
     assert_int_equal(swarm_ca_ttl(ca), TTL);
-    assert_int_equal(swarm_ca_ends(ca), NOW + 10 * DAY);
+    assert_int_equal(swarm_ca_ends(ca), NOW + (int64_t)10 * DAY);
     assert_ptr_equal(swarm_ca_find(ca, slice_of(NULL, 0)),
                      swarm_ca_find(ca, swarm_ca_certificate(ca)));
     assert_null(swarm_ca_find(ca, SLICE("another")));
