@@ -69,7 +69,8 @@ int upstream_read(const struct config *config, const struct config_registry *row
                                    .tls = {.ca_file = row->ca_file.text,
                                            .cert_file = row->certificate.text,
                                            .key_file = row->key.text,
-                                           .given_by = "the registry's row in the configuration"},
+                                           .given_by = "the registry's row in the "
+                                                       "configuration (ca_file, certificate, key)"},
                                    .credentials = row->username.text == NULL ? NULL : credentials};
   return read_password(config, row, credentials, e) != 0 || check_certificates(config, row, e) != 0
              ? -1

@@ -583,8 +583,10 @@ def test_client_certificate_of_the_gateway_is_checked(authorities, tmp_path, sho
     assert re.search(r"swarmgated\.yaml:[0-9]+: registries\[0\]", done.stderr), done.stderr
 
 
-@pytest.mark.parametrize("kind", ["stranger's", "expired", "another host's"])
-def test_gateway_believes_no_other_registry(storage, authorities, tmp_path, kind):
+@pytest.mark.parametrize("kind,says", [
+    ("stranger's", "give the certificate of its CA by the registry's row in the configuration (ca_file"),
+    ("expired", "its certificate"), ("another host's", "its certificate")])
+def test_gateway_believes_no_other_registry(storage, authorities, tmp_path, kind, says):
     with Registry(storage, USERS, tls=server_of(authorities, kind)) as registry:
         shutil.copy(authorities[0].cert, tmp_path / "registry-ca.crt")
         with Gate(str(tmp_path), [registry_row(registry, str(tmp_path), ca_file="registry-ca.crt")]) as gate:
@@ -592,4 +594,4 @@ def test_gateway_believes_no_other_registry(storage, authorities, tmp_path, kind
                                         "team/app", "--json").stdout)
             path = f"/v1/team/app/blobs/{made['blobs'][0]['digest']}"
             assert get(gate.gateway, path, registry.basic("alice"))[0] == 502
-            gate.process.wait_line("its certificate")
+            gate.process.wait_line(says)
