@@ -106,12 +106,20 @@ static void explain_alert(struct http_fetch *f) {
   }
 }
 
+/* What OpenSSL makes of a first answer that is no record of TLS. */
+static void explain_plain_http(struct http_fetch *f) {
+  if (strstr(f->why, "wrong version number") != NULL) {
+    snprintf(f->why, sizeof f->why, "it does not speak TLS: does it speak plain http?");
+  }
+}
+
 /* Of a proxy that it cannot use libcurl quotes the whole URL, which may hold a password. */
 static const char *failure(struct http_fetch *f, CURLcode code) {
   if (code == CURLE_PEER_FAILED_VERIFICATION) {
     explain_certificate(f);
   }
   explain_alert(f);
+  explain_plain_http(f);
   if (strstr(f->why, "Unsupported proxy") != NULL) {
     return "the proxy that the environment names has no URL that can be used";
   }

@@ -87,15 +87,21 @@ static bool is_gateways(const struct ask *a) {
   return json_is_string(json_object_get(first, "code"));
 }
 
+/* Such as our own server's answer to plain http where it speaks TLS, and nginx's. */
+static const char *advise_url(const struct ask *a) {
+  return a->status == 400 && slice_starts(slice_str(registry_url(a->gateway)), SLICE("http://"))
+             ? "does it speak TLS? Then its URL begins with https://"
+             : "check the URL of the gateway";
+}
+
 static void refuse(struct ask *a) {
   struct error e = {0};
   /* In front of one that is away others may answer by a 5xx. */
   switch (a->status >= 500 || is_gateways(a) ? a->status : 0) {
   case 0:
     error_set(&e, ERROR_FAILED,
-              "%s is no swarmgate gateway: it answered %d, and not as a gateway does; check the "
-              "URL of the gateway",
-              registry_url(a->gateway), a->status);
+              "%s is no swarmgate gateway: it answered %d, and not as a gateway does; %s",
+              registry_url(a->gateway), a->status, advise_url(a));
     break;
   case 401:
     error_set(&e, ERROR_DENIED, "the gateway answered 401: the registry wants a login");
@@ -106,7 +112,8 @@ static void refuse(struct ask *a) {
               "hidden from you");
     break;
   default:
-    error_set(&e, ERROR_FAILED, "the gateway answered %d", a->status);
+    error_set(&e, ERROR_FAILED, "the gateway answered %d%s", a->status,
+              a->status >= 500 ? ": its log says why" : "");
   }
   finish(a, NULL, &e);
 }

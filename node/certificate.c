@@ -140,8 +140,8 @@ static int judge(const struct certificate *c, struct error *e) {
         "the gateway answered 400 when asked for a certificate: it has the CA of these "
         "swarms no more");
   default:
-    return error_set(e, ERROR_FAILED, "the gateway answered %d when asked for a certificate",
-                     c->status);
+    return error_set(e, ERROR_FAILED, "the gateway answered %d when asked for a certificate%s",
+                     c->status, c->status >= 500 ? ": its log says why" : "");
   }
 }
 

@@ -14,6 +14,7 @@ import termios
 
 import pytest
 
+from support.certificates import Authority
 from support.gate import Gate
 from support.image import small_image
 from support.process import Process, binary, free_port, run, wait_for
@@ -116,6 +117,22 @@ def test_what_is_no_gateway_is_not_believed(world, tmp_path, status, body, kind)
     assert json.loads(done.stdout)["from_registry"] > 0
     assert "swarmgate gateway" in done.stderr and "going on with the registry itself" in done.stderr, done.stderr
     assert "no such image" not in done.stderr and (status == 200 or url in done.stderr)
+
+
+def test_a_gateway_in_trouble_is_said_to_have_a_log(world, tmp_path):
+    with web_server(502, b"") as url:
+        done = run(world.command(tmp_path / "layout", gateway=url))
+    assert "the gateway answered 502: its log says why" in done.stderr, done.stderr
+
+
+def test_a_url_of_the_other_scheme(world, tmp_path):
+    leaf = Authority(str(tmp_path / "ca")).server()
+    row = {"name": world.registry.address, "url": world.registry.url}
+    with Gate(str(tmp_path / "gate"), [row], gateway={"tls": {"certificate": leaf.cert, "key": leaf.key}}) as gate:
+        done = run(world.command(tmp_path / "plainly", gateway=f"http://{gate.gateway}"))
+        assert "it answered 400, and not as a gateway does; does it speak TLS? Then its URL begins with https://" in done.stderr, done.stderr
+    done = run(world.command(tmp_path / "by-tls", gateway=f"https://{world.gate.gateway}"))
+    assert "it does not speak TLS: does it speak plain http?" in done.stderr, done.stderr
 
 
 def test_when_the_gateway_dies_the_registry_gives_what_is_missing(tmp_path):
