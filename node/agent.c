@@ -194,8 +194,8 @@ int agent_run(const struct agent_options *options, struct error *e) {
       find_places(&a, e) != 0 || open_stock(&a, e) != 0 || open_server(&a, e) != 0 ? -1 : 0;
   if (result == 0) {
     warn_of_plain_gateways(options);
-    log_write(options->log, LOG_LEVEL_INFO, "ready: swarmgate agent %s, %zu registries",
-              SWARMGATE_VERSION, options->host_count);
+    log_write(options->log, LOG_LEVEL_INFO, "ready: swarmgate agent %s, %zu registr%s",
+              SWARMGATE_VERSION, options->host_count, options->host_count == 1 ? "y" : "ies");
   } else {
     end(&a);
   }
