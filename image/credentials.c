@@ -342,26 +342,28 @@ int image_credentials_find(const char *creds, const char *authfile, const char *
 /* --- what to do without --- */
 
 char *image_credentials_advice(const struct image_credentials *c, const char *authfile,
-                               const char *host) {
+                               const char *host, const char *given_by) {
   const char *only = named(authfile);
   char *text;
   int written;
   if (c->place != NULL) {
+    bool of_file = only != NULL && strcmp(c->place, only) == 0;
     written = asprintf(&text,
-                       "the login in %s is not taken: log in anew by `podman login %s`, or give "
-                       "another by --authfile or --creds",
-                       c->place, host);
+                       "the login in %s is not taken: log in anew by `podman login %s%s%s%s`, or "
+                       "give another by %s",
+                       c->place, of_file ? "--authfile " : "", of_file ? only : "",
+                       of_file ? " " : "", host, given_by);
   } else if (only != NULL) {
     written = asprintf(&text,
                        "there is no login for %s in %s: `podman login --authfile %s %s` makes one, "
-                       "or give --creds",
-                       host, only, only, host);
+                       "or give another by %s",
+                       host, only, only, host, given_by);
   } else {
     written =
         asprintf(&text,
                  "there is no login for %s in podman's auth.json nor in docker's config.json: "
-                 "`podman login %s` makes one, or give --authfile or --creds",
-                 host, host);
+                 "`podman login %s` makes one, or give one by %s",
+                 host, host, given_by);
   }
   return written < 0 ? NULL : text;
 }

@@ -38,10 +38,11 @@ int image_credentials_find(const char *creds, const char *authfile, const char *
  * What to do where a registry does not take \p c, or wants some and there are none: which login
  * was looked at, and how to make another. \p authfile as in image_credentials_find().
  *
+ * \param given_by by what else the caller takes a login, such as "--authfile or --creds".
  * \return malloc'ed, freed by the caller; NULL without memory.
  */
 char *image_credentials_advice(const struct image_credentials *c, const char *authfile,
-                               const char *host);
+                               const char *host, const char *given_by);
 
 /** Copies; -1 without memory, and \p to is empty then. */
 int image_credentials_copy(const struct image_credentials *from, struct image_credentials *to,

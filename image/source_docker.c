@@ -23,7 +23,8 @@ static int refuse_answer_elsewhere(const struct docker_source *s, int status, st
 }
 
 static int refuse_login(const struct docker_source *s, struct error *e) {
-  CLEANUP_FREE char *advice = image_credentials_advice(&s->credentials, s->authfile, s->host);
+  CLEANUP_FREE char *advice =
+      image_credentials_advice(&s->credentials, s->authfile, s->host, "--authfile or --creds");
   return error_set(e, ERROR_DENIED, "the registry %s answered 401: %s", s->host,
                    advice == NULL ? "log in" : advice);
 }

@@ -68,6 +68,18 @@ struct registry *access_gateway(const struct images_options *o, const struct ima
   return registry;
 }
 
+char *access_advice(const struct images_options *o, const struct images_key *key) {
+  struct image_credentials credentials;
+  struct error e = {0};
+  bool whole;
+  char *advice = NULL;
+  if (key->authorization == NULL && find_credentials(o, key, &credentials, &whole, &e) == 0) {
+    advice = image_credentials_advice(&credentials, o->authfile, key->host->name, "`authfile`");
+    image_credentials_free(&credentials);
+  }
+  return advice;
+}
+
 struct origin *access_origin(const struct images_options *o, const struct images_key *key,
                              struct arena *arena, struct image_certificates *certificates,
                              struct error *e) {

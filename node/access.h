@@ -17,6 +17,14 @@ struct registry *access_gateway(const struct images_options *options, const stru
                                 const char **authorization, struct error *e);
 
 /**
+ * What to do when the gateway does not take the node's own credentials, as
+ * image_credentials_advice() has it.
+ *
+ * \return malloc'ed, freed by the caller; NULL: the runtime's were sent, or there is no memory.
+ */
+char *access_advice(const struct images_options *options, const struct images_key *key);
+
+/**
  * The registry itself. Plain http will do on loopback alone.
  *
  * \param certificates by which it is trusted, as containers-certs.d(5) has it; closed by

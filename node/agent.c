@@ -1,6 +1,7 @@
 #include "node/agent.h"
 
 #include "image/certificates.h"
+#include "image/credentials.h"
 #include "image/platform.h"
 #include "image/reference.h"
 #include "node/mirror.h"
@@ -183,6 +184,21 @@ static void warn_of_plain_gateways(const struct agent_options *o) {
   }
 }
 
+/* The file is read anew for each question, so it may still come. */
+static void warn_of_credentials(const struct agent_options *o) {
+  struct image_credentials credentials;
+  struct error e = {0};
+  bool warned = o->require_credentials; /* or they are not looked at */
+  for (size_t i = 0; i < o->host_count && !warned; i++) {
+    if (image_credentials_find(NULL, o->authfile, o->hosts[i].name, NULL, &credentials, &e) != 0) {
+      log_write(o->log, LOG_LEVEL_WARN, "%s; until that is mended images are left to the registry",
+                e.text);
+      warned = true;
+    }
+    image_credentials_free(&credentials);
+  }
+}
+
 int agent_run(const struct agent_options *options, struct error *e) {
   struct agent a = {.options = options, .certificates.bundle = -1};
   if (uv_loop_init(&a.loop) != 0) {
@@ -194,6 +210,7 @@ int agent_run(const struct agent_options *options, struct error *e) {
       find_places(&a, e) != 0 || open_stock(&a, e) != 0 || open_server(&a, e) != 0 ? -1 : 0;
   if (result == 0) {
     warn_of_plain_gateways(options);
+    warn_of_credentials(options);
     log_write(options->log, LOG_LEVEL_INFO, "ready: swarmgate agent %s, %zu registr%s",
               SWARMGATE_VERSION, options->host_count, options->host_count == 1 ? "y" : "ies");
   } else {

@@ -1,5 +1,6 @@
 #include "node/images.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "node/access.h"
 #include "node/ask.h"
@@ -233,6 +234,13 @@ static void on_waits(void *arg, uint64_t done, uint64_t size) {
   (void)size;
 }
 
+static void advise_login(const struct question *q, struct error *e) {
+  CLEANUP_FREE char *advice = access_advice(&q->images->options, &q->asked.key);
+  if (advice != NULL) {
+    error_set(e, ERROR_DENIED, "the gateway answered 401: %s", advice);
+  }
+}
+
 static void on_answer(void *arg, struct offer *offer, const struct error *e) {
   struct question *q = arg;
   struct error why = {0};
@@ -242,11 +250,16 @@ static void on_answer(void *arg, struct offer *offer, const struct error *e) {
   if (offer != NULL) {
     image = add_image(q->images, &q->asked.key, offer);
     error_set(&why, ERROR_FAILED, "out of memory");
+  } else {
+    why = *e;
+    if (why.kind == ERROR_DENIED) {
+      advise_login(q, &why);
+    }
   }
   if (image != NULL) {
     image_hold(image);
   }
-  tell(q, image, offer == NULL ? e : image == NULL ? &why : NULL);
+  tell(q, image, image == NULL ? &why : NULL);
   image_release(image);
   end_question(q);
 }

@@ -57,10 +57,20 @@ static bool check_host(struct http_exchange *x, const struct mirror_options *o) 
 
 /* --- manifests --- */
 
-static void refuse(const struct asking *a, const char *why) {
-  log_write(a->options->log, LOG_LEVEL_INFO, "%s/%s %s: left to the registry: %s",
+static void refuse_at(const struct asking *a, enum log_level level, const char *why) {
+  log_write(a->options->log, level, "%s/%s %s: left to the registry: %s",
             a->key.host == NULL ? "" : a->key.host->name, a->key.repository, a->key.reference, why);
   answer_problem(a->x, 404, a->route.kind == ROUTE_BLOB ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN");
+}
+
+static void refuse(const struct asking *a, const char *why) {
+  refuse_at(a, LOG_LEVEL_INFO, why);
+}
+
+/* The node's own login is for its operator to mend, a runtime's is not. */
+static void refuse_for(const struct asking *a, const struct error *e) {
+  bool is_ours = a->key.authorization == NULL && e->kind == ERROR_DENIED;
+  refuse_at(a, is_ours ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, e->text);
 }
 
 static void send_manifest(const struct asking *a, const char *digest, const char *media_type,
@@ -94,7 +104,7 @@ static void on_told(void *arg, struct image *image, const struct error *e) {
   if (image != NULL) {
     answer_manifest(a, image);
   } else {
-    refuse(a, e->text);
+    refuse_for(a, e);
   }
 }
 

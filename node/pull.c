@@ -328,8 +328,9 @@ static void on_waits(void *arg, uint64_t done, uint64_t size) {
 }
 
 static void advise_login(const struct pull *p, struct error *e) {
-  CLEANUP_FREE char *advice = image_credentials_advice(&p->credentials, p->options->from->authfile,
-                                                       p->options->image->host);
+  CLEANUP_FREE char *advice =
+      image_credentials_advice(&p->credentials, p->options->from->authfile, p->options->image->host,
+                               "--authfile or --creds");
   if (advice != NULL) {
     error_set(e, ERROR_DENIED, "the gateway answered 401: %s", advice);
   }

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -15,7 +16,7 @@ from support.agent_world import INDEX, USERS, World, digest_of, pull_all
 from support.announce import get
 from support.certificates import Authority
 from support.process import binary, free_port, run, wait_for
-from support.registry import basic
+from support.registry import auth_entry, basic
 from support.web import web_server
 
 
@@ -173,6 +174,36 @@ def test_credentials_of_the_runtime(world, tmp_path):
         assert status["seeding"] == len(world.blobs) and status["swarms"] == []
         for secret in (USERS["alice"], wrong["Authorization"], basic("alice", USERS["alice"])["Authorization"].split()[1]):
             assert secret not in agent.log()
+
+
+def warnings(agent):
+    return [line for line in agent.log().splitlines() if line.split()[1] == "warn"]
+
+
+def test_a_login_of_the_node_that_is_not_taken(world, tmp_path):
+    wrong, host = tmp_path / "auth.json", world.private.address
+    wrong.write_text(json.dumps({"auths": {host: auth_entry("alice", "SECRET")}}))
+    with world.agent(tmp_path / "agent", user=None, authfile=str(wrong)) as agent:
+        assert warnings(agent) == []
+        assert agent.ask(world.path("manifests/1")).status == 404
+        agent.process.wait_line(f"left to the registry: the gateway answered 401: the login in {wrong} is not taken: "
+                                f"log in anew by `podman login --authfile {wrong} {host}`, or give another by `authfile`")
+        assert len(warnings(agent)) == 1 and "SECRET" not in agent.log()
+
+
+@pytest.mark.parametrize("text, says", [(None, "cannot read "), ("no JSON", "not JSON")])
+def test_a_file_of_logins_that_comes_later(world, tmp_path, text, says):
+    path = tmp_path / "auth.json"
+    if text is not None:
+        path.write_text(text)
+    with world.agent(tmp_path / "agent", user=None, authfile=str(path)) as agent:
+        agent.process.wait_line("until that is mended images are left to the registry")
+        assert agent.ask(world.path("manifests/1")).status == 404
+        assert len(warnings(agent)) == 1 and says in warnings(agent)[0] and str(path) in warnings(agent)[0]
+        shutil.copy(world.private.auth_file("alice"), path)
+        assert agent.ask(world.path("manifests/1")).status == 200
+    with world.agent(tmp_path / "agent", user=None, authfile=str(tmp_path / "none"), require_credentials=True) as agent:
+        assert warnings(agent) == []  # it is nobody's
 
 
 def test_the_store_is_bounded(world, tmp_path):

@@ -192,7 +192,7 @@ static void identity_tokens(void **state) {
 static void advised(const char *creds, const char *authfile, const char *text) {
   struct image_credentials c;
   assert_int_equal(image_credentials_find(creds, authfile, "reg.example", NULL, &c, NULL), 0);
-  char *advice = image_credentials_advice(&c, authfile, "reg.example");
+  char *advice = image_credentials_advice(&c, authfile, "reg.example", "--creds");
   assert_non_null(advice);
   assert_non_null(strstr(advice, text));
   assert_null(strstr(advice, "secret"));
@@ -212,7 +212,8 @@ static void advice(void **state) {
   advised(NULL, in_folder("named.json"), "there is no login for reg.example in");
   advised(NULL, in_folder("named.json"), "`podman login --authfile");
   put("named.json", "{\"auths\":{\"reg.example\":{\"identitytoken\":\"secret\"}}}");
-  advised(NULL, in_folder("named.json"), "named.json is not taken");
+  advised(NULL, in_folder("named.json"),
+          "named.json is not taken: log in anew by `podman login --authfile ");
 }
 
 static void helpers(void **state) {
