@@ -297,6 +297,43 @@ std::string listen_on(const bittorrent &b) {
   return list.substr(0, list.empty() ? 0 : list.size() - 1);
 }
 
+// What keeps anybody here from listening on an address, whatever the port.
+lt::error_code probe(const std::string &address) {
+  lt::error_code bad;
+  const lt::tcp::endpoint any_port(lt::make_address(address, bad), 0);
+  lt::io_context loop;
+  lt::tcp::acceptor acceptor(loop);
+  if (!bad) {
+    acceptor.open(any_port.protocol(), bad);
+  }
+  if (!bad) {
+    acceptor.bind(any_port, bad);
+  }
+  return bad;
+}
+
+std::string ports_of(const bittorrent &b) {
+  const std::string lower = std::to_string(b.lower_port);
+  return b.lower_port == 0              ? "any port"
+         : b.lower_port == b.upper_port ? "port " + lower
+                                        : "ports " + lower + " to " + std::to_string(b.upper_port);
+}
+
+int refuse_to_listen(const bittorrent &b, error *e) {
+  const lt::error_code why = probe(b.addresses.front());
+  for (const std::string &address : b.addresses) {
+    if (address != "::" && probe(address) == boost::system::errc::address_not_available) {
+      return error_set(e, ERROR_FAILED, "cannot listen for peers: %s is no address of this machine",
+                       address.c_str());
+    }
+  }
+  return error_set(e, ERROR_FAILED, "cannot listen for peers on %s: %s%s", ports_of(b).c_str(),
+                   why ? why.message().c_str() : "somebody else does",
+                   b.plain || b.tls ? ", or we ourselves: torrents under a CA want another port "
+                                      "than those under none"
+                                    : "");
+}
+
 // Torrents under a CA have a port that speaks TLS alone, the others one without. Each is opened
 // when the first of them comes.
 int listen_for(bittorrent &b, bool tls, error *e) {
@@ -315,12 +352,7 @@ int listen_for(bittorrent &b, bool tls, error *e) {
   is_open = false;
   s.set_str(sp::listen_interfaces, listen_on(b));
   b.session->apply_settings(s);
-  return error_set(e, ERROR_FAILED,
-                   "cannot listen for peers on port %d to %d: somebody else does%s", b.lower_port,
-                   b.upper_port,
-                   b.plain || b.tls ? ", or we ourselves: torrents under a CA want another port "
-                                      "than those under none"
-                                    : "");
+  return refuse_to_listen(b, e);
 }
 
 } // namespace

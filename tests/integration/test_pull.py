@@ -155,7 +155,12 @@ def test_a_port_that_somebody_has_is_not_taken_for_another(world, tmp_path):
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
         port = other.getsockname()[1]
         done = run(world.command(tmp_path / "layout", "--lower-port", port), check=False)
-    assert done.returncode == 1 and f"cannot listen for peers on port {port}" in done.stderr, done.stderr
+    assert done.returncode == 1 and f"cannot listen for peers on port {port}: somebody else does" in done.stderr, done.stderr
+
+
+def test_an_address_of_another_machine(world, tmp_path):
+    done = run(world.command(tmp_path / "layout", "--address", "192.0.2.1"), check=False)
+    assert done.returncode == 1 and "cannot listen for peers: 192.0.2.1 is no address of this machine" in done.stderr, done.stderr
 
 
 def test_what_fails_here_is_not_asked_of_the_registry(world, tmp_path):
