@@ -66,7 +66,7 @@ char *image_credentials_basic(const struct image_credentials *c) {
   return value;
 }
 
-/** Splits `user:password`; a user without a colon has an empty password. */
+/** Splits `user:password`; in a file a user without a colon has an empty password. */
 static int split(struct slice text, struct image_credentials *out, struct error *e) {
   struct slice user = slice_cut(&text, ':');
   out->username = strndup(user.len == 0 ? "" : user.ptr, user.len);
@@ -322,8 +322,9 @@ int image_credentials_find(const char *creds, const char *authfile, const char *
                            const char *repository, struct image_credentials *out, struct error *e) {
   *out = (struct image_credentials){0};
   if (creds != NULL) {
-    if (creds[0] == '\0' || creds[0] == ':') {
-      return error_set(e, ERROR_USAGE, "--creds: not user:password");
+    if (creds[0] == ':' || strchr(creds, ':') == NULL) {
+      /* What is given may be a password. */
+      return error_set(e, ERROR_USAGE, "--creds: USER:PASSWORD is wanted");
     }
     if (split(slice_str(creds), out, e) != 0) {
       return -1;

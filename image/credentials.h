@@ -28,8 +28,9 @@ struct image_credentials {
  * \param host as in the reference, with its port. \param repository for keys that name one; may be
  * NULL.
  * \return 0 also when there are none; -1 with ERROR_USAGE for a file that was named and does not
- * exist, for one that is broken, for \p creds without a user name, and when all there is for the
- * host is a credential helper; ERROR_FAILED for one that cannot be read, or without memory.
+ * exist, for one that is broken, for \p creds without a user name or a colon, and when all there
+ * is for the host is a credential helper; ERROR_FAILED for one that cannot be read, or without
+ * memory.
  */
 int image_credentials_find(const char *creds, const char *authfile, const char *host,
                            const char *repository, struct image_credentials *out, struct error *e);

@@ -95,9 +95,10 @@ static void from_the_command_line(void **state) {
   assert_string_equal(basic, "Basic YTpiOmM=");
   image_secret_free(basic);
   image_credentials_free(&c);
-  assert_int_equal(image_credentials_find("a", NULL, "h", NULL, &c, NULL), 0);
+  assert_int_equal(image_credentials_find("a:", NULL, "h", NULL, &c, NULL), 0);
   assert_string_equal(c.password, "");
   image_credentials_free(&c);
+  fails("a", NULL, ERROR_USAGE, "--creds");
   fails("", NULL, ERROR_USAGE, "--creds");
   fails(":x", NULL, ERROR_USAGE, "--creds");
 }
