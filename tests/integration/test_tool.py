@@ -47,6 +47,8 @@ def test_wrong_usage(argv, tmp_path):
     (["https://alice:hunter2@host/name"], "***@host/name"), (["docker:alice:hunter2@host/name"], "***@host/name"),
     (["docker://alice:hunter2@host/name"], "--creds"), (["docker://host/name", "--creds", "alice", "hunter2"], "one argument too many"),
     (["docker://host/name", "--password=hunter2"], "--password: no such option"),
+    (["docker://host/name", "--json=hunter2"], "--json: takes no value"),
+    (["docker://host/name", "--creds", "hunter2"], "--creds: USER:PASSWORD is wanted"),
     (["docker://host/name", "--announce", "alice:hunter2@host/announce?jwt=hunter2"], "--announce: a URL is wanted"),
 ])
 def test_errors_tell_no_password(argv, says, tmp_path):

@@ -33,6 +33,20 @@ static int take(const struct args_option *o, const char *value, struct error *e)
   return 0;
 }
 
+/* An option that getopt does not take. It is told without its value, which may be a password. */
+static int refuse_option(const char *option, const char *command, const struct args_option *options,
+                         size_t count, struct error *e) {
+  struct slice value = slice_str(option);
+  struct slice name = slice_cut(&value, '=');
+  for (size_t i = 0; i < count; i++) {
+    if (name.len > 2 && slice_equal(slice_from(name, 2), slice_str(options[i].name))) {
+      return error_set(e, ERROR_USAGE, "%.*s: takes no value", SLICE_ARG(name));
+    }
+  }
+  return error_set(e, ERROR_USAGE, "%.*s: no such option; see `swarmgate %s --help`",
+                   SLICE_ARG(name), command);
+}
+
 int args_read(int argc, char **argv, const struct args_option *options, size_t option_count,
               int min, int max, char ***operands, int *operand_count, struct error *e) {
   struct option table[OPTIONS_MAX + 1] = {0};
@@ -58,10 +72,7 @@ int args_read(int argc, char **argv, const struct args_option *options, size_t o
                        argv[0]);
     }
     if (got != 0) {
-      /* Without its value, which may be a password. */
-      const char *option = argv[optind - 1];
-      return error_set(e, ERROR_USAGE, "%.*s: no such option; see `swarmgate %s --help`",
-                       (int)strcspn(option, "="), option, argv[0]);
+      return refuse_option(argv[optind - 1], argv[0], options, option_count, e);
     }
     if (take(&options[index], optarg, e) != 0) {
       return -1;
