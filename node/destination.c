@@ -101,6 +101,9 @@ int destination_parse_runtime(const char *text, const struct image_reference *im
 static int parse_transport(const char *text, const struct image_reference *image,
                            struct arena *arena, struct destination *out, struct error *e) {
   struct image_reference to;
+  if (text[strlen(text) - 1] == ':' && strchr(text, ':') == text + strlen(text) - 1) {
+    return error_set(e, ERROR_USAGE, "--to %s: the path behind the colon is missing", text);
+  }
   if (image_reference_parse(text, arena, &to, e) != 0) {
     return error_context(e, "--to");
   }
@@ -128,6 +131,11 @@ int destination_parse(const char *text, const struct image_reference *image, str
                       struct destination *out, struct error *e) {
   static const struct slice transports[] = {
       {"oci", 3}, {"oci-archive", 11}, {"dir", 3}, {"docker-archive", 14}};
+  static const struct {
+    const char *name, *written;
+  } runtimes[] = {{"containers-storage", "containers-storage:"},
+                  {"podman", "containers-storage:"},
+                  {"containerd", "containerd:"}};
   *out = (struct destination){.kind = DESTINATION_STORAGE};
   if (text == NULL) {
     return program_found("podman")
@@ -156,6 +164,12 @@ int destination_parse(const char *text, const struct image_reference *image, str
                      "--to %s: into docker's own storage an image goes by `--to - | docker load`, "
                      "and none is pushed to a registry; else %s",
                      text, WANTED);
+  }
+  for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
+    if (slice_equal(transport, slice_str(runtimes[i].name))) {
+      return error_set(e, ERROR_USAGE, "--to %s: it is written %s, with a colon", text,
+                       runtimes[i].written);
+    }
   }
   return error_set(e, ERROR_USAGE, "--to %s: %s", text, WANTED);
 }

@@ -88,6 +88,19 @@ static void refused(void **state) {
   assert_int_equal(destination_parse(digest, &TAGGED, &f->arena, &got, &f->e), -1);
 }
 
+static void what_is_missing_is_said(void **state) {
+  struct fixture *f = *state;
+  static const char *const all[][2] = {{"oci:", "the path behind the colon is missing"},
+                                       {"podman", "it is written containers-storage:, with"},
+                                       {"containers-storage", "it is written containers-storage:"},
+                                       {"containerd", "it is written containerd:, with a colon"}};
+  struct destination got;
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    assert_int_equal(destination_parse(all[i][0], &TAGGED, &f->arena, &got, &f->e), -1);
+    assert_non_null(strstr(f->e.text, all[i][1]));
+  }
+}
+
 /* As --from has it. */
 static void storage_of_a_runtime(void **state) {
   struct fixture *f = *state;
@@ -186,6 +199,7 @@ int main(void) {
       TEST(every_kind),
       TEST(an_image_without_a_tag),
       TEST(refused),
+      TEST(what_is_missing_is_said),
       TEST(storage_of_a_runtime),
       TEST(programs),
       TEST(paths),
