@@ -262,7 +262,11 @@ int unfinished_private(const char *key, bool several, struct unfinished **out, s
     }
     got = take_or_say(u, out, &why);
   }
-  return got == HELD ? 0 : error_set(e, why.kind, "%s", why.text);
+  return got == HELD ? 0
+                     : error_set(e, why.kind, "%.900s%s", why.text,
+                                 got == BUSY ? ", or set another TMPDIR, where this one has a "
+                                               "place of its own"
+                                             : "");
 }
 
 const char *unfinished_folder(const struct unfinished *u) {
