@@ -121,10 +121,17 @@ def test_renews_its_tokens_long_before_the_session_ends(tmp_path):
         made.stop()
 
 
-def test_what_is_not_there_cannot_be_seeded(world, tmp_path):
+@pytest.mark.parametrize("source, says", [
+    ("oci:empty:1", "empty is no OCI layout: there is no oci-layout in it"),
+    ("oci:empty", "empty is no OCI layout: there is no oci-layout in it"),
+    ("oci:none", "there is no folder none"),
+    ("oci:image:2", "it holds no image of the name 2; there is: 1"),
+])
+def test_what_is_not_there_cannot_be_seeded(world, tmp_path, source, says):
     os.makedirs(tmp_path / "empty")
-    done = run(seed_command(world, "--from", f"oci:{tmp_path}/empty:1"), check=False)
-    assert done.returncode == 4, done.stderr
+    os.symlink(world.folder / "image", tmp_path / "image")
+    done = run(seed_command(world, "--from", source), cwd=tmp_path, check=False)
+    assert done.returncode == 4 and "--from" in done.stderr and says in done.stderr, done.stderr
 
 
 # --- out of the storage of runtimes ---
@@ -203,7 +210,8 @@ def test_from_containerd_of_many_platforms(world, tmp_path):
 @pytest.mark.parametrize("source, says", [
     ("docker-archive:image.tar", "holds its layers unpacked"),
     ("blob:file", "is wanted"),
-    ("nonsense", "the transport is missing"),
+    ("nonsense", "oci:DIR[:TAG]"),
+    ("/srv/x", "is wanted"),
     ("containerd:a/b", "no namespace"),
 ])
 def test_what_cannot_be_a_source(world, tmp_path, source, says):

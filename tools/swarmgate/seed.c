@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/units.h"
 #include "node/alone.h"
 #include "node/direct.h"
@@ -112,6 +113,17 @@ static void remove_folder(struct seeding *s) {
   }
 }
 
+/* Whether it begins as something that may be given, or whose refusal says why. */
+static bool has_transport(const char *from) {
+  static const char *const known[] = {"oci:", "oci-archive:", "dir:", "docker:", "docker-archive:"};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (slice_starts(slice_str(from), slice_str(known[i]))) {
+      return true;
+    }
+  }
+  return destination_is_runtime(from);
+}
+
 /* Of --from, before anything is done. */
 static int read_source(struct seeding *s, struct error *e) {
   const char *from = s->from;
@@ -120,6 +132,12 @@ static int read_source(struct seeding *s, struct error *e) {
   if (from == NULL) {
     return 0;
   }
+  if (!has_transport(from)) {
+    return error_set(e, ERROR_USAGE,
+                     "--from %s: oci:DIR[:TAG], oci-archive:FILE[:TAG], dir:DIR, "
+                     "containers-storage:[REF] or containerd:[NAMESPACE] is wanted",
+                     from);
+  }
   if ((runtime ? destination_parse_runtime(from, &s->args.reference, arena, &s->runtime, e)
                : image_reference_parse(from, arena, &s->source, e)) != 0) {
     return error_context(e, "--from");
@@ -127,20 +145,13 @@ static int read_source(struct seeding *s, struct error *e) {
   if (runtime) {
     return destination_check(&s->runtime, arena, e);
   }
-  switch (s->source.transport) {
-  case IMAGE_DOCKER_ARCHIVE:
-    return error_set(e, ERROR_USAGE,
-                     "--from %s: a docker-archive holds its layers unpacked, which are other blobs "
-                     "than the registry's: leave --from out, and the image is pulled first",
-                     from);
-  case IMAGE_BLOB:
-    return error_set(e, ERROR_USAGE,
-                     "--from %s: oci:DIR[:TAG], oci-archive:FILE[:TAG], dir:DIR, "
-                     "containers-storage:[REF] or containerd:[NAMESPACE] is wanted",
-                     from);
-  default:
-    return 0;
-  }
+  return s->source.transport != IMAGE_DOCKER_ARCHIVE
+             ? 0
+             : error_set(e, ERROR_USAGE,
+                         "--from %s: a docker-archive holds its layers unpacked, which are other "
+                         "blobs than the registry's: leave --from out, and the image is pulled "
+                         "first",
+                         from);
 }
 
 /* Out of a runtime's storage, and from wherever it is then, or was, into the folder of our own. */
@@ -164,6 +175,29 @@ static int copy(void *arg, int stop, struct error *e) {
              : direct_pull(&options, &result, e);
 }
 
+/* Whether the layout is there, and the image of that tag in it where one is given. Without a tag
+ * the gateway alone says which image it is: of several too. */
+static int check_layout(const struct seeding *s, struct error *e) {
+  struct image_source *image = NULL;
+  const char *folder = s->source.path;
+  CLEANUP_FREE char *mark = file_join(folder, "oci-layout");
+  if (mark == NULL) {
+    return error_set(e, ERROR_FAILED, "out of memory");
+  }
+  if (access(folder, F_OK) != 0 && errno == ENOENT) {
+    return error_set(e, ERROR_NOT_FOUND, "there is no folder %s", folder);
+  }
+  if (access(mark, F_OK) != 0) {
+    return errno == ENOENT || errno == ENOTDIR
+               ? error_set(e, ERROR_NOT_FOUND, "%s is no OCI layout: there is no oci-layout in it",
+                           folder)
+               : error_errno(e, errno, "%s", mark);
+  }
+  int result = s->source.tag == NULL ? 0 : image_source_open(&s->source, &s->args.from, &image, e);
+  image_source_close(image);
+  return result;
+}
+
 /* An OCI layout is seeded from where it lies; of any other source a copy is made first. */
 static int open_source(struct seeding *s, struct error *e) {
   if (s->from == NULL) {
@@ -172,7 +206,7 @@ static int open_source(struct seeding *s, struct error *e) {
   s->options.there = true;
   if (!destination_is_runtime(s->from) && s->source.transport == IMAGE_OCI) {
     s->options.folder = s->source.path;
-    return 0;
+    return check_layout(s, e) == 0 ? 0 : error_context(e, "--from");
   }
   return alone_run(copy, s, e) == 0 ? 0 : error_context(e, "--from %s", s->from);
 }
