@@ -345,6 +345,26 @@ def stuck(tmp_path):
         yield program
 
 
+def test_it_is_said_that_a_runtime_loads(world, tmp_path, stuck):
+    """Once: on a terminal in the place of the bar, on a line of its own elsewhere."""
+    with Process(world.argv("containerd:"), env=stuck.env) as pull:
+        pull.wait_line("loading into containerd")
+        stuck.await_start()
+        pull.stop()
+        assert pull.output().count("loading into") == 1, pull.output()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([str(a) for a in world.argv("containerd:")], stdout=subprocess.DEVNULL, stderr=theirs, env=stuck.env) as pull:
+        os.close(theirs)
+        stuck.await_start()
+        pull.terminate()
+        seen = b""
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as screen:  # EIO is its end
+            while data := screen.read(65536):
+                seen += data
+        assert pull.wait(20) == 1 and seen.count(b"\r\x1b[Jloading into containerd") == 1, seen
+        assert b"loading into containerd\r" in seen, seen  # and is wiped, or drawn over
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_pull_that_is_ended_while_a_runtime_loads(world, tmp_path, stuck, sig):
     with Process(world.argv("containerd:"), env=stuck.env) as pull:
@@ -380,6 +400,7 @@ def test_two_pulls_to_one_place(world, tmp_path, stuck):
         stuck.await_start()
         refused = world.pull("containerd:", env=stuck.env, check=False)
         assert refused.returncode == 1 and "another pull to the same place is under way" in refused.stderr
+        assert "or set another TMPDIR" in refused.stderr
         with Process(world.argv("containerd:k8s.io"), env=stuck.env) as other:  # another place
             stuck.await_start()
             other.stop()
@@ -389,7 +410,7 @@ def test_two_pulls_to_one_place(world, tmp_path, stuck):
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused = world.pull(f"oci-archive:{file}", check=False)
         assert refused.returncode == 1 and "another pull to the same place is under way" in refused.stderr
-        assert not file.exists()
+        assert "TMPDIR" not in refused.stderr and not file.exists()
     world.pull(f"oci-archive:{file}")
 
 

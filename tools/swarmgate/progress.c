@@ -221,6 +221,18 @@ void progress_set(struct progress *p, uint64_t done) {
   }
 }
 
+void progress_say(struct progress *p, const char *what) {
+  struct buf out = {0};
+  if (!p->terminal) {
+    fprintf(stderr, "%s\n", what);
+    return;
+  }
+  add_home(&out, p);
+  buf_printf(&out, "%.*s", window().ws_col - 1, what);
+  send(&out);
+  p->drawn = 0;
+}
+
 void progress_end(struct progress *p) {
   struct buf out = {0};
   if (p->terminal) {

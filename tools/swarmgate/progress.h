@@ -41,5 +41,8 @@ void progress_start(struct progress *p, const char *label, uint64_t total);
 void progress_add(struct progress *p, uint64_t bytes);
 /** \p done bytes are done in all, of which \ref found were there before; as cheap. */
 void progress_set(struct progress *p, uint64_t done);
+/** Says what is done before there is anything to measure: in the place of the bar on a terminal, on
+ *  a line of its own elsewhere. */
+void progress_say(struct progress *p, const char *what);
 /** Leaves a terminal's lines clean again; call it before anything else is printed. */
 void progress_end(struct progress *p);

@@ -1,5 +1,6 @@
 #include "command.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "node/deliver.h"
@@ -164,11 +165,24 @@ static void show_delivery(void *arg, uint64_t done, uint64_t size) {
   progress_set(&p->progress, done);
 }
 
+/* What is done now: a program that is given an image says nothing until it has it. */
+static void say_delivery(struct pulling *p) {
+  const struct destination *to = &p->destination;
+  const char *what = to->kind == DESTINATION_STORAGE      ? "loading into podman's storage"
+                     : to->kind == DESTINATION_CONTAINERD ? "loading into containerd"
+                     : to->kind == DESTINATION_OUTPUT     ? "writing to standard output"
+                                                          : NULL;
+  CLEANUP(buf_free) struct buf text = {0};
+  buf_printf(&text, "%s%s", what == NULL ? "writing " : what, what == NULL ? to->path : "");
+  progress_say(&p->progress, text.failed ? "delivering" : text.ptr);
+}
+
 static struct deliver_options begin_delivery(struct pulling *p, const struct pull_result *so_far) {
   if (p->begun) {
     progress_end(&p->progress);
   }
   progress_start(&p->progress, "delivering", 0);
+  say_delivery(p);
   p->begun = true;
   p->delivering = true;
   return (struct deliver_options){
