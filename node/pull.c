@@ -351,6 +351,7 @@ static void on_offer(void *arg, struct offer *offer, const struct error *e) {
   p->offer = *offer;
   snprintf(p->out->digest, sizeof p->out->digest, "%s", offer->digest);
   p->out->blobs = offer->blob_count;
+  p->out->no_index = offer->index.digest == NULL;
   p->last_came_ms = clock_monotonic_ms();
   plan_renewal(p, offer);
   if (make_certificate(p, &why) != 0) {

@@ -69,6 +69,7 @@ struct pull_result {
   char digest[sizeof "sha256:" + 64]; /**< of the manifest */
   struct pull_progress progress;
   size_t blobs, kept; /**< blobs of the image, and how many of them were there already */
+  bool no_index;      /**< the gateway was asked, and it is of one platform alone */
   bool interrupted;   /**< by a signal */
   bool here;          /**< it failed for want of something on this machine, such as disk */
 };

@@ -14,6 +14,7 @@ import termios
 
 import pytest
 
+from support.agent_world import many_platforms
 from support.certificates import Authority
 from support.gate import Gate
 from support.image import small_image
@@ -209,6 +210,16 @@ def test_a_folder_of_something_else_is_left_alone(world, tmp_path):
     assert os.listdir(tmp_path) == ["mine"]
     os.makedirs(tmp_path / "killed" / "blobs" / "sha256")  # by a pull that has just begun
     world.pull(tmp_path / "killed")
+
+
+def test_of_what_is_no_index_no_platform_is_chosen(world, tmp_path):
+    many_platforms(tmp_path / "many")
+    world.registry.push(f"oci:{tmp_path}/many:1", "team/many:1", "alice", "--all")
+    for image, noted in (("team/app:1", True), ("team/many:1", False)):
+        argv = [a for a in world.command(tmp_path / "layout", "--platform", "linux/arm64", image=image) if a != "--json"]
+        assert ("image of one platform alone" in run(argv).stderr) == noted
+    argv = [a for a in world.command(tmp_path / "layout") if a != "--json"]
+    assert "one platform" not in run(argv).stderr
 
 
 def test_what_was_there_is_in_no_rate(world, tmp_path):

@@ -231,6 +231,12 @@ static void print_result(const struct pulling *p, const struct pull_result *r) {
   print_part(sum->from_gateway, "the gateway");
   print_part(sum->from_registry, "the registry");
   fputc('\n', stderr);
+  if (r->no_index && p->args.platform_text != NULL) {
+    fprintf(stderr,
+            "swarmgate: %s: it is no index, but an image of one platform alone, whatever "
+            "--platform says\n",
+            p->image);
+  }
 }
 
 /* The end of the seeding. */
