@@ -101,8 +101,10 @@ int destination_parse_runtime(const char *text, const struct image_reference *im
 static int parse_transport(const char *text, const struct image_reference *image,
                            struct arena *arena, struct destination *out, struct error *e) {
   struct image_reference to;
-  if (text[strlen(text) - 1] == ':' && strchr(text, ':') == text + strlen(text) - 1) {
-    return error_set(e, ERROR_USAGE, "--to %s: the path behind the colon is missing", text);
+  const char *colon = strchr(text, ':');
+  if (colon[1] == '\0') {
+    return error_set(e, ERROR_USAGE, "--to %.*s: the path behind the colon is missing",
+                     (int)(colon - text), text);
   }
   if (image_reference_parse(text, arena, &to, e) != 0) {
     return error_context(e, "--to");
@@ -167,7 +169,7 @@ int destination_parse(const char *text, const struct image_reference *image, str
   }
   for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
     if (slice_equal(transport, slice_str(runtimes[i].name))) {
-      return error_set(e, ERROR_USAGE, "--to %s: it is written %s, with a colon", text,
+      return error_set(e, ERROR_USAGE, "--to %s: write --to %s, with the colon", text,
                        runtimes[i].written);
     }
   }

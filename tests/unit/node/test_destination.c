@@ -90,10 +90,10 @@ static void refused(void **state) {
 
 static void what_is_missing_is_said(void **state) {
   struct fixture *f = *state;
-  static const char *const all[][2] = {{"oci:", "the path behind the colon is missing"},
-                                       {"podman", "it is written containers-storage:, with"},
-                                       {"containers-storage", "it is written containers-storage:"},
-                                       {"containerd", "it is written containerd:, with a colon"}};
+  static const char *const all[][2] = {{"oci:", "--to oci: the path behind the colon is missing"},
+                                       {"podman", "write --to containers-storage:, with"},
+                                       {"containers-storage", "write --to containers-storage:"},
+                                       {"containerd", "write --to containerd:, with the colon"}};
   struct destination got;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     assert_int_equal(destination_parse(all[i][0], &TAGGED, &f->arena, &got, &f->e), -1);
