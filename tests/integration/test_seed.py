@@ -212,6 +212,7 @@ def test_from_containerd_of_many_platforms(world, tmp_path):
     ("blob:file", "is wanted"),
     ("nonsense", "oci:DIR[:TAG]"),
     ("/srv/x", "is wanted"),
+    ("oci:", "is wanted"),
     ("containerd:a/b", "no namespace"),
 ])
 def test_what_cannot_be_a_source(world, tmp_path, source, says):

@@ -113,12 +113,12 @@ static void remove_folder(struct seeding *s) {
   }
 }
 
-/* Whether it begins as something that may be given, or whose refusal says why. */
+/* Whether it begins as something that may be given, or whose refusal says why, and goes on. */
 static bool has_transport(const char *from) {
   static const char *const known[] = {"oci:", "oci-archive:", "dir:", "docker:", "docker-archive:"};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (slice_starts(slice_str(from), slice_str(known[i]))) {
-      return true;
+      return from[strlen(known[i])] != '\0';
     }
   }
   return destination_is_runtime(from);
