@@ -32,7 +32,7 @@ def world(tmp_path_factory):
         # libtorrent 2.0.8 does not free the names of a certificate that it has verified.
         patch.setenv("ASAN_OPTIONS", "detect_leaks=0")
         made = World(folder, {"swarm_tls": {"ca_certificate": ca.cert, "ca_key": ca.write_key(), "ttl": "6s"},
-                              "webseed": {"max_rate": "4MiB"}})
+                              "webseed": {"max_rate": "2MiB"}})
         made.ca = ca
         yield made
         made.stop()
@@ -128,9 +128,9 @@ def test_agents_exchange_by_tls(world, first, tmp_path):
         client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
         assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
         seen = second.status()
-        assert seen["from_peers"] > 0 and first.status()["from_gateway"] == world.size, seen
+        assert seen["from_peers"] > 0.5 * world.size and first.status()["from_gateway"] == world.size, seen
         pulled = second.process.wait_line(f"pulled {world.image()}, {world.digest}: {world.size} bytes")
-        assert int(re.search(r"(\d+) % of those from peers", pulled)[1]) > 0
+        assert int(re.search(r"(\d+) % of those from peers", pulled)[1]) >= 50
 
 
 def test_agents_that_begin_at_once_share_a_copy_and_have_a_certificate_each(world, tmp_path):
@@ -145,7 +145,7 @@ def test_agents_that_begin_at_once_share_a_copy_and_have_a_certificate_each(worl
         for pull in pulls:
             pull.join()
         # Two, were each alone.
-        assert first.status()["from_gateway"] + second.status()["from_gateway"] < 1.9 * world.size
+        assert first.status()["from_gateway"] + second.status()["from_gateway"] < 1.6 * world.size
         assert first.status()["from_peers"] + second.status()["from_peers"] > 0
 
 
@@ -153,15 +153,15 @@ def test_with_and_without_a_ca_side_by_side(world, tmp_path):
     """Of two gateways, one without a CA. Torrents of the other one are not had without a certificate, on neither port."""
     small_image(str(tmp_path / "image"), "plain", (3_000_000,))
     world.public.push(f"oci:{tmp_path / 'image'}:1", "team/plain:1", None)
-    with Gate(str(tmp_path / "plain"), [{"name": world.public.address, "url": world.public.url}], gateway={"webseed": {"max_rate": "4MiB"}}) as plain:
+    with Gate(str(tmp_path / "plain"), [{"name": world.public.address, "url": world.public.url}], gateway={"webseed": {"max_rate": "2MiB"}}) as plain:
         with both(world, plain, tmp_path / "first") as first, both(world, plain, tmp_path / "second") as second:
             for image, registry in ("team/app", world.private), ("team/plain", world.public):
                 fetch(world, first, image, registry)
             wait_for("seeding", 20, lambda: first.status()["seeding"] == first.status()["blobs"] == len(world.blobs) + 2)
             for image, registry in ("team/app", world.private), ("team/plain", world.public):
                 before = second.status()["from_peers"]
-                fetch(world, second, image, registry)
-                assert second.status()["from_peers"] > before, image
+                size = fetch(world, second, image, registry)
+                assert second.status()["from_peers"] - before > 0.5 * size, image
             by_tls, plainly = peer_ports(first)
             secret, public = layer(world.gate, world.private, "alice"), layer(plain, world.public, image="team/plain")
             assert dial(public["infohash"], plainly) and not dial(secret["infohash"], plainly)
@@ -180,7 +180,7 @@ def test_a_single_port_is_for_the_kind_that_comes_first(world, tmp_path):
             assert first.ask(world.path("blobs/" + manifest["layers"][0]["digest"], "team/single", world.public)).status == 404
             first.process.wait_line("or we ourselves: torrents under a CA want another port")
             pull_all(world, second)
-            assert second.status()["from_peers"] > 0
+            assert second.status()["from_peers"] > 0.5 * world.size
 
 
 def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
@@ -195,7 +195,7 @@ def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
             own = certify(world, max(world.blobs, key=lambda blob: blob["size"])["digest"])
             assert steal(lower, infohash, own, ca=world.ca.cert).startswith(HELLO)
         pull_all(world, second)
-        assert second.status()["from_peers"] > 0
+        assert second.status()["from_peers"] > 0.5 * world.size
 
 
 def test_the_revoked_leave(world, first, tmp_path):
