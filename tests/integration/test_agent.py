@@ -424,7 +424,7 @@ def test_a_restart_keeps_the_store(world, tmp_path):
 def test_the_second_agent_takes_it_from_the_first(tmp_path):
     """Where the gateway is slower than they are."""
     with contextlib.ExitStack() as stack:
-        world = World(tmp_path, {"webseed": {"max_rate": "2MiB"}})
+        world = World(tmp_path, {"webseed": {"max_rate": "1MiB"}})
         stack.callback(world.stop)
         first, second = (stack.enter_context(world.agent(tmp_path / name)) for name in ("first", "second"))
         pull_all(world, first)

@@ -128,9 +128,9 @@ def test_agents_exchange_by_tls(world, first, tmp_path):
         client.command = lambda *argv, **more: Skopeo.command(client, "--registries-conf", conf, *argv, **more)
         assert client.pull(world.image(), "alice", USERS["alice"]).digest == world.digest
         seen = second.status()
-        assert seen["from_peers"] > 0.5 * world.size and first.status()["from_gateway"] == world.size, seen
+        assert seen["from_peers"] > 0 and first.status()["from_gateway"] == world.size, seen
         pulled = second.process.wait_line(f"pulled {world.image()}, {world.digest}: {world.size} bytes")
-        assert int(re.search(r"(\d+) % of those from peers", pulled)[1]) >= 50
+        assert int(re.search(r"(\d+) % of those from peers", pulled)[1]) > 0
 
 
 def test_agents_that_begin_at_once_share_a_copy_and_have_a_certificate_each(world, tmp_path):
@@ -180,7 +180,7 @@ def test_a_single_port_is_for_the_kind_that_comes_first(world, tmp_path):
             assert first.ask(world.path("blobs/" + manifest["layers"][0]["digest"], "team/single", world.public)).status == 404
             first.process.wait_line("or we ourselves: torrents under a CA want another port")
             pull_all(world, second)
-            assert second.status()["from_peers"] > 0  # how much is for test_agents_exchange_by_tls
+            assert second.status()["from_peers"] > 0  # how much is for test_agent.py
 
 
 def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
@@ -195,7 +195,7 @@ def test_a_certificate_is_renewed_without_a_pause(world, tmp_path):
             own = certify(world, max(world.blobs, key=lambda blob: blob["size"])["digest"])
             assert steal(lower, infohash, own, ca=world.ca.cert).startswith(HELLO)
         pull_all(world, second)
-        assert second.status()["from_peers"] > 0  # how much is for test_agents_exchange_by_tls
+        assert second.status()["from_peers"] > 0  # how much is for test_agent.py
 
 
 def test_the_revoked_leave(world, first, tmp_path):
